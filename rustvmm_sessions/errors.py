@@ -1,0 +1,55 @@
+"""The one kind of error that is the user's to mend, and how foreign text is printed."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+class UserError(Exception):
+    """A problem of the user's: configuration, a missing tool, a bad option, a wrong file.
+
+    It is caught in one place and printed as one message without a traceback.
+
+    Args:
+        what: What is wrong, in one sentence.
+        where: The file and line, the key, the option or the variable; empty if `what` says it.
+        fix: What to do about it, preferably a command; empty if there is nothing to add.
+    """
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.fix = fix
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.where:
+            lines.append(f"  where: {self.where}")
+        if self.fix:
+            lines.append(f"  to do: {self.fix}")
+        return printable("\n".join(lines))
+
+
+class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the program or its user
+    """A check ran and did not pass; the message is its last word on why."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with control and direction-changing characters escaped.
+
+    Newlines and tabs stay: the text may be a message of several lines. Everything else of
+    Unicode's categories Cc, Cf and Cs is written as ``\x1b`` or ``\u202e``, so that a file name
+    or a branch cannot move the cursor or reorder what is read.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char
+        if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs")
+        else char.encode("unicode_escape" if char < "\ud800" else "ascii", "backslashreplace").decode()
+        for char in text
+    )

@@ -1,0 +1,154 @@
+"""What is measured, recorded and decided: the data that every other module passes on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Profile(StrEnum):
+    """Who runs the check: `CI` never writes a tracked file, `DEVEL` records what got better."""
+
+    CI = "ci"
+    DEVEL = "devel"
+
+
+class Scope(StrEnum):
+    """What is tested: every member of the workspace, or the package of the crate's directory."""
+
+    WORKSPACE = "workspace"
+    CRATE = "crate"
+
+
+class Backend(StrEnum):
+    """What counts the lines; `AUTO` is cargo-llvm-cov where it is found, else `CARGO`."""
+
+    AUTO = "auto"
+    CARGO_LLVM_COV = "cargo-llvm-cov"
+    CARGO = "cargo"
+
+
+class Verdict(StrEnum):
+    """Measured compared with recorded; `NONE` where nothing is recorded."""
+
+    EQUAL = "equal"
+    HIGHER = "higher"
+    LOWER = "lower"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """Covered lines of a number of lines that can be covered; `covered` <= `count`."""
+
+    covered: int
+    count: int
+
+    @property
+    def uncovered(self) -> int:
+        """Lines that no test reached."""
+        return self.count - self.covered
+
+    @property
+    def percent(self) -> Fraction:
+        """Coverage in percent, exactly; 0 where there is nothing to cover."""
+        return Fraction(100 * self.covered, self.count) if self.count else Fraction(0)
+
+    def __str__(self) -> str:
+        return f"{self.covered}/{self.count} lines, {rounded(self.percent, 2)} %"
+
+
+def rounded(value: Fraction, decimals: int) -> Decimal:
+    """Round half up (0.5 away from zero) to `decimals` decimals, exactly and not through a float."""
+    scaled = abs(value) * 10**decimals
+    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    return Decimal(whole if value >= 0 else -whole).scaleb(-decimals)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileCoverage:
+    """One source file of a measurement.
+
+    Attributes:
+        path: Relative to the workspace root where it lies inside, else absolute; ``/`` between.
+        lines: Its lines, as LLVM's summary counts them.
+        uncovered: Ranges of uncovered lines, 1-based, both ends included, ascending.
+    """
+
+    path: str
+    lines: Lines
+    uncovered: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnstableLine:
+    """A line that some runs of the same build reached and others did not."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a coverage run measured.
+
+    Attributes:
+        arch: The machine as ``uname -m`` says it: ``x86_64``, ``aarch64``, ``riscv64``.
+        toolchain: Release of rustc, such as ``1.95.0``.
+        backend: What counted; not `Backend.AUTO`.
+        lines: All files together.
+        files: Every counted file, by path.
+        unstable: Lines that differ between repeated runs.
+    """
+
+    arch: str
+    toolchain: str
+    backend: Backend
+    lines: Lines
+    files: tuple[FileCoverage, ...]
+    unstable: tuple[UnstableLine, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """The coverage that a crate's files say it has.
+
+    Attributes:
+        path: The file that says so.
+        percent: What it says, in percent.
+        decimals: Decimals to which a measurement is rounded before it is compared with `percent`;
+            None where it is compared as it is.
+        lines: The counts recorded for this architecture, where there are any.
+        toolchain: The rustc release those counts were measured with.
+        tolerance: Points by which a measurement may differ and still be equal.
+    """
+
+    path: Path
+    percent: Fraction
+    decimals: int | None
+    tolerance: Fraction
+    lines: Lines | None = None
+    toolchain: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What follows from a measurement and a record.
+
+    Attributes:
+        verdict: How they compare.
+        passed: Whether the check passes.
+        write: Whether the new value is to be recorded.
+        within_tolerance: Whether equal only because of the tolerance.
+    """
+
+    verdict: Verdict
+    passed: bool
+    write: bool
+    within_tolerance: bool = False
