@@ -1,0 +1,167 @@
+"""Files: read with a limit, written atomically, locked, and folders that git does not see."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MAX_BYTES = 1 << 20
+"""More than any configuration file of a crate has."""
+
+
+def read_text(path: Path) -> str | None:
+    """Return the text of a small UTF-8 file, or None where there is no such file.
+
+    Raises:
+        UserError: It is a directory, unreadable, larger than `MAX_BYTES`, or not UTF-8 (the line
+            of the first bad byte is named).
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise UserError(
+                "the symbolic link points to nothing",
+                where=str(path),
+                fix="restore its target, or remove the link",
+            ) from None
+        return None
+    except IsADirectoryError:
+        raise UserError(
+            "a directory stands where a file is expected", where=str(path), fix="move it away"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"cannot be read: {error.strerror}", where=str(path), fix="check its permissions"
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise UserError(
+            f"the file has more than {MAX_BYTES >> 20} MiB",
+            where=str(path),
+            fix="restore it with git checkout",
+        )
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            "the file is not UTF-8 text", where=f"{path}:{line}", fix="save it as UTF-8"
+        ) from error
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace the file's content so that at any moment it holds the old or the new text.
+
+    The new text goes to a hidden file beside it, to the disk, and is then renamed over the old
+    one. The mode is kept. A hidden file that a killed run left is overwritten by the next.
+    The caller holds the lock of `path` and has resolved symbolic links.
+
+    Raises:
+        UserError: The directory or the disk does not take it; the old content is still there.
+    """
+    fresh = path.with_name(f".{path.name}.new")
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+        if mode is not None and not os.access(path, os.W_OK):
+            raise PermissionError(13, "the file is read-only")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with fresh.open("wb") as file:
+                file.write(text.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            if mode is not None:
+                fresh.chmod(mode)
+            fresh.replace(path)
+        except BaseException:
+            fresh.unlink(missing_ok=True)
+            raise
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise UserError(
+            f"cannot be written: {error.strerror}; it still holds what it held",
+            where=str(path),
+            fix="free some space or correct the permissions, then run again",
+        ) from error
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def own_directory(path: Path) -> Path:
+    """Make a directory that ignores itself, so that it never shows in ``git status``.
+
+    A directory that is there already is used as it is.
+    """
+    try:
+        if not path.is_dir():
+            path.mkdir(parents=True)
+            (path / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise UserError(
+            f"the directory cannot be made: {error.strerror}",
+            where=str(path),
+            fix="check the path and its permissions",
+        ) from error
+    return path
+
+
+def cache_directory() -> Path:
+    """Return our folder of the user's cache directory, or of the temporary one where that fails."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    home = Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()  # noqa: PTH117
+    try:
+        (home / "rustvmm-sessions").mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        pass
+    else:
+        if os.access(home / "rustvmm-sessions", os.W_OK):
+            return home / "rustvmm-sessions"
+    fallback = Path(tempfile.gettempdir()) / f"rustvmm-sessions-{os.getuid()}"
+    fallback.mkdir(mode=0o700, exist_ok=True)
+    return fallback
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock that belongs to `path` (a file or directory, which need not exist).
+
+    The lock itself lies in the user's cache directory, never in the work tree, and is released
+    by the system when its holder dies.
+
+    Args:
+        path: What is to be used by one process at a time.
+        on_wait: Called once when another process holds the lock, before waiting for it.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - only runs that write pay for it
+
+    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+    directory = cache_directory() / "locks"
+    directory.mkdir(exist_ok=True)
+    lock = FileLock(directory / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if on_wait is not None:
+            on_wait()
+        lock.acquire(poll_interval=0.1)
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,351 @@
+"""Run programs: the only module that starts one.
+
+Every program gets its arguments as a list, an empty stdin and a process group of its own. What it
+prints is passed on line by line as it comes. However the run ends (exit, time limit, Ctrl-C,
+SIGTERM), no process of the group is left: TERM first, KILL after a grace in which tests that own
+virtual machines can clean up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from rustvmm_sessions.errors import CheckFailed, UserError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+    from types import FrameType
+
+GRACE = 10.0
+"""Seconds between TERM and KILL."""
+
+KEPT_BYTES = 1 << 20
+"""How much of a stream that is passed on is kept as well, for messages that repeat its end."""
+
+_TICK = 0.1
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """How a program ended.
+
+    Attributes:
+        args: The program and its arguments.
+        returncode: The exit status; ``-N`` after signal N.
+        stdout: The last `KEPT_BYTES` of its standard output; all of it where it was read.
+        stderr: The same of its standard error.
+        seconds: Wall time.
+        timed_out: Whether the time limit ended it.
+    """
+
+    args: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether it exited with status 0 within its time."""
+        return self.returncode == 0 and not self.timed_out
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words: ``exit status 101``, ``killed by SIGABRT`` and so on."""
+        if self.timed_out:
+            return f"stopped at its time limit after {self.seconds:.0f} s"
+        if self.returncode >= 0:
+            return f"exit status {self.returncode}"
+        try:
+            name = signal.Signals(-self.returncode).name
+        except ValueError:
+            name = f"signal {-self.returncode}"
+        return f"killed by {name}"
+
+    def check(self) -> Finished:
+        """Return self if it succeeded.
+
+        Raises:
+            CheckFailed: Naming the command and how it ended.
+        """
+        if self.ok:
+            return self
+        raise CheckFailed(f"{command_line(self.args)}: {self.ending}")
+
+
+def command_line(args: Sequence[str]) -> str:
+    """Return `args` quoted so that they can be pasted into a POSIX shell."""
+    return printable(shlex.join(args))
+
+
+def run(  # noqa: PLR0913 - one place for what a run can be told
+    args: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str | None] | None = None,
+    timeout: float | None = None,
+    read_stdout: bool = False,
+    read_stderr: bool = False,
+    echo: bool = True,
+) -> Finished:
+    """Run a program to its end.
+
+    Args:
+        args: The program and its arguments; the program is looked up on PATH.
+        cwd: Its working directory; the caller's by default.
+        env: Variables laid over the caller's; None removes one.
+        timeout: Seconds after which the process group is ended.
+        read_stdout: Keep standard output for the caller instead of passing it on.
+        read_stderr: The same for standard error.
+        echo: Print the command first, as ``+ cargo test ...``, on standard error.
+
+    Raises:
+        UserError: The program is not there or cannot be started.
+        KeyboardInterrupt: After SIGINT, SIGTERM or SIGHUP, once the process group has ended.
+    """
+    argv = tuple(os.fspath(arg) for arg in args)
+    if echo:
+        echo_command(argv)
+    environment = dict(os.environ)
+    for name, value in (env or {}).items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
+    started = time.monotonic()
+    with _stop_signals() as stopped:
+        group = _start(argv, cwd, environment)
+        try:
+            streams = _Streams(
+                group, sys.stdout, sys.stderr, read_stdout=read_stdout, read_stderr=read_stderr
+            )
+            deadline = None if timeout is None else started + timeout
+            timed_out = streams.drain(deadline, stopped)
+            if timed_out or stopped:
+                _end_group(group, streams, stopped)
+        except BaseException:
+            _kill(group, signal.SIGKILL)
+            raise
+        finally:
+            group.wait()
+            streams.close()
+    if stopped:
+        raise KeyboardInterrupt
+    return Finished(
+        args=argv,
+        returncode=group.returncode,
+        stdout=streams.text("stdout"),
+        stderr=streams.text("stderr"),
+        seconds=time.monotonic() - started,
+        timed_out=timed_out,
+    )
+
+
+def echo_command(args: Sequence[str]) -> None:
+    """Print ``+ command`` on standard error."""
+    sys.stdout.flush()
+    sys.stderr.write(f"+ {command_line(args)}\n")
+    sys.stderr.flush()
+
+
+def _start(argv: tuple[str, ...], cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+            argv,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            process_group=0,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112
+            raise UserError("the directory to run in does not exist", where=str(cwd)) from error
+        raise UserError(
+            f"the program {argv[0]!r} is not there",
+            where=command_line(argv),
+            fix="install it, or correct PATH",
+        ) from error
+    except OSError as error:
+        raise UserError(f"cannot start {argv[0]!r}: {error.strerror}", where=command_line(argv)) from error
+    except ValueError as error:  # a NUL byte in an argument
+        raise UserError(f"cannot start {argv[0]!r}: {error}", where=command_line(argv)) from error
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect stop signals instead of raising, so that none falls between fork and our knowing it.
+
+    Outside the main thread Python delivers no signals; there the list stays empty.
+    """
+    stopped: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def note(signum: int, _frame: FrameType | None) -> None:
+        stopped.append(signum)
+
+    before = {signum: signal.getsignal(signum) for signum in _STOPPING}
+    ours = [signum for signum, handler in before.items() if handler not in (signal.SIG_IGN, None)]
+    for signum in ours:
+        signal.signal(signum, note)
+    try:
+        yield stopped
+    finally:
+        for signum in ours:
+            signal.signal(signum, before[signum])
+
+
+@dataclass
+class _Stream:
+    """One pipe of the program: where its lines go and what is kept of it."""
+
+    name: str
+    descriptor: int
+    sink: TextIO | None
+    pending: bytearray = field(default_factory=bytearray)
+    kept: bytearray = field(default_factory=bytearray)
+
+    def feed(self, data: bytes) -> None:
+        self.kept += data
+        if self.sink is None:
+            return
+        if len(self.kept) > 2 * KEPT_BYTES:
+            del self.kept[:-KEPT_BYTES]
+        self.pending += data
+        end = max(self.pending.rfind(b"\n"), self.pending.rfind(b"\r")) + 1
+        if end:
+            self.write(bytes(self.pending[:end]))
+            del self.pending[:end]
+
+    def finish(self) -> None:
+        if self.sink is not None and self.pending:
+            self.write(bytes(self.pending))
+            self.pending.clear()
+
+    def write(self, data: bytes) -> None:
+        if self.sink is None:
+            return
+        try:
+            self.sink.flush()
+            buffer = getattr(self.sink, "buffer", None)
+            if buffer is None:  # a replaced stream (a test's, a report's): text only
+                self.sink.write(data.decode(errors="replace"))
+            else:
+                buffer.write(data)
+                buffer.flush()
+        except BrokenPipeError:  # our reader has gone; the program's result still counts
+            self.sink = None
+            self.pending.clear()
+
+
+class _Streams:
+    """Both pipes of a program, drained without threads so that nothing can be left behind."""
+
+    def __init__(
+        self,
+        group: subprocess.Popen[bytes],
+        out: TextIO,
+        err: TextIO,
+        *,
+        read_stdout: bool,
+        read_stderr: bool,
+    ) -> None:
+        if group.stdout is None or group.stderr is None:
+            raise AssertionError("the program was started without pipes")
+        self._group = group
+        self._pipes = (group.stdout, group.stderr)
+        self._streams = (
+            _Stream("stdout", group.stdout.fileno(), None if read_stdout else out),
+            _Stream("stderr", group.stderr.fileno(), None if read_stderr else err),
+        )
+        self._selector = selectors.DefaultSelector()
+        for stream in self._streams:
+            self._selector.register(stream.descriptor, selectors.EVENT_READ, stream)
+
+    def drain(self, deadline: float | None, stopped: list[int]) -> bool:
+        """Pass output on until the program has ended; return whether `deadline` came first.
+
+        A program may end while a daemon that it started keeps its pipes open: then what is in
+        the pipes is read, and the daemon is not waited for.
+        """
+        while not stopped:
+            now = time.monotonic()
+            if deadline is not None and now >= deadline:
+                return True
+            if not self._selector.get_map():
+                try:
+                    self._group.wait(_TICK if deadline is None else min(_TICK, deadline - now))
+                except subprocess.TimeoutExpired:
+                    continue
+                return False
+            wait = _TICK if deadline is None else min(_TICK, deadline - now)
+            if not self.read(wait) and self._group.poll() is not None:
+                while self.read(0):
+                    pass
+                return False
+        return False
+
+    def read(self, wait: float) -> bool:
+        """Read what is there within `wait` seconds; return whether anything was."""
+        events = self._selector.select(wait)
+        for key, _ in events:
+            stream: _Stream = key.data
+            data = os.read(stream.descriptor, 1 << 16)
+            if data:
+                stream.feed(data)
+            else:
+                self._selector.unregister(stream.descriptor)
+        return bool(events)
+
+    def close(self) -> None:
+        self._selector.close()
+        for stream, pipe in zip(self._streams, self._pipes, strict=True):
+            stream.finish()
+            pipe.close()
+
+    def text(self, name: str) -> str:
+        return next(s for s in self._streams if s.name == name).kept.decode(errors="replace")
+
+
+def _end_group(group: subprocess.Popen[bytes], streams: _Streams, stopped: list[int]) -> None:
+    """End the process group: TERM, `GRACE` seconds (a second Ctrl-C cuts them short), KILL."""
+    seen = len(stopped)
+    if _kill(group, signal.SIGTERM):
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and len(stopped) <= max(seen, 1):
+            if not streams.read(_TICK / 2):
+                time.sleep(_TICK / 2)
+            group.poll()
+            if not _kill(group, 0):
+                return
+    _kill(group, signal.SIGKILL)
+    group.wait()
+    while streams.read(0):
+        pass
+
+
+def _kill(group: subprocess.Popen[bytes], signum: int) -> bool:
+    """Signal the whole group; return whether any process of it is left to be signalled."""
+    try:
+        os.killpg(group.pid, signum)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # macOS says so of a group of zombies
+        return False
+    return True
