@@ -1,0 +1,292 @@
+"""Cargo and rustc of a crate: which they are, what they know, and how they are run."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import re
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.process import Finished, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+INSTALL_RUST = "install Rust from https://rustup.rs, or correct PATH"
+
+
+def machine() -> str:
+    """Return the architecture as file names and pipelines spell it: ``x86_64``, ``aarch64``."""
+    name = platform.machine()
+    return "aarch64" if name == "arm64" else name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Toolchain:
+    """The Rust toolchain that cargo uses in a directory.
+
+    Attributes:
+        release: Version of rustc, such as ``1.95.0`` or ``1.97.0-nightly``.
+        host: Target triple of the machine.
+        llvm_major: Major version of the LLVM in rustc, such as 22.
+    """
+
+    release: str
+    host: str
+    llvm_major: int
+
+    @property
+    def nightly(self) -> bool:
+        """Whether unstable features are available."""
+        return self.release.endswith(("-nightly", "-dev")) or os.environ.get("RUSTC_BOOTSTRAP") == "1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Package:
+    """A member of the workspace.
+
+    Attributes:
+        id: Cargo's package id.
+        name: Its name.
+        directory: Where its manifest lies.
+        kinds: The kinds of its targets: ``lib``, ``bin``, ``test``, ``proc-macro``,
+            ``custom-build`` and so on.
+    """
+
+    id: str
+    name: str
+    directory: Path
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """What ``cargo metadata`` says of the workspace around a directory.
+
+    Attributes:
+        root: The workspace's directory.
+        target_directory: Where cargo builds, `CARGO_TARGET_DIR` and configuration respected.
+        members: Its packages.
+        current: The member whose manifest lies in the crate's directory, None in a virtual root.
+    """
+
+    root: Path
+    target_directory: Path
+    members: tuple[Package, ...]
+    current: Package | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cargo:
+    """Cargo in one crate's directory.
+
+    Attributes:
+        directory: The crate's directory.
+        env: Variables laid over the caller's for every run.
+    """
+
+    directory: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def program(self) -> str:
+        """The cargo to run: the variable CARGO names one, else PATH has it."""
+        return os.environ.get("CARGO") or "cargo"
+
+    def run(
+        self, *args: str, env: Mapping[str, str | None] | None = None, timeout: float | None = None
+    ) -> Finished:
+        """Run ``cargo ARGS``, its output passed on."""
+        try:
+            return run(
+                [self.program, *args],
+                cwd=self.directory,
+                env={**self.env, **(env or {})} | _colour(),
+                timeout=timeout,
+            )
+        except UserError as error:
+            raise self._missing(error) from error
+
+    def read(
+        self,
+        *args: str,
+        env: Mapping[str, str | None] | None = None,
+        echo: bool = False,
+        timeout: float | None = None,
+    ) -> Finished:
+        """Run ``cargo ARGS`` and keep its standard output; with `echo`, show command and messages."""
+        try:
+            return run(
+                [self.program, *args],
+                cwd=self.directory,
+                env={**self.env, **(env or {})} | (_colour() if echo else {}),
+                read_stdout=True,
+                read_stderr=not echo,
+                echo=echo,
+                timeout=timeout,
+            )
+        except UserError as error:
+            raise self._missing(error) from error
+
+    def _missing(self, error: UserError) -> UserError:
+        if not self.directory.is_dir():
+            return error
+        return UserError(f"cargo cannot be run: {error.what}", where=error.where, fix=INSTALL_RUST)
+
+    def rustc(self, *args: str) -> str:
+        """Return what ``rustc ARGS`` prints; rustc as cargo picks it: the variable RUSTC, else PATH."""
+        try:
+            done = run(
+                [os.environ.get("RUSTC") or "rustc", *args],
+                cwd=self.directory,
+                env=self.env,
+                read_stdout=True,
+                read_stderr=True,
+                echo=False,
+            )
+        except UserError as error:
+            raise UserError(
+                f"rustc cannot be run: {error.what}", where=error.where, fix=INSTALL_RUST
+            ) from error
+        if not done.ok:
+            raise UserError(
+                f"rustc {' '.join(args)}: {done.stderr.strip() or done.ending}",
+                where=str(self.directory),
+                fix="install the toolchain that the directory asks for: `rustup toolchain install`",
+            )
+        return done.stdout
+
+    @functools.cached_property
+    def toolchain(self) -> Toolchain:
+        """The toolchain in this directory.
+
+        Raises:
+            UserError: There is none, or it does not say what it is.
+        """
+        text = self.rustc("-vV")
+        facts = dict(line.partition(": ")[::2] for line in text.splitlines())
+        major = re.match(r"\d+", facts.get("LLVM version", ""))
+        if not major or "host" not in facts or "release" not in facts:
+            raise UserError(
+                "rustc -vV does not say its release, host and LLVM version",
+                where=text.strip(),
+                fix="use a rustc built with LLVM",
+            )
+        return Toolchain(release=facts["release"], host=facts["host"], llvm_major=int(major.group()))
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, Any]:
+        """``cargo metadata`` of the workspace's own packages, as cargo prints it.
+
+        Raises:
+            UserError: There is no manifest here, or cargo refuses it.
+        """
+        if not (self.directory / "Cargo.toml").is_file():
+            raise UserError(
+                "there is no Cargo.toml beside the noxfile",
+                where=str(self.directory),
+                fix="put noxfile.py into the crate's directory",
+            )
+        done = self.read("metadata", "--format-version=1", "--no-deps")
+        if not done.ok:
+            raise UserError(
+                f"cargo metadata refuses the manifest:\n{done.stderr.strip()}",
+                where=str(self.directory / "Cargo.toml"),
+                fix="correct the manifest",
+            )
+        data: dict[str, Any] = json.loads(done.stdout)
+        return data
+
+    @functools.cached_property
+    def workspace(self) -> Workspace:
+        """The workspace around this directory."""
+        data = self.metadata
+        members = tuple(
+            Package(
+                id=package["id"],
+                name=package["name"],
+                directory=Path(package["manifest_path"]).parent,
+                kinds=frozenset(kind for target in package["targets"] for kind in target["kind"]),
+            )
+            for package in data["packages"]
+        )
+        here = self.directory.resolve()
+        return Workspace(
+            root=Path(data["workspace_root"]),
+            target_directory=Path(data["target_directory"]),
+            members=members,
+            current=next((member for member in members if member.directory.resolve() == here), None),
+        )
+
+
+def _colour() -> dict[str, str | None]:
+    """Let cargo colour what ends on a terminal although it reaches it through us."""
+    if os.environ.get("CARGO_TERM_COLOR") or os.environ.get("NO_COLOR"):
+        return {}
+    return {"CARGO_TERM_COLOR": "always"} if sys.stderr.isatty() or os.environ.get("FORCE_COLOR") else {}
+
+
+@contextlib.contextmanager
+def lockfile_kept(workspace: Workspace, keep: Path) -> Iterator[None]:
+    """Leave Cargo.lock as it is found, whatever cargo does to it in between.
+
+    A lock file that cargo makes in a crate without one is kept at `keep` for the next run, so
+    that versions do not change from run to run.
+    """
+    lock = workspace.root / "Cargo.lock"
+    before = lock.read_bytes() if lock.exists() else None
+    if before is None and keep.exists():
+        lock.write_bytes(keep.read_bytes())
+    try:
+        yield
+    finally:
+        if before is None:
+            if lock.exists():
+                keep.write_bytes(lock.read_bytes())
+                lock.unlink()
+        elif lock.read_bytes() != before:
+            lock.write_bytes(before)
+
+
+def configurations(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield cargo's configuration files for `directory` with their content, the nearest first.
+
+    Files that cargo could not read either are left to cargo to complain about.
+    """
+    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    here = directory.resolve()
+    folders = dict.fromkeys([*(folder / ".cargo" for folder in (here, *here.parents)), home])
+    for folder in folders:
+        for name in ("config", "config.toml"):
+            path = folder / name
+            with contextlib.suppress(OSError, ValueError):
+                yield path, tomllib.loads(path.read_text())
+                break
+
+
+def runner(directory: Path, triple: str) -> tuple[str, ...]:
+    """Return the program that cargo puts before a test executable of `triple`, in words."""
+    value: Any = os.environ.get(f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER")
+    for _, content in configurations(directory):
+        if value:
+            break
+        value = content.get("target", {}).get(triple, {}).get("runner")
+    return tuple(value.split() if isinstance(value, str) else value or ())
+
+
+def source_directories(directory: Path) -> tuple[Path, ...]:
+    """Return the folders that cargo takes vendored dependencies from."""
+    return tuple(
+        path.parent.parent / source["directory"]
+        for path, content in configurations(directory)
+        for source in content.get("source", {}).values()
+        if isinstance(source, dict) and isinstance(source.get("directory"), str)
+    )

@@ -1,0 +1,131 @@
+"""Git of a crate's repository: read only, one thin command per fact."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.process import Finished, run
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_LOCAL_VARIABLES = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_PREFIX",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_NAMESPACE",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Git:
+    """Git in one directory.
+
+    Attributes:
+        directory: A directory of the work tree.
+        env: Variables laid over the caller's for every call.
+    """
+
+    directory: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    def read(self, *args: str) -> Finished:
+        """Run ``git ARGS`` and keep what it prints.
+
+        A hook's variables, which would point git elsewhere, are taken out, and a repository that
+        another user owns (a container's mount) is trusted for this call alone.
+        """
+        return run(
+            ["git", *args],
+            cwd=self.directory,
+            env={**dict.fromkeys(_LOCAL_VARIABLES), **self._trust(), **self.env},
+            read_stdout=True,
+            read_stderr=True,
+            echo=False,
+        )
+
+    def _trust(self) -> dict[str, str]:
+        given = os.environ.get("GIT_CONFIG_COUNT", "")
+        count = int(given) if given.isdecimal() else 0
+        place = self.directory.resolve()
+        top = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), place)
+        return {
+            "GIT_CONFIG_COUNT": str(count + 1),
+            f"GIT_CONFIG_KEY_{count}": "safe.directory",
+            f"GIT_CONFIG_VALUE_{count}": str(top),
+        }
+
+    def line(self, *args: str) -> str | None:
+        """Return what ``git ARGS`` prints, stripped, or None where it fails."""
+        done = self.read(*args)
+        return done.stdout.strip() if done.ok else None
+
+    def commit(self, reference: str) -> str | None:
+        """Return the commit that a reference names, or None; the reference is never an option."""
+        return self.line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
+
+    def merge_base(self, reference: str) -> str:
+        """Return the merge base of HEAD and `reference`.
+
+        Raises:
+            UserError: The reference is unknown here, or there is no common commit.
+        """
+        commit = self.commit(reference)
+        if commit is None:
+            raise UserError(
+                f"{reference!r} names no commit of this repository",
+                where=str(self.directory),
+                fix="check its spelling, or fetch it: `git fetch origin`",
+            )
+        base = self.line("merge-base", "HEAD", commit)
+        if not base:
+            if self.line("rev-parse", "--is-shallow-repository") == "true":
+                raise UserError(
+                    f"this clone is shallow: the merge base of HEAD and {reference!r} is not in it",
+                    where=str(self.directory),
+                    fix="run `git fetch --unshallow`",
+                )
+            raise UserError(
+                f"HEAD and {reference!r} have no commit in common",
+                where=str(self.directory),
+                fix="name another one",
+            )
+        return base
+
+    def file_at(self, commit: str, path: Path) -> str | None:
+        """Return the text of a file of the work tree as `commit` had it, or None."""
+        done = self.read(
+            "show", "--end-of-options", f"{commit}:./{path.relative_to(self.directory).as_posix()}"
+        )
+        return done.stdout if done.ok else None
+
+    def upstream(self) -> str:
+        """Return the reference of the branch that this work will go to, as far as known here.
+
+        The remote is BUILDKITE_REPO's, else REMOTE's, else ``origin``; the branch is that of
+        BUILDKITE_PULL_REQUEST_BASE_BRANCH, GITHUB_BASE_REF or BASE_BRANCH, else the remote's
+        default branch, else ``main``. Nothing is fetched.
+        """
+        remote = os.environ.get("BUILDKITE_REPO") or os.environ.get("REMOTE") or "origin"
+        for name in (self.line("remote") or "").splitlines():
+            if self.line("remote", "get-url", "--", name) == remote:
+                remote = name
+        branch = next(
+            (
+                value
+                for variable in ("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "GITHUB_BASE_REF", "BASE_BRANCH")
+                if (value := os.environ.get(variable))
+            ),
+            "",
+        )
+        if not branch:
+            head = self.line("symbolic-ref", "--quiet", "--short", f"refs/remotes/{remote}/HEAD")
+            return head or f"{remote}/main"
+        return f"{remote}/{branch}"

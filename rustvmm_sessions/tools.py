@@ -1,0 +1,155 @@
+"""Where the programs are that sessions need, and the command that provides a missing one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.process import run
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.cargo import Cargo
+
+SETUP = "run `nox -s setup`, which provides it"
+_OLDEST_CARGO_LLVM_COV = (0, 9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LlvmTools:
+    """llvm-cov and llvm-profdata of rustc's LLVM."""
+
+    cov: Path
+    profdata: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class CargoLlvmCov:
+    """The cargo-llvm-cov in use."""
+
+    path: Path
+    version: str
+
+
+def scripts_directory() -> Path:
+    """Return where this interpreter's packages put their programs; not always on PATH."""
+    return Path(sysconfig.get_path("scripts"))
+
+
+def find_program(name: str, variable: str = "") -> Path | None:
+    """Return the program: the one that `variable` names, else our interpreter's, else PATH's.
+
+    Raises:
+        UserError: `variable` names something that cannot be run.
+    """
+    named = os.environ.get(variable, "") if variable else ""
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise UserError(
+                f"the variable {variable} names a program that is not there",
+                where=f"{variable}={named}",
+                fix=f"correct it, or unset {variable}",
+            )
+        return Path(found)
+    own = shutil.which(name, path=str(scripts_directory()))
+    found = own or shutil.which(name)
+    return Path(found) if found else None
+
+
+def find_llvm_tools(cargo: Cargo) -> LlvmTools | None:
+    """Return the LLVM tools that read the profiles of `cargo`'s rustc, or None.
+
+    Looked for in this order: the variables LLVM_COV and LLVM_PROFDATA, our interpreter's scripts
+    directory, PATH (also as ``llvm-cov-22``), rustc's sysroot (rustup's component llvm-tools), and
+    ``/usr/lib/llvm-22/bin``. Tools of another major version cannot read the profiles: they are
+    passed over, save those that a variable names, which are an error.
+
+    Raises:
+        UserError: A variable names a tool that is missing or of another major version.
+    """
+    major = cargo.toolchain.llvm_major
+    named = _named_llvm_tools(major)
+    if named is not None:
+        return named
+    for directory in (str(scripts_directory()), *os.environ.get("PATH", "").split(os.pathsep)):
+        for suffix in (f"-{major}", ""):
+            cov = shutil.which(f"llvm-cov{suffix}", path=directory)
+            profdata = shutil.which(f"llvm-profdata{suffix}", path=directory)
+            if directory and cov and profdata and (suffix or llvm_major(cov) == major):
+                return LlvmTools(cov=Path(cov), profdata=Path(profdata))
+    sysroot = Path(cargo.rustc("--print", "sysroot").strip())
+    for place in (
+        sysroot / "lib" / "rustlib" / cargo.toolchain.host / "bin",
+        Path(f"/usr/lib/llvm-{major}/bin"),
+    ):
+        cov = shutil.which("llvm-cov", path=str(place))
+        profdata = shutil.which("llvm-profdata", path=str(place))
+        if cov and profdata:
+            return LlvmTools(cov=Path(cov), profdata=Path(profdata))
+    return None
+
+
+def _named_llvm_tools(major: int) -> LlvmTools | None:
+    cov, profdata = (
+        find_program("", variable) if os.environ.get(variable) else None
+        for variable in ("LLVM_COV", "LLVM_PROFDATA")
+    )
+    if cov is None and profdata is None:
+        return None
+    cov = cov or (profdata.with_name("llvm-cov") if profdata else None)
+    profdata = profdata or (cov.with_name("llvm-profdata") if cov else None)
+    if cov is None or profdata is None:
+        raise AssertionError("one of the two was found")
+    for variable, tool in (("LLVM_COV", cov), ("LLVM_PROFDATA", profdata)):
+        found = llvm_major(str(tool)) if tool.exists() else None
+        if found != major:
+            raise UserError(
+                f"rustc needs the tools of LLVM {major}, this one is "
+                + (f"of LLVM {found}" if found else "missing or does not say its version"),
+                where=f"{variable}={tool}",
+                fix="unset LLVM_COV and LLVM_PROFDATA, or point both to matching tools",
+            )
+    return LlvmTools(cov=cov, profdata=profdata)
+
+
+def llvm_major(tool: str) -> int | None:
+    """Return the major version that an LLVM tool says it has, or None."""
+    done = run([tool, "--version"], read_stdout=True, read_stderr=True, echo=False, timeout=20)
+    match = re.search(r"LLVM version (\d+)\.", done.stdout)
+    return int(match.group(1)) if match else None
+
+
+def need_llvm_tools(cargo: Cargo) -> LlvmTools:
+    """Return the LLVM tools as `find_llvm_tools` does.
+
+    Raises:
+        UserError: There are none of the right version; the message has the command.
+    """
+    found = find_llvm_tools(cargo)
+    if found is None:
+        major = cargo.toolchain.llvm_major
+        raise UserError(
+            f"llvm-cov and llvm-profdata of LLVM {major} are missing (rustc {cargo.toolchain.release} "
+            f"writes profiles that only LLVM {major} reads)",
+            where=f"LLVM_COV, PATH, rustc's sysroot, /usr/lib/llvm-{major}/bin",
+            fix=SETUP,
+        )
+    return found
+
+
+def find_cargo_llvm_cov() -> CargoLlvmCov | None:
+    """Return cargo-llvm-cov if there is one of version 0.9 or newer; older ones count differently."""
+    path = find_program("cargo-llvm-cov", "CARGO_LLVM_COV")
+    if path is None:
+        return None
+    done = run([path, "llvm-cov", "--version"], read_stdout=True, read_stderr=True, echo=False, timeout=20)
+    match = re.search(r"(\d+)\.(\d+)\.\d+\S*", done.stdout)
+    if match is None or (int(match[1]), int(match[2])) < _OLDEST_CARGO_LLVM_COV:
+        return None
+    return CargoLlvmCov(path=path, version=match.group())
