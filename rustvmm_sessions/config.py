@@ -1,0 +1,331 @@
+"""What a crate's own files and its ``register()`` call say, checked once and then passed on."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from rustvmm_sessions import catalog
+from rustvmm_sessions.errors import UserError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCORE_TOLERANCE = Fraction(1, 2)
+"""Points by which rust-vmm-ci lets coverage differ from ``coverage_score``."""
+
+_KEYS = ("coverage_score", "exclude_path", "crate_features")
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return the entry of `names` most like `name`, or an empty string where none resembles it."""
+    matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return matches[0] if matches else ""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return what to do about an unknown name: the nearest one, else all there are."""
+    known = sorted(names)
+    close = nearest(name, known)
+    return f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverageConfig:
+    """The content of ``coverage_config_ARCH.json``; all of it may be missing.
+
+    Attributes:
+        path: Where the file is, or would be.
+        score: ``coverage_score`` in percent.
+        exclude: Regular expressions on absolute paths, of files that do not count.
+        features: None for all features, else those beside the default ones.
+        warnings: What is odd about the file but does not stop anything.
+    """
+
+    path: Path
+    score: Fraction | None = None
+    exclude: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def parse_coverage_config(text: str, path: Path) -> CoverageConfig:
+    """Read ``coverage_config_ARCH.json``.
+
+    ``exclude_path`` separates its patterns by ``|``, or by commas as the oldest crates do.
+
+    Raises:
+        UserError: Invalid JSON, a value of the wrong type, a score outside 0 to 100, a pattern
+            that is no regular expression; file and line are named.
+    """
+    warnings: list[str] = []
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        warnings.extend(
+            f"{path}:{_line_of(text, key)}: the key {key!r} is given twice; the last one counts"
+            for key in dict.fromkeys(keys)
+            if keys.count(key) > 1
+        )
+        return dict(pairs)
+
+    try:
+        data = json.loads(text, parse_float=Decimal, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", 1)
+        raise UserError(
+            f"invalid JSON: {getattr(error, 'msg', error)}", where=f"{path}:{line}", fix="correct the file"
+        ) from error
+    if not isinstance(data, dict):
+        raise UserError(
+            "an object is expected",
+            where=f"{path}:1",
+            fix='write {"coverage_score": 80.1, "exclude_path": ""}',
+        )
+    warnings.extend(
+        f"{path}:{_line_of(text, key)}: the key {key!r} is unknown and ignored; {did_you_mean(key, _KEYS)}"
+        for key in data
+        if key not in _KEYS
+    )
+
+    def string(key: str) -> str | None:
+        value = data.get(key)
+        if value is not None and not isinstance(value, str):
+            raise UserError(
+                f"{key} is a string, not {type(value).__name__}",
+                where=f"{path}:{_line_of(text, key)}",
+                fix=f'write "{key}": "..."',
+            )
+        return value
+
+    features = string("crate_features")
+    return CoverageConfig(
+        path=path,
+        score=_score(data, text, path),
+        exclude=_patterns(string("exclude_path") or "", f"{path}:{_line_of(text, 'exclude_path')}"),
+        features=None if features is None else tuple(f for f in re.split(r"[,\s]+", features) if f),
+        warnings=tuple(warnings),
+    )
+
+
+def _score(data: dict[str, Any], text: str, path: Path) -> Fraction | None:
+    value = data.get("coverage_score")
+    if value is None:
+        return None
+    number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 100:
+        raise UserError(
+            f"coverage_score is a number from 0 to 100, not {value!r}",
+            where=f"{path}:{_line_of(text, 'coverage_score')}",
+            fix='write "coverage_score": 80.1',
+        )
+    return Fraction(value)
+
+
+def _patterns(value: str, where: str) -> tuple[str, ...]:
+    patterns = split_patterns(value)
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(
+                f"exclude_path: {pattern!r} is no regular expression: {error}",
+                where=where,
+                fix="correct the pattern",
+            ) from error
+    return patterns
+
+
+def split_patterns(value: str) -> tuple[str, ...]:
+    """Split ``exclude_path`` at each ``|`` and comma that stands outside all brackets."""
+    patterns = [""]
+    depth = 0
+    escaped = False
+    for char in value:
+        if char in "|," and depth == 0 and not escaped:
+            patterns.append("")
+            continue
+        patterns[-1] += char
+        if not escaped:
+            depth += (char in "([{") - (char in ")]}")
+        escaped = char == "\\" and not escaped
+    return tuple(stripped for pattern in patterns if (stripped := pattern.strip()))
+
+
+def _line_of(text: str, key: str) -> int:
+    """Return the line of the last place where `key` stands as a key, from 1."""
+    places = list(re.finditer(re.escape(json.dumps(key)) + r"\s*:", text))
+    return text.count("\n", 0, places[-1].start()) + 1 if places else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """What a crate sets for one session.
+
+    Attributes:
+        timeout_minutes: Its time limit.
+        devices: Device files that it needs, such as ``/dev/kvm``.
+        env: Variables laid over the caller's while it runs.
+        platforms: Architectures it is for; None for those of the crate.
+    """
+
+    timeout_minutes: float | None = None
+    devices: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    platforms: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a crate's ``register()`` call says, checked.
+
+    Attributes:
+        directory: The crate's directory.
+        workspace: Whether the whole workspace is meant, or the package in `directory`.
+        env: Variables laid over the caller's in every session.
+        skip: Standard sessions that are not registered.
+        overrides: Settings of single sessions, by the session's name.
+        platforms: Architectures the crate is for; None where it does not say.
+        coverage_tolerance: Points by which coverage may differ from the record; None for 0, and
+            for 0.5 where ``coverage_score`` is the baseline.
+    """
+
+    directory: Path
+    workspace: bool = True
+    env: dict[str, str] = field(default_factory=dict)
+    skip: frozenset[str] = frozenset()
+    overrides: dict[str, Override] = field(default_factory=dict)
+    platforms: tuple[str, ...] | None = None
+    coverage_tolerance: Fraction | None = None
+
+
+OPTIONS = ("workspace", "env", "skip", "overrides", "platforms", "coverage_tolerance")
+"""The options of ``register()``."""
+
+
+def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
+    """Check the options of a ``register()`` call.
+
+    Raises:
+        UserError: An unknown option, session or key (with the nearest right name), or a value of
+            the wrong type.
+    """
+    _known("register()", given, OPTIONS)
+    workspace = given.get("workspace", True)
+    if not isinstance(workspace, bool):
+        raise _wrong("register(workspace=...)", "True or False", workspace)
+    overrides = given.get("overrides") or {}
+    if not isinstance(overrides, Mapping):
+        raise _wrong(
+            "register(overrides=...)", 'a dict such as {"coverage": {"timeout_minutes": 30}}', overrides
+        )
+    names = _strings("register(skip=...)", given.get("skip") or ())
+    return Settings(
+        directory=directory,
+        workspace=workspace,
+        env=_environment("register(env=...)", given.get("env") or {}),
+        skip=frozenset(_session("register(skip=...)", name) for name in names),
+        overrides={
+            _session("register(overrides=...)", name): override(
+                f"register(overrides={{{name!r}: ...}})", value
+            )
+            for name, value in overrides.items()
+        },
+        platforms=_platforms("register(platforms=...)", given.get("platforms")),
+        coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
+    )
+
+
+def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a noxfile passes
+    """Check the settings of one session; `where` names the place in messages."""
+    if not isinstance(given, Mapping):
+        raise _wrong(where, 'a dict such as {"timeout_minutes": 30}', given)
+    _known(where, given, tuple(f.name for f in fields(Override)))
+    minutes = given.get("timeout_minutes")
+    if minutes is not None and (
+        isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
+    ):
+        raise _wrong(f"{where}, timeout_minutes", "a number of minutes above 0", minutes)
+    return Override(
+        timeout_minutes=minutes,
+        devices=_strings(f"{where}, devices", given.get("devices") or ()),
+        env=_environment(f"{where}, env", given.get("env") or {}),
+        platforms=_platforms(f"{where}, platforms", given.get("platforms")),
+    )
+
+
+def _known(where: str, given: Iterable[Any], known: Sequence[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise UserError(f"there is no option {name!r}", where=where, fix=did_you_mean(str(name), known))
+
+
+def _session(where: str, name: object) -> str:
+    found = catalog.standard(name) if isinstance(name, str) else None
+    if found is None:
+        raise UserError(
+            f"there is no standard session {name!r}",
+            where=where,
+            fix=did_you_mean(str(name), [s.name for s in catalog.STANDARD]),
+        )
+    return found.name
+
+
+def _strings(where: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise _wrong(where, "a list of strings", value)
+    items = tuple(value)
+    for item in items:
+        if not isinstance(item, str) or not item:
+            raise _wrong(where, "a list of strings", item)
+    return items
+
+
+def _environment(where: str, value: object) -> dict[str, str]:
+    good = isinstance(value, Mapping) and all(
+        isinstance(name, str)
+        and name
+        and "=" not in name
+        and isinstance(text, str)
+        and "\0" not in name + text
+        for name, text in value.items()
+    )
+    if not good or not isinstance(value, Mapping):
+        raise _wrong(where, 'a dict of strings such as {"RUST_BACKTRACE": "1"}', value)
+    return dict(value)
+
+
+def _platforms(where: str, value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = _strings(where, value)
+    for name in names:
+        if name not in catalog.PLATFORMS:
+            raise UserError(
+                f"there is no platform {name!r}", where=where, fix=did_you_mean(name, catalog.PLATFORMS)
+            )
+    if not names:
+        raise _wrong(where, "at least one platform", value)
+    return names
+
+
+def _points(where: str, value: object) -> Fraction | None:
+    if value is None:
+        return None
+    if (
+        isinstance(value, int | float | Decimal | Fraction)
+        and not isinstance(value, bool)
+        and 0 <= value <= 100
+    ):
+        return Fraction(str(value))
+    raise _wrong(where, "a number of points from 0 to 100", value)
+
+
+def _wrong(where: str, expected: str, value: object) -> UserError:
+    return UserError(f"{value!r} is not {expected}", where=where, fix="correct the noxfile")

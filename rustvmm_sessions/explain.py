@@ -1,0 +1,175 @@
+"""Say what a coverage measurement means against what is recorded, and what to do about it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.model import Decision, FileCoverage, Lines, Measurement, Recorded, Verdict, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MOST_FILES = 10
+"""Files listed at most; the rest is counted."""
+
+_RECORD = "nox -s coverage -- --profile devel"
+
+
+def measured(measurement: Measurement) -> str:
+    """Return the line that says what was measured."""
+    return (
+        f"measured: {measurement.lines}  "
+        f"({measurement.arch}, rustc {measurement.toolchain}, by {measurement.backend})"
+    )
+
+
+def recorded(record: Recorded | None, path: str) -> str:
+    """Return the line that says what is recorded; `path` is the file that says so."""
+    if record is None:
+        return "recorded: nothing"
+    tolerance = f", tolerance {_points(record.tolerance)}" if record.tolerance else ""
+    if record.lines is not None:
+        return f"recorded: {record.lines}  ({path}, rustc {record.toolchain}{tolerance})"
+    decimals = record.decimals if record.decimals is not None else 2
+    return f"recorded: {rounded(record.percent, decimals)} %  ({path}{tolerance})"
+
+
+def difference(decision: Decision, measurement: Measurement, record: Recorded | None) -> list[str]:
+    """Return what the two figures mean side by side."""
+    if record is None:
+        return []
+    points = measurement.lines.percent - record.percent
+    lines = []
+    if decision.within_tolerance:
+        lines.append(
+            f"The difference of {_signed(points)} is within the tolerance of "
+            f"{_points(record.tolerance)}: equal."
+        )
+    elif decision.verdict is not Verdict.EQUAL:
+        lines.append(f"Coverage is {decision.verdict} by {_points(abs(points))}.")
+    if record.lines is not None and measurement.lines != record.lines:
+        lines.append(meaning(measurement.lines, record.lines))
+    if record.toolchain and record.toolchain != measurement.toolchain:
+        lines.append(
+            f"The record was made with rustc {record.toolchain}, this is {measurement.toolchain}: "
+            "compilers count some lines differently."
+        )
+    if decision.verdict is not Verdict.EQUAL and record.decimals is not None and record.lines is None:
+        lines.append(
+            "The recorded percentage has no counts for this architecture; "
+            "it may have been measured on another one."
+        )
+    return lines
+
+
+def meaning(now: Lines, before: Lines) -> str:
+    """Say in words how the counts moved: a percentage alone misleads.
+
+    Deleting a well-tested module lowers the percentage although fewer lines are uncovered.
+    """
+    uncovered = now.uncovered - before.uncovered
+    count = now.count - before.count
+    counts = (
+        f"{now.uncovered} lines uncovered, {before.uncovered} before; "
+        f"{now.count} lines in all, {before.count} before"
+    )
+    if uncovered > 0 and count > 0:
+        words = "code was added that no test reaches"
+    elif uncovered > 0:
+        words = "code that was tested no longer is"
+    elif now.percent < before.percent:
+        words = "no code lost its tests: tested code was removed, so what is left weighs more"
+    elif uncovered < 0:
+        words = "code that was not tested now is, or is gone"
+    else:
+        words = "tested code was added" if count > 0 else "untested code was removed"
+    return f"{counts}: {words}."
+
+
+def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]:
+    """List the files whose counts differ from those of the last passing run, the largest change first."""
+    current = {file.path: file.lines for file in now}
+    empty = Lines(covered=0, count=0)
+    rows = [
+        (path, before.get(path, empty), current.get(path, empty))
+        for path in sorted({*current, *before})
+        if current.get(path) != before.get(path)
+    ]
+    rows.sort(key=lambda row: -abs(row[2].uncovered - row[1].uncovered))
+    if not rows:
+        return []
+    lines = ["Files that moved since the last passing run here (covered/count):"]
+    lines += [
+        f"  {path}  {f'{old.covered}/{old.count}' if path in before else 'new'} -> "
+        f"{f'{new.covered}/{new.count}' if path in current else 'gone'}"
+        for path, old, new in rows[:MOST_FILES]
+    ]
+    return _and_more(lines, len(rows))
+
+
+def least_covered(files: Sequence[FileCoverage]) -> list[str]:
+    """List the files with most uncovered lines, with the ranges of those lines."""
+    worst = sorted(
+        (f for f in files if f.lines.uncovered), key=lambda file: (-file.lines.uncovered, file.path)
+    )
+    if not worst:
+        return []
+    lines = ["Files with most uncovered lines:"]
+    lines += [
+        f"  {file.path}  {file.lines.uncovered} of {file.lines.count}: {ranges(file.uncovered)}"
+        for file in worst[:MOST_FILES]
+    ]
+    return _and_more(lines, len(worst))
+
+
+def _and_more(lines: list[str], total: int) -> list[str]:
+    return [*lines, f"  and {total - MOST_FILES} more"] if total > MOST_FILES else lines
+
+
+def ranges(spans: Sequence[tuple[int, int]], most: int = 12) -> str:
+    """Write line ranges as ``3-5, 9``; what is beyond `most` of them is counted."""
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:most]]
+    if len(spans) > most:
+        shown.append(f"and {len(spans) - most} more places")
+    return ", ".join(shown) or "in several functions of one line"
+
+
+def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list[str]:
+    """Return what to do next, as commands."""
+    add = f"git add {record_path}"
+    if decision.write:
+        return [f"Recorded in {record_path}. Next: {add}"]
+    match decision.verdict:
+        case Verdict.EQUAL:
+            return []
+        case Verdict.HIGHER:
+            return ["Record it:", f"  {_RECORD}", f"  {add}"]
+        case Verdict.NONE:
+            return ["There is no baseline to compare with. Make one:", f"  {_RECORD}", f"  {add}"]
+        case Verdict.LOWER:
+            accept = (
+                []
+                if allow_lower
+                else ["  If it is meant: " + _RECORD + " --allow-lower", f"  and then: {add}"]
+            )
+            return ["Next:", "  See the lines: nox -s coverage -- --html", *accept]
+
+
+def summary(decision: Decision, measurement: Measurement, record: Recorded | None) -> str:
+    """Return the one line that a failing session ends with."""
+    percent = rounded(measurement.lines.percent, 2)
+    if record is None:
+        return f"coverage is {percent} % and nothing is recorded to compare it with"
+    before = rounded(record.percent, record.decimals or 2)
+    return f"coverage is {decision.verdict}: {percent} % measured, {before} % recorded"
+
+
+def _points(value: Fraction) -> str:
+    decimals = 2 if value >= Fraction(1, 100) else 4
+    text = str(rounded(value, decimals))
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} points"
+
+
+def _signed(value: Fraction) -> str:
+    return ("+" if value > 0 else "-") + _points(abs(value))
