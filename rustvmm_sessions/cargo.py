@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions import files
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.process import Finished, run
 
@@ -238,22 +239,25 @@ def _colour() -> dict[str, str | None]:
 def lockfile_kept(workspace: Workspace, keep: Path) -> Iterator[None]:
     """Leave Cargo.lock as it is found, whatever cargo does to it in between.
 
-    A lock file that cargo makes in a crate without one is kept at `keep` for the next run, so
-    that versions do not change from run to run.
+    Cargo makes a missing lock file and completes an outdated one. What it made of the one found
+    here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
     """
-    lock = workspace.root / "Cargo.lock"
-    before = lock.read_bytes() if lock.exists() else None
-    if before is None and keep.exists():
-        lock.write_bytes(keep.read_bytes())
+    lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
+    before = files.read_text(lock)
+    if made.exists() and files.read_text(found) == before:
+        lock.write_text(made.read_text())
     try:
         yield
     finally:
-        if before is None:
-            if lock.exists():
-                keep.write_bytes(lock.read_bytes())
+        after = files.read_text(lock)
+        if after != before and after is not None:
+            made.write_text(after)
+            if before is None:
+                found.unlink(missing_ok=True)
                 lock.unlink()
-        elif lock.read_bytes() != before:
-            lock.write_bytes(before)
+            else:
+                found.write_text(before)
+                files.write_atomic(lock, before)
 
 
 def configurations(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -272,14 +276,21 @@ def configurations(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                 break
 
 
-def runner(directory: Path, triple: str) -> tuple[str, ...]:
-    """Return the program that cargo puts before a test executable of `triple`, in words."""
-    value: Any = os.environ.get(f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER")
-    for _, content in configurations(directory):
+def runner(directory: Path, triple: str, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the program that cargo puts before a test executable of `triple`, in words.
+
+    A relative path holds from where it is written, while tests run in their package's directory.
+    """
+    variable = f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
+    base, value = directory, env.get(variable) or os.environ.get(variable)
+    for path, content in configurations(directory):
         if value:
             break
-        value = content.get("target", {}).get(triple, {}).get("runner")
-    return tuple(value.split() if isinstance(value, str) else value or ())
+        base, value = path.parent.parent, content.get("target", {}).get(triple, {}).get("runner")
+    words = value.split() if isinstance(value, str) else list(value or ())
+    if words and "/" in words[0]:
+        words[0] = str(base / words[0])
+    return tuple(words)
 
 
 def source_directories(directory: Path) -> tuple[Path, ...]:

@@ -53,4 +53,4 @@ STANDARD = (
 
 def standard(name: str) -> StandardSession | None:
     """Return the standard session of that name or alias, or None."""
-    return next((s for s in STANDARD if name in (s.name, s.alias)), None)
+    return next((s for s in STANDARD if name and name in (s.name, s.alias)), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -21,6 +22,8 @@ SCORE_TOLERANCE = Fraction(1, 2)
 """Points by which rust-vmm-ci lets coverage differ from ``coverage_score``."""
 
 _KEYS = ("coverage_score", "exclude_path", "crate_features")
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", re.DOTALL)
+"""An escaped character, a set in brackets, or any other character of a regular expression."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -76,7 +79,7 @@ def parse_coverage_config(text: str, path: Path) -> CoverageConfig:
         return dict(pairs)
 
     try:
-        data = json.loads(text, parse_float=Decimal, object_pairs_hook=unique)
+        data = json.loads(text, parse_float=_decimal, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise UserError(
@@ -121,11 +124,17 @@ def _score(data: dict[str, Any], text: str, path: Path) -> Fraction | None:
     number = isinstance(value, int | Decimal) and not isinstance(value, bool)
     if not number or not 0 <= value <= 100:
         raise UserError(
-            f"coverage_score is a number from 0 to 100, not {value!r}",
+            f"coverage_score is a number from 0 to 100, not {value if number else repr(value)}",
             where=f"{path}:{_line_of(text, 'coverage_score')}",
             fix='write "coverage_score": 80.1',
         )
     return Fraction(value)
+
+
+def _decimal(text: str) -> Decimal:
+    """Read a number exactly, unless its exponent is one that no float has: that would take for ever."""
+    number = float(text)
+    return Decimal(text if 0 < abs(number) < math.inf else number)
 
 
 def _patterns(value: str, where: str) -> tuple[str, ...]:
@@ -146,21 +155,18 @@ def split_patterns(value: str) -> tuple[str, ...]:
     """Split ``exclude_path`` at each ``|`` and comma that stands outside all brackets."""
     patterns = [""]
     depth = 0
-    escaped = False
-    for char in value:
-        if char in "|," and depth == 0 and not escaped:
+    for token in _TOKEN.findall(value):
+        if token in ("|", ",") and depth == 0:
             patterns.append("")
             continue
-        patterns[-1] += char
-        if not escaped:
-            depth += (char in "([{") - (char in ")]}")
-        escaped = char == "\\" and not escaped
+        patterns[-1] += token
+        depth += (token in ("(", "{")) - (token in (")", "}"))
     return tuple(stripped for pattern in patterns if (stripped := pattern.strip()))
 
 
 def _line_of(text: str, key: str) -> int:
     """Return the line of the last place where `key` stands as a key, from 1."""
-    places = list(re.finditer(re.escape(json.dumps(key)) + r"\s*:", text))
+    places = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
     return text.count("\n", 0, places[-1].start()) + 1 if places else 1
 
 
@@ -220,26 +226,34 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
     workspace = given.get("workspace", True)
     if not isinstance(workspace, bool):
         raise _wrong("register(workspace=...)", "True or False", workspace)
-    overrides = given.get("overrides") or {}
-    if not isinstance(overrides, Mapping):
-        raise _wrong(
-            "register(overrides=...)", 'a dict such as {"coverage": {"timeout_minutes": 30}}', overrides
-        )
-    names = _strings("register(skip=...)", given.get("skip") or ())
+    names = _strings("register(skip=...)", given.get("skip"))
     return Settings(
         directory=directory,
         workspace=workspace,
-        env=_environment("register(env=...)", given.get("env") or {}),
+        env=_environment("register(env=...)", given.get("env")),
         skip=frozenset(_session("register(skip=...)", name) for name in names),
-        overrides={
-            _session("register(overrides=...)", name): override(
-                f"register(overrides={{{name!r}: ...}})", value
-            )
-            for name, value in overrides.items()
-        },
+        overrides=_overrides("register(overrides=...)", given.get("overrides")),
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
     )
+
+
+def _overrides(where: str, given: object) -> dict[str, Override]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise _wrong(where, 'a dict such as {"coverage": {"timeout_minutes": 30}}', given)
+    checked: dict[str, Override] = {}
+    for name, value in given.items():
+        session = _session(where, name)
+        if session in checked:
+            raise UserError(
+                f"the session {session!r} is given twice, by both its names",
+                where=where,
+                fix="put all its settings in one place",
+            )
+        checked[session] = override(f"register(overrides={{{name!r}: ...}})", value)
+    return checked
 
 
 def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a noxfile passes
@@ -254,8 +268,8 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         raise _wrong(f"{where}, timeout_minutes", "a number of minutes above 0", minutes)
     return Override(
         timeout_minutes=minutes,
-        devices=_strings(f"{where}, devices", given.get("devices") or ()),
-        env=_environment(f"{where}, env", given.get("env") or {}),
+        devices=_strings(f"{where}, devices", given.get("devices")),
+        env=_environment(f"{where}, env", given.get("env")),
         platforms=_platforms(f"{where}, platforms", given.get("platforms")),
     )
 
@@ -278,16 +292,20 @@ def _session(where: str, name: object) -> str:
 
 
 def _strings(where: str, value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise _wrong(where, "a list of strings", value)
     items = tuple(value)
     for item in items:
         if not isinstance(item, str) or not item:
-            raise _wrong(where, "a list of strings", item)
+            raise _wrong(where, "a non-empty string", item)
     return items
 
 
 def _environment(where: str, value: object) -> dict[str, str]:
+    if value is None:
+        return {}
     good = isinstance(value, Mapping) and all(
         isinstance(name, str)
         and name

@@ -31,8 +31,7 @@ def recorded(record: Recorded | None, path: str) -> str:
     tolerance = f", tolerance {_points(record.tolerance)}" if record.tolerance else ""
     if record.lines is not None:
         return f"recorded: {record.lines}  ({path}, rustc {record.toolchain}{tolerance})"
-    decimals = record.decimals if record.decimals is not None else 2
-    return f"recorded: {rounded(record.percent, decimals)} %  ({path}{tolerance})"
+    return f"recorded: {_percent(record)} %  ({path}{tolerance})"
 
 
 def difference(decision: Decision, measurement: Measurement, record: Recorded | None) -> list[str]:
@@ -40,6 +39,8 @@ def difference(decision: Decision, measurement: Measurement, record: Recorded | 
     if record is None:
         return []
     points = measurement.lines.percent - record.percent
+    if record.decimals is not None:
+        points = Fraction(rounded(measurement.lines.percent, record.decimals)) - record.percent
     lines = []
     if decision.within_tolerance:
         lines.append(
@@ -75,7 +76,8 @@ def meaning(now: Lines, before: Lines) -> str:
         f"{now.count} lines in all, {before.count} before"
     )
     if uncovered > 0 and count > 0:
-        words = "code was added that no test reaches"
+        better = now.percent > before.percent
+        words = "code was added" + (", better tested than the rest" if better else " that no test reaches")
     elif uncovered > 0:
         words = "code that was tested no longer is"
     elif now.percent < before.percent:
@@ -83,7 +85,7 @@ def meaning(now: Lines, before: Lines) -> str:
     elif uncovered < 0:
         words = "code that was not tested now is, or is gone"
     else:
-        words = "tested code was added" if count > 0 else "untested code was removed"
+        words = "tested code was added" if count > 0 else "tested code was removed"
     return f"{counts}: {words}."
 
 
@@ -161,13 +163,21 @@ def summary(decision: Decision, measurement: Measurement, record: Recorded | Non
     percent = rounded(measurement.lines.percent, 2)
     if record is None:
         return f"coverage is {percent} % and nothing is recorded to compare it with"
-    before = rounded(record.percent, record.decimals or 2)
+    before = _percent(record)
+    if record.lines is not None and before == str(percent):
+        return f"coverage is {decision.verdict}: {measurement.lines} measured, {record.lines} recorded"
     return f"coverage is {decision.verdict}: {percent} % measured, {before} % recorded"
+
+
+def _percent(record: Recorded) -> str:
+    return f"{rounded(record.percent, 2 if record.decimals is None else record.decimals):f}"
 
 
 def _points(value: Fraction) -> str:
     decimals = 2 if value >= Fraction(1, 100) else 4
-    text = str(rounded(value, decimals))
+    while value and not rounded(value, decimals):
+        decimals += 2  # two fractions may be very near and still differ
+    text = f"{rounded(value, decimals):f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} points"
 
 

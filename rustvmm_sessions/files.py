@@ -122,6 +122,14 @@ def own_directory(path: Path) -> Path:
     return path
 
 
+def hide_bytecode(directory: Path) -> None:
+    """Let the ``__pycache__`` that Python makes of a noxfile ignore itself, as our own folders do."""
+    folder = directory / "__pycache__"
+    with contextlib.suppress(OSError):  # a read-only work tree has nothing to hide
+        if folder.is_dir() and not (folder / ".gitignore").exists():
+            (folder / ".gitignore").write_text("*\n")
+
+
 def cache_directory() -> Path:
     """Return our folder of the user's cache directory, or of the temporary one where that fails."""
     base = os.environ.get("XDG_CACHE_HOME", "")

@@ -84,10 +84,10 @@ def reached_lines(segments: list[list[Any]]) -> dict[int, bool]:
         if wrapped is not None and wrapped[3]:
             lines.update(dict.fromkeys(range(previous + 1, line), bool(wrapped[2])))
         own = list(group)
-        entries = [s for s in own if s[3] and s[4] and not (len(s) > 5 and s[5])]
+        entries = [s for s in own if s[3] and s[4]]
         skipped = not own[0][3] and own[0][4]
-        if not skipped and (entries or (wrapped is not None and wrapped[3])):
-            counts = [s[2] for s in entries]
+        if entries or (not skipped and wrapped is not None and wrapped[3]):
+            counts = [s[2] for s in entries if not (len(s) > 5 and s[5])]
             if wrapped is not None and wrapped[3]:
                 counts.append(wrapped[2])
             lines[line] = any(counts)

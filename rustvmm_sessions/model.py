@@ -68,7 +68,7 @@ def rounded(value: Fraction, decimals: int) -> Decimal:
     """Round half up (0.5 away from zero) to `decimals` decimals, exactly and not through a float."""
     scaled = abs(value) * 10**decimals
     whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
-    return Decimal(whole if value >= 0 else -whole).scaleb(-decimals)
+    return Decimal(f"{whole if value >= 0 else -whole}e-{decimals}")  # arithmetic would obey a context
 
 
 @dataclass(frozen=True, kw_only=True)

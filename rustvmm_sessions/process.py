@@ -12,19 +12,20 @@ import contextlib
 import os
 import selectors
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rustvmm_sessions.errors import CheckFailed, UserError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import FrameType
 
 GRACE = 10.0
@@ -34,6 +35,7 @@ KEPT_BYTES = 1 << 20
 """How much of a stream that is passed on is kept as well, for messages that repeat its end."""
 
 _TICK = 0.1
+_LINGER = 1.0
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -134,8 +136,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             )
             deadline = None if timeout is None else started + timeout
             timed_out = streams.drain(deadline, stopped)
-            if timed_out or stopped:
-                _end_group(group, streams, stopped)
+            _end_group(group, streams, stopped)
         except BaseException:
             _kill(group, signal.SIGKILL)
             raise
@@ -172,18 +173,28 @@ def _start(argv: tuple[str, ...], cwd: Path | None, env: Mapping[str, str]) -> s
             stderr=subprocess.PIPE,
             process_group=0,
         )
-    except FileNotFoundError as error:
-        if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112
-            raise UserError("the directory to run in does not exist", where=str(cwd)) from error
-        raise UserError(
-            f"the program {argv[0]!r} is not there",
-            where=command_line(argv),
-            fix="install it, or correct PATH",
-        ) from error
     except OSError as error:
-        raise UserError(f"cannot start {argv[0]!r}: {error.strerror}", where=command_line(argv)) from error
+        if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112
+            raise UserError(
+                "the directory to run in does not exist", where=str(cwd), fix="make it, or correct its name"
+            ) from error
+        if isinstance(error, FileNotFoundError) and shutil.which(argv[0], path=env.get("PATH")) is None:
+            raise UserError(
+                f"the program {argv[0]!r} is not there",
+                where=command_line(argv),
+                fix="install it, or correct PATH",
+            ) from error
+        raise UserError(
+            f"cannot start {argv[0]!r}: {error.strerror}",
+            where=command_line(argv),
+            fix="check that it is an executable for this machine; of a script, also its first line",
+        ) from error
     except ValueError as error:  # a NUL byte in an argument
-        raise UserError(f"cannot start {argv[0]!r}: {error}", where=command_line(argv)) from error
+        raise UserError(
+            f"cannot start {argv[0]!r}: {error}",
+            where=command_line(argv),
+            fix="correct the argument, or the variable of the environment",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -281,12 +292,13 @@ class _Streams:
     def drain(self, deadline: float | None, stopped: list[int]) -> bool:
         """Pass output on until the program has ended; return whether `deadline` came first.
 
-        A program may end while a daemon that it started keeps its pipes open: then what is in
-        the pipes is read, and the daemon is not waited for.
+        A program may end while a daemon that it started keeps its pipes open: then they are read
+        until it is silent, for a second at most, and the daemon is not waited for.
         """
+        ended: float | None = None
         while not stopped:
             now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if deadline is not None and now >= deadline and ended is None:
                 return True
             if not self._selector.get_map():
                 try:
@@ -295,10 +307,11 @@ class _Streams:
                     continue
                 return False
             wait = _TICK if deadline is None else min(_TICK, deadline - now)
-            if not self.read(wait) and self._group.poll() is not None:
-                while self.read(0):
-                    pass
-                return False
+            silent = not self.read(wait)
+            if self._group.poll() is not None:
+                ended = ended or now
+                if silent or now - ended >= _LINGER:
+                    return False
         return False
 
     def read(self, wait: float) -> bool:
@@ -312,6 +325,12 @@ class _Streams:
             else:
                 self._selector.unregister(stream.descriptor)
         return bool(events)
+
+    def read_rest(self) -> None:
+        """Read what an ended program left in its pipes, which hold 1 MiB at most."""
+        for _ in range(16):
+            if not self.read(0):
+                return
 
     def close(self) -> None:
         self._selector.close()
@@ -332,12 +351,27 @@ def _end_group(group: subprocess.Popen[bytes], streams: _Streams, stopped: list[
             if not streams.read(_TICK / 2):
                 time.sleep(_TICK / 2)
             group.poll()
-            if not _kill(group, 0):
-                return
+            if not _alive(group):
+                break
     _kill(group, signal.SIGKILL)
     group.wait()
-    while streams.read(0):
-        pass
+    streams.read_rest()
+
+
+def _alive(group: subprocess.Popen[bytes]) -> bool:
+    """Whether a process of the group still runs; one that nobody has reaped does not.
+
+    In a container whose first process reaps nothing, orphans stay in their group for ever.
+    """
+    if not _kill(group, 0):
+        return False
+    members = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, _parent, of_group, *_ = path.read_bytes().rpartition(b")")[2].split()
+            if int(of_group) == group.pid:
+                members.append(state)
+    return not members or any(state not in (b"Z", b"X") for state in members)
 
 
 def _kill(group: subprocess.Popen[bytes], signum: int) -> bool:

@@ -75,7 +75,7 @@ class CoverageFile:
 
     def updated(self, new: ArchRecord) -> CoverageFile:
         """Return the file with `new` recorded; other architectures' lines keep their places."""
-        percent = str(rounded(new.lines.percent, self.decimals))
+        percent = f"{rounded(new.lines.percent, self.decimals):f}"  # str() may write 0E-7
         if any(record.arch == new.arch for record in self.records):
             records = tuple(new if record.arch == new.arch else record for record in self.records)
         else:

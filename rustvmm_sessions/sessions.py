@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import nox
 
-from rustvmm_sessions import catalog
+from rustvmm_sessions import catalog, files
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.config import Override, Settings, did_you_mean, override, settings
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -64,6 +64,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     }
     with _ending_with_message():
         crate = Crate(settings(Path.cwd(), given))
+    files.hide_bytecode(crate.settings.directory)
     for standard in catalog.STANDARD:
         if standard.name not in crate.settings.skip:
             crate._add_standard(standard)  # noqa: SLF001 - the two are one

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -121,12 +122,17 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     def say_waiting() -> None:
         say(f"another coverage run builds in {own}; waiting for it to end")
 
-    with files.locked(own, on_wait=say_waiting), _untouched_lockfile(request, cargo, own):
+    with (
+        ThreadPoolExecutor(1) as background,
+        files.locked(own, on_wait=say_waiting),
+        _untouched_lockfile(request, cargo, own),
+    ):
+        lowered = background.submit(_lowered, request, outcome.recorded)
         reporter, measurement = _measure(request, config, cargo, own)
         outcome.measurement = measurement
         say(explain.measured(measurement))
         coverage_reports.write(request, reporter, cargo, own)
-        _judge(request, config, outcome, own)
+        _judge(request, config, outcome, own, lowered.result())
 
 
 def _untouched_lockfile(
@@ -134,7 +140,7 @@ def _untouched_lockfile(
 ) -> contextlib.AbstractContextManager[None]:
     """In CI Cargo.lock stays as it is; a developer's cargo may update it, as it always does."""
     if request.profile is Profile.CI:
-        return lockfile_kept(cargo.workspace, own / "Cargo.lock")
+        return lockfile_kept(cargo.workspace, own)
     return contextlib.nullcontext()
 
 
@@ -279,7 +285,9 @@ def _say_unstable(measurement: Measurement, runs: list[Lines]) -> None:
 # Judging
 
 
-def _judge(request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, own: Path) -> None:
+def _judge(
+    request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, own: Path, notes: list[str]
+) -> None:
     measurement = outcome.measurement
     if measurement is None:
         raise AssertionError("judged before measured")
@@ -294,7 +302,7 @@ def _judge(request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, 
     recorded = outcome.recorded
     source = RECORD if recorded is None else recorded.path.relative_to(request.directory).as_posix()
     say(explain.recorded(recorded, source))
-    for line in (*explain.difference(decision, measurement, recorded), *_lowered(request, recorded)):
+    for line in (*explain.difference(decision, measurement, recorded), *notes):
         say(line)
     last = own / "last-pass.json"
     key = [measurement.arch, measurement.toolchain, config.features, request.scope, request.default_features]

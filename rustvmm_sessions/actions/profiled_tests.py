@@ -114,14 +114,15 @@ class ProfiledTests:
         workspace = self.cargo.workspace
         kept, fresh = self.own / "build-profiles", self.own / "build-profiles.new"
         complete = kept / "complete"
-        was_complete = complete.exists()
+        before = files.read_text(complete)
         complete.unlink(missing_ok=True)
         _empty(fresh)
         artifacts = self._compile()
         if any(member.kinds & _RUNS_WHILE_BUILDING for member in workspace.members):
             rebuilt = [not artifact["fresh"] for artifact in artifacts]
-            if (any(rebuilt) and not all(rebuilt)) or not (any(rebuilt) or was_complete):
-                # A part of the build is older than its profiles: only a whole one has them all.
+            if not all(rebuilt) and (any(rebuilt) or before != _listed(artifacts)):
+                # A part of the build is older than its profiles, or they are of another selection:
+                # only a whole build has them all and no others.
                 packages = [f"--package={member.name}" for member in workspace.members]
                 self.cargo.read(
                     "clean", f"--target-dir={self._target}", *packages, env=self._environment()
@@ -132,7 +133,8 @@ class ProfiledTests:
             if any(rebuilt):
                 shutil.rmtree(kept, ignore_errors=True)
                 fresh.rename(kept)
-            complete.touch()
+            kept.mkdir(exist_ok=True)  # a build without any test leaves none
+            complete.write_text(_listed(artifacts))
         instrumented = self._instrumented(artifacts, tuple(sorted(kept.glob("*.profraw"))))
         self._remove_stale(instrumented)
         return instrumented
@@ -237,7 +239,7 @@ class ProfiledTests:
                 where=str(profiles),
                 fix="set CARGO_TARGET_DIR to a path without %",
             )
-        own_runner = runner(self.cargo.directory, build.triple)
+        own_runner = runner(self.cargo.directory, build.triple, self.cargo.env)
         words = [
             sys.executable,
             "-I",
@@ -271,7 +273,8 @@ class ProfiledTests:
 
 def _why_failed(done: Finished, described: str) -> str:
     if done.timed_out:
-        return f"the tests were {done.ending}" + (f" while this ran: {described}" if described else "")
+        ending = f"the tests were stopped at their time limit after {done.seconds:.0f} s"
+        return ending + (f" while this ran: {described}" if described else "")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)
     targets = re.findall(r"error: test failed, to rerun pass `(.*)`", plain)
     signals = re.findall(r"process didn't exit successfully: .*\((signal: .*)\)", plain)
@@ -279,6 +282,11 @@ def _why_failed(done: Finished, described: str) -> str:
     if signals:
         message += f"; {', '.join(signals)}"
     return message + (f"; no profile was left by {described}" if described else "")
+
+
+def _listed(artifacts: Sequence[dict[str, Any]]) -> str:
+    """Return the files of a build, which tell one selection of packages and flags from another."""
+    return "".join(f"{name}\n" for name in sorted(n for a in artifacts for n in a["filenames"]))
 
 
 def _names(package: dict[str, Any]) -> tuple[str, ...]:

@@ -1,0 +1,59 @@
+# /// script
+# dependencies = ["nox"]
+# ///
+"""The project's own sessions: `nox -s tests` runs everything, `nox -s lint` is part of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rustvmm-sessions"
+
+nox.options.envdir = str(CACHE / "nox")
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests"]
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the project with the tools it drives and the given dependency groups."""
+    pyproject = nox.project.load_toml("pyproject.toml")
+    session.install("--quiet", "--editable", ".[tools]", *nox.project.dependency_groups(pyproject, *groups))
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Lint, provide missing tools, and run all tests; arguments go to pytest instead of the folders."""
+    install(session, "test", "lint")
+    check(session)
+    session.run("nox", "-f", "samples/uart/noxfile.py", "-s", "setup", external=True)
+    os.environ.setdefault("CARGO_TERM_PROGRESS_WHEN", "never")
+    arguments = session.posargs or ["-n2", "--dist=loadfile", "tests/unit", "tests/integration", "tests/field"]
+    session.run("pytest", *arguments)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and types."""
+    install(session, "test", "lint")
+    check(session)
+
+
+def check(session: nox.Session) -> None:
+    """Run the linters and the type checker."""
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy", f"--cache-dir={CACHE / 'mypy'}")
+
+
+@nox.session
+def speed(session: nox.Session) -> None:
+    """Time the sessions against rust-vmm-ci's commands; arguments go to tests/perf/coverage.py."""
+    install(session, "test")
+    session.run("python", "-m", "tests.perf.coverage", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

@@ -1,0 +1,54 @@
+"""Published rust-vmm crates, pinned, as cargo vendors them, each made a git repository."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.crates import CrateBuilder
+
+PINNED = {
+    "vmm-sys-util": "0.15.0",
+    "vm-superio": "0.8.2",
+    "vm-device": "0.1.0",
+    "event-manager": "0.4.2",
+    "seccompiler": "0.5.0",
+    "vm-allocator": "0.1.4",
+    "acpi_tables": "0.2.1",
+    "vm-fdt": "0.3.0",
+}
+
+
+def vendored() -> Path:
+    """Return the folder with the sources of all pinned crates, fetched once per machine."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rustvmm-sessions"
+    manifest = '[package]\nname = "pinned"\nversion = "0.0.0"\nedition = "2021"\n\n[dependencies]\n'
+    manifest += "".join(f'{name} = "={version}"\n' for name, version in PINNED.items())
+    place = cache / f"published-{hashlib.sha256(manifest.encode()).hexdigest()[:16]}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "published.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "complete").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            (place / "src").mkdir(parents=True)
+            (place / "Cargo.toml").write_text(manifest)
+            (place / "src" / "lib.rs").touch()
+            subprocess.run(
+                ["cargo", "vendor", "--quiet", "--versioned-dirs", "vendor"],
+                cwd=place,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            (place / "complete").touch()
+    return place / "vendor"
+
+
+def published(name: str, directory: Path) -> CrateBuilder:
+    """Return a copy of a pinned crate with nothing added but the five-line noxfile."""
+    shutil.copytree(vendored() / f"{name}-{PINNED[name]}", directory)
+    (directory / ".cargo-checksum.json").unlink()  # cargo vendor's own
+    return CrateBuilder(directory).with_noxfile().with_git()
