@@ -34,7 +34,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return what to do about an unknown name: the nearest one, else all there are."""
-    known = sorted(names)
+    known = sorted(str(known) for known in names)  # of an enumeration, the values
     close = nearest(name, known)
     return f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
 

@@ -83,7 +83,7 @@ def meaning(now: Lines, before: Lines) -> str:
     elif now.percent < before.percent:
         words = "no code lost its tests: tested code was removed, so what is left weighs more"
     elif uncovered < 0:
-        words = "code that was not tested now is, or is gone"
+        words = "code that was not tested " + ("now is" if count >= 0 else "is gone, or now is")
     else:
         words = "tested code was added" if count > 0 else "tested code was removed"
     return f"{counts}: {words}."
@@ -91,7 +91,8 @@ def meaning(now: Lines, before: Lines) -> str:
 
 def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]:
     """List the files whose counts differ from those of the last passing run, the largest change first."""
-    current = {file.path: file.lines for file in now}
+    files = {file.path: file for file in now}
+    current = {path: file.lines for path, file in files.items()}
     empty = Lines(covered=0, count=0)
     rows = [
         (path, before.get(path, empty), current.get(path, empty))
@@ -105,6 +106,7 @@ def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]
     lines += [
         f"  {path}  {f'{old.covered}/{old.count}' if path in before else 'new'} -> "
         f"{f'{new.covered}/{new.count}' if path in current else 'gone'}"
+        f"{f'; uncovered: {places(files[path])}' if new.uncovered > old.uncovered else ''}"
         for path, old, new in rows[:MOST_FILES]
     ]
     return _and_more(lines, len(rows))
@@ -119,7 +121,7 @@ def least_covered(files: Sequence[FileCoverage]) -> list[str]:
         return []
     lines = ["Files with most uncovered lines:"]
     lines += [
-        f"  {file.path}  {file.lines.uncovered} of {file.lines.count}: {ranges(file.uncovered)}"
+        f"  {file.path}  {file.lines.uncovered} of {file.lines.count}: {places(file)}"
         for file in worst[:MOST_FILES]
     ]
     return _and_more(lines, len(worst))
@@ -129,17 +131,32 @@ def _and_more(lines: list[str], total: int) -> list[str]:
     return [*lines, f"  and {total - MOST_FILES} more"] if total > MOST_FILES else lines
 
 
+def places(file: FileCoverage) -> str:
+    """Write where a file's uncovered lines are.
+
+    LLVM counts a closure's lines once more, as a function of their own: those that no test calls,
+    on lines that tests reach otherwise, have no range and are counted.
+    """
+    hidden = file.lines.uncovered - sum(last - first + 1 for first, last in file.uncovered)
+    parts = [ranges(file.uncovered)] if file.uncovered else []
+    if hidden > 0:
+        parts.append(f"{hidden} in closures and functions on lines reached otherwise")
+    return ", and ".join(parts)
+
+
 def ranges(spans: Sequence[tuple[int, int]], most: int = 12) -> str:
     """Write line ranges as ``3-5, 9``; what is beyond `most` of them is counted."""
     shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:most]]
     if len(spans) > most:
         shown.append(f"and {len(spans) - most} more places")
-    return ", ".join(shown) or "in several functions of one line"
+    return ", ".join(shown)
 
 
 def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list[str]:
     """Return what to do next, as commands."""
     add = f"git add {record_path}"
+    if decision.write and decision.verdict is Verdict.LOWER:
+        return [f"Recorded the lower value in {record_path}, as --allow-lower says. Next: {add}"]
     if decision.write:
         return [f"Recorded in {record_path}. Next: {add}"]
     match decision.verdict:

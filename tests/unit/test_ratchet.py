@@ -1,0 +1,433 @@
+"""The ratchet: every form of tests/coverage, every way it can be broken, and every decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rustvmm_sessions import ratchet
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.model import Decision, Lines, Profile, Recorded, Verdict
+from rustvmm_sessions.ratchet import ArchRecord, CoverageFile, compare, decide, first_record, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATH = Path("/crate/tests/coverage")
+CI, DEVEL = Profile.CI, Profile.DEVEL
+EQUAL, HIGHER, LOWER, NONE = Verdict.EQUAL, Verdict.HIGHER, Verdict.LOWER, Verdict.NONE
+
+BOTH = "92.70\nx86_64 470/507 rustc-1.95.0\naarch64 466/505 rustc-1.95.0\n"
+
+
+def lines(text: str) -> Lines:
+    """Return what ``470/507`` stands for."""
+    covered, count = map(int, text.split("/"))
+    return Lines(covered=covered, count=count)
+
+
+def arch_record(text: str) -> ArchRecord:
+    """Return what ``x86_64 470/507 1.95.0`` stands for."""
+    arch, counts, toolchain = text.split()
+    return ArchRecord(arch=arch, lines=lines(counts), toolchain=toolchain)
+
+
+def recorded(text: str, *, tolerance: str = "0", arch: str = "x86_64") -> Recorded:
+    return parse(text, PATH).recorded(PATH, arch, Fraction(tolerance))
+
+
+# The file
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["80.1", "80.1\n", "80.1\r\n", "80.1 \n", "80.1\n\n\n"],
+    ids=["no newline", "newline", "CRLF", "space", "blank lines"],
+)
+def test_a_bare_percentage_is_read_as_the_oldest_crates_write_it(text: str) -> None:
+    assert parse(text, PATH) == CoverageFile(percent="80.1")
+
+
+@pytest.mark.parametrize(
+    ("percent", "decimals"), [("80", 0), ("80.1", 1), ("80.10", 2), ("0", 0), ("0.0", 1), ("100", 0)]
+)
+def test_the_percentage_says_how_many_decimals_count(percent: str, decimals: int) -> None:
+    file = parse(f"{percent}\n", PATH)
+    assert file.decimals == decimals
+    assert file.recorded(PATH, "x86_64", Fraction(0)).percent == Fraction(percent)
+
+
+def test_lines_of_architectures_are_read_in_their_order() -> None:
+    assert parse(BOTH, PATH) == CoverageFile(
+        percent="92.70", records=(arch_record("x86_64 470/507 1.95.0"), arch_record("aarch64 466/505 1.95.0"))
+    )
+
+
+@pytest.mark.parametrize("version", ["1.97.0-nightly", "1.96.0-beta.2", "1.95.0-dev", "1.95.0+local"])
+def test_a_toolchain_may_be_any_release_of_rustc(version: str) -> None:
+    (record,) = parse(f"50.0\nriscv64 1/2 rustc-{version}\n", PATH).records
+    assert record.toolchain == version
+
+
+def test_a_line_for_the_architecture_is_what_is_compared() -> None:
+    assert recorded(BOTH, arch="aarch64", tolerance="0.2") == Recorded(
+        path=PATH,
+        percent=Fraction(46600, 505),
+        decimals=None,
+        tolerance=Fraction("0.2"),
+        lines=lines("466/505"),
+        toolchain="1.95.0",
+    )
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64", "riscv64"])
+def test_the_bare_percentage_is_every_architectures(arch: str) -> None:
+    assert recorded("92.70", arch=arch) == Recorded(
+        path=PATH, percent=Fraction("92.7"), decimals=2, tolerance=Fraction(0)
+    )
+
+
+MALFORMED = [
+    pytest.param("", 1, "the file is empty", id="empty"),
+    pytest.param("\n \n", 1, "the file is empty", id="blank"),
+    pytest.param("full coverage\n", 1, "'full coverage' is no percentage from 0 to 100", id="words"),
+    pytest.param("nan\n", 1, "'nan' is no percentage", id="nan"),
+    pytest.param("NaN", 1, "'NaN' is no percentage", id="NaN"),
+    pytest.param("inf\n", 1, "'inf' is no percentage", id="inf"),
+    pytest.param("-inf\n", 1, "'-inf' is no percentage", id="-inf"),
+    pytest.param("-0.1\n", 1, "'-0.1' is no percentage", id="negative"),
+    pytest.param("-0\n", 1, "'-0' is no percentage", id="minus zero"),
+    pytest.param("+80.1\n", 1, "'+80.1' is no percentage", id="plus"),
+    pytest.param("100.1\n", 1, "'100.1' is no percentage", id="over 100"),
+    pytest.param("100.00000000000000000001", 1, "is no percentage", id="just over 100"),
+    pytest.param("8010", 1, "'8010' is no percentage", id="no point"),
+    pytest.param("8e1\n", 1, "'8e1' is no percentage", id="exponent"),
+    pytest.param("80,1\n", 1, "'80,1' is no percentage", id="decimal comma"),
+    pytest.param("80.1%\n", 1, "'80.1%' is no percentage", id="percent sign"),
+    pytest.param("80.\n", 1, "'80.' is no percentage", id="no decimals"),
+    pytest.param(".5\n", 1, "'.5' is no percentage", id="no whole part"),
+    pytest.param("1_0\n", 1, "'1_0' is no percentage", id="underscore"),
+    pytest.param("401/501\n", 1, "'401/501' is no percentage", id="fraction"),
+    pytest.param("0x50\n", 1, "'0x50' is no percentage", id="hexadecimal"),
+    pytest.param("\u0668\u0660\n", 1, "is no percentage", id="Arabic digits"),
+    pytest.param("\ufeff80.1\n", 1, r"'\ufeff80.1' is no percentage", id="byte order mark"),
+    pytest.param("8\x000\x00\n", 1, r"'8\x000\x00' is no percentage", id="NUL"),
+    pytest.param("\x1b[2J80.1\n", 1, r"'\x1b[2J80.1' is no percentage", id="escape sequence"),
+    pytest.param("\n80.1\n", 1, "'' is no percentage", id="blank first line"),
+    pytest.param("x86_64 470/507 rustc-1.95.0\n", 1, "is no percentage", id="no percentage"),
+    pytest.param('{"coverage_score": 80.1}', 1, "is no percentage", id="JSON"),
+    pytest.param("1" * 1_000_000, 1, "'" + "1" * 40 + "...' is no percentage", id="megabytes"),
+    pytest.param("92.7\n92.8\n", 2, "'92.8' is not understood", id="two percentages"),
+    pytest.param("92.7\n\nx86_64 1/2 rustc-1.95.0\n", 2, "'' is not understood", id="blank line"),
+    pytest.param("92.7\nx86_64 470/507\n", 2, "'x86_64 470/507' is not understood", id="no toolchain"),
+    pytest.param("92.7\nx86_64 470/507 1.95.0\n", 2, "is not understood", id="no rustc-"),
+    pytest.param("92.7\nx86_64 470/507 rustc-\n", 2, "is not understood", id="empty version"),
+    pytest.param("92.7\nx86_64 -1/507 rustc-1.95.0\n", 2, "is not understood", id="negative count"),
+    pytest.param("92.7\nx86_64 92.7/100 rustc-1.95.0\n", 2, "is not understood", id="point in a count"),
+    pytest.param("92.7\nx86_64  470/507 rustc-1.95.0\n", 2, "is not understood", id="two spaces"),
+    pytest.param("92.7\n x86_64 470/507 rustc-1.95.0\n", 2, "is not understood", id="indented"),
+    pytest.param("92.7\nx86_64 470/507 rustc-1.95.0 ok\n", 2, "is not understood", id="a word more"),
+    pytest.param("92.7\n# x86_64\n", 2, "'# x86_64' is not understood", id="comment"),
+    pytest.param(f"92.7\n{'x' * 999}\n", 2, f"'{'x' * 40}...' is not understood", id="a long line"),
+    pytest.param(
+        "92.7\nx86_64 508/507 rustc-1.95.0\n",
+        2,
+        "508 lines covered of 507 is impossible",
+        id="covered > count",
+    ),
+    pytest.param("92.7\nx86_64 0/0 rustc-1.95.0\n", 2, "0 lines covered of 0 is impossible", id="no lines"),
+    pytest.param(BOTH + "x86_64 9/9 rustc-1.94.0\n", 4, "a second line for x86_64", id="an arch twice"),
+    pytest.param(BOTH + "riscv64\n", 4, "'riscv64' is not understood", id="the last line"),
+    pytest.param("<<<<<<< HEAD\n80.1\n=======\n80.2\n>>>>>>> topic\n", 1, "a merge left", id="merge"),
+    pytest.param("80.1\n<<<<<<< HEAD\n", 2, "a merge left its conflict markers", id="merge of lines"),
+    pytest.param("80.1\n||||||| 4a5b6c\n80.0\n", 2, "a merge left", id="merge in diff3 style"),
+    pytest.param("80.1\n=======\n80.2\n", 2, "a merge left", id="half a merge"),
+    pytest.param("80.1\n>>>>>>> topic\n", 2, "a merge left", id="the end of a merge"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "what"), MALFORMED)
+def test_a_malformed_file_is_one_message_with_file_and_line(text: str, line: int, what: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text, PATH)
+    message = str(caught.value)
+    assert what in message
+    assert f"\n  where: /crate/tests/coverage:{line}\n  to do: " in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("", "git checkout -- tests/coverage"),
+        ("80.1\nwords", "git checkout -- tests/coverage"),
+        ("80.1\nx86_64 2/1 rustc-1.95.0", "git checkout -- tests/coverage"),
+        ("<<<<<<< HEAD\n", "keep the side with the higher value, delete the markers"),
+        (f"{BOTH}aarch64 1/2 rustc-1.95.0", "keep the one that is right"),
+    ],
+)
+def test_a_malformed_file_comes_with_what_to_do(text: str, fix: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse(text, PATH)
+    assert fix in caught.value.fix
+
+
+@settings(deadline=None)
+@given(st.text() | st.from_regex(r"\A[0-9]{1,3}(\.[0-9]{1,3})?(\n.*){0,3}\Z"))
+def test_any_text_is_understood_or_refused_at_a_line(text: str) -> None:
+    try:
+        file = parse(text, PATH)
+    except UserError as error:
+        where = error.where
+    else:
+        assert parse(str(file), PATH) == file
+        return
+    line = where.removeprefix(f"{PATH}:")
+    assert line.isdecimal(), where
+    assert 1 <= int(line) <= text.count("\n") + 1
+
+
+# Arbitrary files and measurements
+
+
+counts = (st.integers(1, 12) | st.integers(1, 10**9)).flatmap(
+    lambda count: st.builds(Lines, covered=st.integers(0, count), count=st.just(count))
+)
+arch_records = st.builds(
+    ArchRecord,
+    arch=st.sampled_from(["x86_64", "aarch64", "riscv64", "s390x", "loongarch64"]),
+    lines=counts,
+    toolchain=st.sampled_from(["1.95.0", "1.96.0-beta.2", "1.97.0-nightly"]),
+)
+percents = st.integers(0, 20).flatmap(
+    lambda places: st.integers(0, 100 * 10**places).map(lambda scaled: f"{Decimal(f'{scaled}e-{places}'):f}")
+)
+coverage_files = st.builds(
+    CoverageFile,
+    percent=percents,
+    records=st.lists(arch_records, max_size=4, unique_by=lambda record: record.arch).map(tuple),
+)
+
+
+@settings(deadline=None)
+@given(coverage_files)
+def test_what_is_written_is_read_back(file: CoverageFile) -> None:
+    assert parse(str(file), PATH) == file
+
+
+@settings(deadline=None)
+@given(coverage_files, arch_records)
+def test_after_an_update_the_same_measurement_is_equal(file: CoverageFile, new: ArchRecord) -> None:
+    again = parse(str(file.updated(new)), PATH)
+    assert compare(new.lines, again.recorded(PATH, new.arch, Fraction(0))) == (EQUAL, False)
+    # and for an architecture without a line of its own, whose measure is the percentage
+    assert compare(new.lines, again.recorded(PATH, "mips", Fraction(0))) == (EQUAL, False)
+
+
+@settings(deadline=None)
+@given(coverage_files, arch_records)
+def test_an_update_touches_no_other_architecture(file: CoverageFile, new: ArchRecord) -> None:
+    updated = file.updated(new)
+    others = [record for record in file.records if record.arch != new.arch]
+    assert [record for record in updated.records if record.arch != new.arch] == others
+    assert [record for record in updated.records if record.arch == new.arch] == [new]
+    assert updated.decimals == file.decimals
+
+
+def test_an_update_keeps_the_order_of_lines_and_the_decimals() -> None:
+    file = parse(BOTH, PATH)
+    assert str(file.updated(arch_record("x86_64 480/507 1.96.0"))) == (
+        "94.67\nx86_64 480/507 rustc-1.96.0\naarch64 466/505 rustc-1.95.0\n"
+    )
+    assert str(file.updated(arch_record("riscv64 1/3 1.96.0"))) == (
+        "33.33\nx86_64 470/507 rustc-1.95.0\naarch64 466/505 rustc-1.95.0\nriscv64 1/3 rustc-1.96.0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("80", "67"), ("80.1", "66.7"), ("80.1000", "66.6667"), ("80.12345678", "66.66666667")],
+)
+def test_an_old_crates_file_keeps_its_first_line_and_gains_one(before: str, after: str) -> None:
+    updated = parse(before, PATH).updated(arch_record("x86_64 2/3 1.95.0"))
+    assert str(updated) == f"{after}\nx86_64 2/3 rustc-1.95.0\n"
+
+
+def test_no_coverage_at_all_is_written_as_a_plain_number() -> None:
+    updated = parse("80.12345678", PATH).updated(arch_record("x86_64 0/3 1.95.0"))
+    assert str(updated) == "0.00000000\nx86_64 0/3 rustc-1.95.0\n"
+
+
+def test_a_first_record_has_two_decimals_and_one_line() -> None:
+    assert str(first_record(arch_record("x86_64 949/984 1.95.0"))) == "96.44\nx86_64 949/984 rustc-1.95.0\n"
+
+
+# The decision
+
+SCORE = Recorded(
+    path=Path("/crate/coverage_config_x86_64.json"),
+    percent=Fraction("92.7"),
+    decimals=None,
+    tolerance=Fraction(1, 2),
+)
+
+
+@pytest.mark.parametrize(
+    ("measured", "record", "verdict"),
+    [
+        # integers: one line more or less decides, whatever the percentage looks like
+        ("470/507", recorded(BOTH), EQUAL),
+        ("471/507", recorded(BOTH), HIGHER),
+        ("469/507", recorded(BOTH), LOWER),
+        ("471/508", recorded(BOTH), HIGHER),
+        ("469/506", recorded(BOTH), LOWER),
+        ("940/1014", recorded(BOTH), EQUAL),
+        ("466/505", recorded(BOTH), LOWER),  # what aarch64 has recorded
+        ("466/505", recorded(BOTH, arch="aarch64"), EQUAL),
+        ("9999999/10000000", recorded("100.00\nx86_64 3/3 rustc-1.95.0"), LOWER),
+        ("90001/100000", recorded("90\nx86_64 9/10 rustc-1.95.0"), HIGHER),
+        # the first line has no say where there are integers
+        ("470/507", recorded("10.0\nx86_64 470/507 rustc-1.95.0"), EQUAL),
+        # a bare percentage: to its own decimals, half up
+        ("80049/100000", recorded("80.0"), EQUAL),
+        ("8005/10000", recorded("80.0"), HIGHER),
+        ("8005/10000", recorded("80.1"), EQUAL),
+        ("80049/100000", recorded("80.1"), LOWER),
+        ("795/1000", recorded("80"), EQUAL),
+        ("79499/100000", recorded("80"), LOWER),
+        ("805/1000", recorded("80"), HIGHER),
+        ("801/1000", recorded("80.10"), EQUAL),
+        ("80106/100000", recorded("80.10"), HIGHER),
+        ("466/505", recorded(BOTH, arch="riscv64"), LOWER),  # 92.28 against 92.70
+        # rust-vmm-ci's score: half a point either way
+        ("927/1000", SCORE, EQUAL),
+        ("932/1000", SCORE, EQUAL),
+        ("922/1000", SCORE, EQUAL),
+        ("93201/100000", SCORE, HIGHER),
+        ("92199/100000", SCORE, LOWER),
+        ("694/738", SCORE, HIGHER),  # vm-device 0.1.0
+        # a tolerance that register() sets
+        ("472/507", recorded(BOTH, tolerance="0.4"), EQUAL),
+        ("468/507", recorded(BOTH, tolerance="0.4"), EQUAL),
+        ("473/507", recorded(BOTH, tolerance="0.4"), HIGHER),
+        ("467/507", recorded(BOTH, tolerance="0.4"), LOWER),
+        ("79550/100000", recorded("80.1", tolerance="0.5"), EQUAL),  # rounded first: 79.6
+        ("79549/100000", recorded("80.1", tolerance="0.5"), LOWER),
+    ],
+)
+def test_a_measurement_is_compared_with_what_is_recorded(
+    measured: str, record: Recorded, verdict: Verdict
+) -> None:
+    assert decide(lines(measured), record, CI).verdict is verdict
+
+
+KINDS: dict[str, Callable[[int], Recorded]] = {
+    "counts": lambda n: recorded(f"50.0\nx86_64 {n}/1000 rustc-1.95.0"),
+    "counts, tolerance": lambda n: recorded(f"50.0\nx86_64 {n}/1000 rustc-1.95.0", tolerance="0.5"),
+    "bare": lambda n: recorded(f"{n / 10}"),
+    "bare, tolerance": lambda n: recorded(f"{n / 10}", tolerance="0.5"),
+    "bare, no decimals": lambda n: recorded(f"{n // 10}"),
+    "score": lambda n: replace(SCORE, percent=Fraction(n, 10)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("profile", "before", "allow_lower", "verdict", "passed", "write"),
+    [
+        (CI, 801, False, EQUAL, True, False),
+        (CI, 791, False, HIGHER, False, False),
+        (CI, 811, False, LOWER, False, False),
+        (CI, 811, True, LOWER, False, False),
+        (CI, 791, True, HIGHER, False, False),
+        (DEVEL, 801, False, EQUAL, True, False),
+        (DEVEL, 801, True, EQUAL, True, False),
+        (DEVEL, 791, False, HIGHER, True, True),
+        (DEVEL, 791, True, HIGHER, True, True),
+        (DEVEL, 811, False, LOWER, False, False),
+        (DEVEL, 811, True, LOWER, True, True),
+    ],
+)
+def test_the_table_of_the_contract(  # noqa: PLR0913 - its columns
+    *,
+    kind: str,
+    profile: Profile,
+    before: int,
+    allow_lower: bool,
+    verdict: Verdict,
+    passed: bool,
+    write: bool,
+) -> None:
+    assert decide(lines("801/1000"), KINDS[kind](before), profile, allow_lower=allow_lower) == Decision(
+        verdict=verdict, passed=passed, write=write
+    )
+
+
+@pytest.mark.parametrize("allow_lower", [False, True])
+def test_without_a_record_ci_fails_and_devel_makes_one(*, allow_lower: bool) -> None:
+    ci, devel = (decide(lines("1/2"), None, profile, allow_lower=allow_lower) for profile in (CI, DEVEL))
+    assert ci == Decision(verdict=NONE, passed=False, write=False)
+    assert devel == Decision(verdict=NONE, passed=True, write=True)
+
+
+@pytest.mark.parametrize(
+    ("measured", "tolerance", "within"),
+    [("470/507", "0", False), ("470/507", "0.5", False), ("471/507", "0.5", True), ("469/507", "0.5", True)],
+)
+def test_a_decision_says_when_the_tolerance_made_it(*, measured: str, tolerance: str, within: bool) -> None:
+    decision = decide(lines(measured), recorded(BOTH, tolerance=tolerance), CI)
+    assert decision.verdict is EQUAL
+    assert decision.within_tolerance is within
+
+
+any_record = st.none() | st.builds(
+    lambda file, arch, tolerance: file.recorded(PATH, arch, tolerance),
+    coverage_files,
+    st.sampled_from(["x86_64", "aarch64", "riscv64"]),
+    st.fractions(0, 100, max_denominator=1000),
+)
+
+
+@settings(deadline=None)
+@given(measured=counts, record=any_record, allow_lower=st.booleans())
+def test_ci_never_writes(*, measured: Lines, record: Recorded | None, allow_lower: bool) -> None:
+    assert not decide(measured, record, CI, allow_lower=allow_lower).write
+
+
+@settings(deadline=None)
+@given(counts, any_record)
+def test_devel_never_writes_a_lower_value_unless_allowed(measured: Lines, record: Recorded | None) -> None:
+    decision = decide(measured, record, DEVEL)
+    assert not decision.write or record is None or measured.percent > record.percent
+
+
+@settings(deadline=None)
+@given(measured=counts, record=any_record, profile=st.sampled_from(Profile), allow_lower=st.booleans())
+def test_what_is_not_equal_passes_only_by_being_recorded(
+    *, measured: Lines, record: Recorded | None, profile: Profile, allow_lower: bool
+) -> None:
+    decision = decide(measured, record, profile, allow_lower=allow_lower)
+    assert decision.passed == (decision.verdict is EQUAL or decision.write)
+    assert (decision.verdict is NONE) == (record is None)
+
+
+@settings(deadline=None)
+@given(coverage_files, arch_records, arch_records)
+def test_a_merge_of_two_runs_keeps_both(file: CoverageFile, one: ArchRecord, other: ArchRecord) -> None:
+    merged = file.updated(one).updated(other)
+    assert other in merged.records
+    assert one.arch == other.arch or one in merged.records
+
+
+def test_the_format_has_an_example_that_is_right() -> None:
+    example = (ratchet.__doc__ or "").split("::")[1]
+    text = "\n".join(line.strip() for line in example.strip().splitlines())
+    assert str(parse(text, PATH)) == text + "\n"
+    assert recorded(text).lines == lines("470/507")
