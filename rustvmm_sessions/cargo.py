@@ -100,7 +100,10 @@ class Cargo:
     @property
     def program(self) -> str:
         """The cargo to run: the variable CARGO names one, else PATH has it."""
-        return os.environ.get("CARGO") or "cargo"
+        return self._variable("CARGO") or "cargo"
+
+    def _variable(self, name: str) -> str:
+        return self.env.get(name, os.environ.get(name, ""))
 
     def run(
         self, *args: str, env: Mapping[str, str | None] | None = None, timeout: float | None = None
@@ -146,7 +149,7 @@ class Cargo:
         """Return what ``rustc ARGS`` prints; rustc as cargo picks it: the variable RUSTC, else PATH."""
         try:
             done = run(
-                [os.environ.get("RUSTC") or "rustc", *args],
+                [self._variable("RUSTC") or "rustc", *args],
                 cwd=self.directory,
                 env=self.env,
                 read_stdout=True,
@@ -251,13 +254,13 @@ def lockfile_kept(workspace: Workspace, keep: Path) -> Iterator[None]:
     finally:
         after = files.read_text(lock)
         if after != before and after is not None:
-            made.write_text(after)
             if before is None:
-                found.unlink(missing_ok=True)
                 lock.unlink()
+                found.unlink(missing_ok=True)
             else:
-                found.write_text(before)
                 files.write_atomic(lock, before)
+                found.write_text(before)
+            made.write_text(after)
 
 
 def configurations(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -283,14 +286,24 @@ def runner(directory: Path, triple: str, env: Mapping[str, str]) -> tuple[str, .
     """
     variable = f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
     base, value = directory, env.get(variable) or os.environ.get(variable)
-    for path, content in configurations(directory):
-        if value:
-            break
-        base, value = path.parent.parent, content.get("target", {}).get(triple, {}).get("runner")
-    words = value.split() if isinstance(value, str) else list(value or ())
+    if not value:
+        base, value = next(_configured_runners(directory, triple), (directory, ""))
+    words = value.split() if isinstance(value, str) else list(value)
     if words and "/" in words[0]:
         words[0] = str(base / words[0])
     return tuple(words)
+
+
+def runner_is_string(directory: Path, triple: str) -> bool:
+    """Whether the configuration has that program as one string; cargo merges only like with like."""
+    return any(isinstance(value, str) for _, value in _configured_runners(directory, triple))
+
+
+def _configured_runners(directory: Path, triple: str) -> Iterator[tuple[Path, Any]]:
+    for path, content in configurations(directory):
+        value = content.get("target", {}).get(triple, {}).get("runner")
+        if value:
+            yield path.parent.parent, value
 
 
 def source_directories(directory: Path) -> tuple[Path, ...]:

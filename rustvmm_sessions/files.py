@@ -64,7 +64,7 @@ def write_atomic(path: Path, text: str) -> None:
     """Replace the file's content so that at any moment it holds the old or the new text.
 
     The new text goes to a hidden file beside it, to the disk, and is then renamed over the old
-    one. The mode is kept. A hidden file that a killed run left is overwritten by the next.
+    one. Mode and owner are kept. A hidden file that a killed run left is removed by the next.
     The caller holds the lock of `path` and has resolved symbolic links.
 
     Raises:
@@ -72,17 +72,20 @@ def write_atomic(path: Path, text: str) -> None:
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
-        if mode is not None and not os.access(path, os.W_OK):
+        before = path.stat() if path.exists() else None
+        if before is not None and not os.access(path, os.W_OK):
             raise PermissionError(13, "the file is read-only")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with fresh.open("wb") as file:
+            fresh.unlink(missing_ok=True)  # a killed run's; a link there is not to be followed
+            with fresh.open("xb") as file:
                 file.write(text.encode())
                 file.flush()
                 os.fsync(file.fileno())
-            if mode is not None:
-                fresh.chmod(mode)
+            if before is not None:
+                with contextlib.suppress(PermissionError):  # only root gives files away
+                    os.chown(fresh, before.st_uid, before.st_gid)
+                fresh.chmod(stat.S_IMODE(before.st_mode))
             fresh.replace(path)
         except BaseException:
             fresh.unlink(missing_ok=True)
@@ -97,11 +100,13 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Bring the new name to the disk too, where the directory may be read; it holds without."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def own_directory(path: Path) -> Path:
@@ -111,7 +116,7 @@ def own_directory(path: Path) -> Path:
     """
     try:
         if not path.is_dir():
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)  # another run may be as far as this one
             (path / ".gitignore").write_text("*\n")
     except OSError as error:
         raise UserError(
@@ -133,8 +138,8 @@ def hide_bytecode(directory: Path) -> None:
 def cache_directory() -> Path:
     """Return our folder of the user's cache directory, or of the temporary one where that fails."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    home = Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()  # noqa: PTH117
     try:
+        home = Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()  # noqa: PTH117
         (home / "rustvmm-sessions").mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         pass

@@ -16,12 +16,20 @@ if TYPE_CHECKING:
 _LOCAL_VARIABLES = (
     "GIT_DIR",
     "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
     "GIT_INDEX_FILE",
     "GIT_PREFIX",
+    "GIT_INTERNAL_SUPER_PREFIX",
     "GIT_COMMON_DIR",
     "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_NAMESPACE",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
 )
+"""What ``git rev-parse --local-env-vars`` names, but for configuration, which may be meant for us."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +87,10 @@ class Git:
         """
         commit = self.commit(reference)
         if commit is None:
-            raise UserError(
-                f"{reference!r} names no commit of this repository",
-                where=str(self.directory),
-                fix="check its spelling, or fetch it: `git fetch origin`",
-            )
+            raise self._unknown(reference)
         base = self.line("merge-base", "HEAD", commit)
         if not base:
-            if self.line("rev-parse", "--is-shallow-repository") == "true":
+            if self._shallow:
                 raise UserError(
                     f"this clone is shallow: the merge base of HEAD and {reference!r} is not in it",
                     where=str(self.directory),
@@ -99,11 +103,33 @@ class Git:
             )
         return base
 
+    @property
+    def _shallow(self) -> bool:
+        return self.line("rev-parse", "--is-shallow-repository") == "true"
+
+    def _unknown(self, reference: str) -> UserError:
+        if self.line("rev-parse", "--git-dir") is None:
+            return UserError(
+                "this is no git repository", where=str(self.directory), fix="run it in a clone of the crate"
+            )
+        # A clone of a single branch fetches no other one unless it is told to.
+        everything = "origin '+refs/heads/*:refs/remotes/origin/*'"
+        if self._shallow:
+            return UserError(
+                f"this clone is shallow, and {reference!r} names no commit of it",
+                where=str(self.directory),
+                fix=f"fetch the rest: `git fetch --unshallow {everything}`",
+            )
+        return UserError(
+            f"{reference!r} names no commit of this repository",
+            where=str(self.directory),
+            fix=f"check its spelling, or fetch it: `git fetch {everything}`",
+        )
+
     def file_at(self, commit: str, path: Path) -> str | None:
         """Return the text of a file of the work tree as `commit` had it, or None."""
-        done = self.read(
-            "show", "--end-of-options", f"{commit}:./{path.relative_to(self.directory).as_posix()}"
-        )
+        name = path.relative_to(self.directory).as_posix()
+        done = self.read("cat-file", "blob", "--end-of-options", f"{commit}:./{name}")
         return done.stdout if done.ok else None
 
     def upstream(self) -> str:

@@ -155,6 +155,27 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     )
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP, too, unwind what runs inside, so that it can put back what it changed.
+
+    Raises:
+        KeyboardInterrupt: As for Ctrl-C.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
+    ours = [signum for signum, handler in before.items() if handler is signal.SIG_DFL]
+    for signum in ours:
+        signal.signal(signum, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for signum in ours:
+            signal.signal(signum, signal.SIG_DFL)
+
+
 def echo_command(args: Sequence[str]) -> None:
     """Print ``+ command`` on standard error."""
     sys.stdout.flush()

@@ -14,6 +14,8 @@ from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.process import run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rustvmm_sessions.cargo import Cargo
 
 SETUP = "run `nox -s setup`, which provides it"
@@ -41,25 +43,36 @@ def scripts_directory() -> Path:
     return Path(sysconfig.get_path("scripts"))
 
 
-def find_program(name: str, variable: str = "") -> Path | None:
-    """Return the program: the one that `variable` names, else our interpreter's, else PATH's.
+def named_program(variable: str) -> Path | None:
+    """Return the program that a variable names, None where it is not set.
 
     Raises:
-        UserError: `variable` names something that cannot be run.
+        UserError: It names something that cannot be run.
     """
-    named = os.environ.get(variable, "") if variable else ""
-    if named:
-        found = shutil.which(named)
-        if found is None:
-            raise UserError(
-                f"the variable {variable} names a program that is not there",
-                where=f"{variable}={named}",
-                fix=f"correct it, or unset {variable}",
-            )
-        return Path(found)
-    own = shutil.which(name, path=str(scripts_directory()))
-    found = own or shutil.which(name)
-    return Path(found) if found else None
+    named = os.environ.get(variable, "")
+    if not named:
+        return None
+    found = shutil.which(named)
+    if found is None:
+        raise UserError(
+            f"the variable {variable} names a program that is not there",
+            where=f"{variable}={named}",
+            fix=f"correct it, or unset {variable}",
+        )
+    return Path(found)
+
+
+def find_programs(name: str) -> Iterator[Path]:
+    """Yield the programs of this name: our interpreter's, then those on PATH."""
+    for directory in _directories():
+        found = shutil.which(name, path=directory)
+        if found:
+            yield Path(found)
+
+
+def _directories() -> list[str]:
+    path = os.environ.get("PATH", "").split(os.pathsep)
+    return [str(scripts_directory()), *(directory for directory in path if directory)]
 
 
 def find_llvm_tools(cargo: Cargo) -> LlvmTools | None:
@@ -77,11 +90,11 @@ def find_llvm_tools(cargo: Cargo) -> LlvmTools | None:
     named = _named_llvm_tools(major)
     if named is not None:
         return named
-    for directory in (str(scripts_directory()), *os.environ.get("PATH", "").split(os.pathsep)):
+    for directory in _directories():
         for suffix in (f"-{major}", ""):
             cov = shutil.which(f"llvm-cov{suffix}", path=directory)
             profdata = shutil.which(f"llvm-profdata{suffix}", path=directory)
-            if directory and cov and profdata and (suffix or llvm_major(cov) == major):
+            if cov and profdata and (suffix or llvm_major(cov) == llvm_major(profdata) == major):
                 return LlvmTools(cov=Path(cov), profdata=Path(profdata))
     sysroot = Path(cargo.rustc("--print", "sysroot").strip())
     for place in (
@@ -96,14 +109,11 @@ def find_llvm_tools(cargo: Cargo) -> LlvmTools | None:
 
 
 def _named_llvm_tools(major: int) -> LlvmTools | None:
-    cov, profdata = (
-        find_program("", variable) if os.environ.get(variable) else None
-        for variable in ("LLVM_COV", "LLVM_PROFDATA")
-    )
+    cov, profdata = named_program("LLVM_COV"), named_program("LLVM_PROFDATA")
     if cov is None and profdata is None:
         return None
-    cov = cov or (profdata.with_name("llvm-cov") if profdata else None)
-    profdata = profdata or (cov.with_name("llvm-profdata") if cov else None)
+    cov = cov or (profdata and profdata.with_name(profdata.name.replace("profdata", "cov")))
+    profdata = profdata or (cov and cov.with_name(cov.name.replace("cov", "profdata")))
     if cov is None or profdata is None:
         raise AssertionError("one of the two was found")
     for variable, tool in (("LLVM_COV", cov), ("LLVM_PROFDATA", profdata)):
@@ -120,9 +130,16 @@ def _named_llvm_tools(major: int) -> LlvmTools | None:
 
 def llvm_major(tool: str) -> int | None:
     """Return the major version that an LLVM tool says it has, or None."""
-    done = run([tool, "--version"], read_stdout=True, read_stderr=True, echo=False, timeout=20)
-    match = re.search(r"LLVM version (\d+)\.", done.stdout)
+    match = re.search(r"LLVM version (\d+)\.", _said(tool, "--version"))
     return int(match.group(1)) if match else None
+
+
+def _said(*command: str) -> str:
+    """Return what a tool prints; nothing where it cannot be started."""
+    try:
+        return run(command, read_stdout=True, read_stderr=True, echo=False, timeout=20).stdout
+    except UserError:
+        return ""
 
 
 def need_llvm_tools(cargo: Cargo) -> LlvmTools:
@@ -144,12 +161,22 @@ def need_llvm_tools(cargo: Cargo) -> LlvmTools:
 
 
 def find_cargo_llvm_cov() -> CargoLlvmCov | None:
-    """Return cargo-llvm-cov if there is one of version 0.9 or newer; older ones count differently."""
-    path = find_program("cargo-llvm-cov", "CARGO_LLVM_COV")
-    if path is None:
-        return None
-    done = run([path, "llvm-cov", "--version"], read_stdout=True, read_stderr=True, echo=False, timeout=20)
-    match = re.search(r"(\d+)\.(\d+)\.\d+\S*", done.stdout)
-    if match is None or (int(match[1]), int(match[2])) < _OLDEST_CARGO_LLVM_COV:
-        return None
-    return CargoLlvmCov(path=path, version=match.group())
+    """Return the first cargo-llvm-cov of version 0.9 or newer; older ones count differently.
+
+    Raises:
+        UserError: The variable CARGO_LLVM_COV names a missing or an older one.
+    """
+    # For what it runs itself, cargo-llvm-cov sets the variable to 1.
+    named = named_program("CARGO_LLVM_COV") if os.environ.get("CARGO_LLVM_COV") != "1" else None
+    for path in [named] if named else find_programs("cargo-llvm-cov"):
+        match = re.search(r"(\d+)\.(\d+)\.\d+\S*", _said(str(path), "llvm-cov", "--version"))
+        if match and (int(match[1]), int(match[2])) >= _OLDEST_CARGO_LLVM_COV:
+            return CargoLlvmCov(path=path, version=match.group())
+        if named:
+            raise UserError(
+                "cargo-llvm-cov 0.9 or newer is needed, this one "
+                + (f"is {match.group()}" if match else "does not say its version"),
+                where=f"CARGO_LLVM_COV={named}",
+                fix="unset CARGO_LLVM_COV, or point it to a newer one",
+            )
+    return None

@@ -1,0 +1,356 @@
+"""Which Rust is used, and what cargo's own files say; with the toolchains of real rustup."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rustvmm_sessions.cargo import (
+    Cargo,
+    Workspace,
+    configurations,
+    lockfile_kept,
+    runner,
+    source_directories,
+)
+from rustvmm_sessions.errors import UserError
+from tests.crates import new_crate
+from tests.fakes import HOST, Fakes, only_fakes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RUSTUP_TOOLCHAIN", "CARGO", "RUSTC"):
+        monkeypatch.delenv(name, raising=False)
+
+
+# The toolchain
+
+NIGHTLY = '[toolchain]\nchannel = "nightly"\n'
+
+
+@pytest.mark.usefixtures("_no_variables")
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        pytest.param({}, "", id="nothing"),
+        pytest.param({"crate/rust-toolchain.toml": NIGHTLY}, "-nightly", id="rust-toolchain.toml"),
+        pytest.param({"crate/rust-toolchain": "nightly\n"}, "-nightly", id="rust-toolchain"),
+        pytest.param({"rust-toolchain.toml": NIGHTLY}, "-nightly", id="of-the-directory-above"),
+        pytest.param({"RUSTUP_TOOLCHAIN": "nightly"}, "-nightly", id="RUSTUP_TOOLCHAIN"),
+        pytest.param(
+            {"crate/rust-toolchain.toml": NIGHTLY, "RUSTUP_TOOLCHAIN": "1.95.0"},
+            "1.95.0",
+            id="variable-first",
+        ),
+        pytest.param({"RUSTUP_TOOLCHAIN": "1.95.0", "+": "nightly"}, "-nightly", id="+nightly-before-all"),
+    ],
+)
+def test_rust_is_chosen_as_cargo_chooses_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, str], expected: str
+) -> None:
+    (tmp_path / "crate").mkdir()
+    session = {}
+    for place, text in said.items():
+        match place:
+            case "RUSTUP_TOOLCHAIN":
+                monkeypatch.setenv(place, text)
+            case "+":  # how `nox -s coverage -- +nightly` reaches cargo
+                session = {"RUSTUP_TOOLCHAIN": text}
+            case _:
+                (tmp_path / place).write_text(text)
+
+    cargo = Cargo(directory=tmp_path / "crate", env=session)
+
+    assert cargo.toolchain.release.endswith(expected)
+    assert f"release: {cargo.toolchain.release}\n" in cargo.read("-vV").stdout
+
+
+@pytest.mark.usefixtures("_no_variables")
+def test_a_toolchain_that_is_not_installed_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUSTUP_AUTO_INSTALL", "0")
+    (tmp_path / "rust-toolchain.toml").write_text('[toolchain]\nchannel = "1.31.0"\n')
+
+    with pytest.raises(UserError, match=r"1\.31\.0.* is not installed") as error:
+        _ = Cargo(directory=tmp_path).toolchain
+
+    assert error.value.where == str(tmp_path)
+    assert "`rustup toolchain install`" in error.value.fix
+
+
+@pytest.fixture
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    monkeypatch.delenv("CARGO", raising=False)
+    return only_fakes(tmp_path, monkeypatch)
+
+
+RUSTUP = "install Rust from https://rustup.rs, or correct PATH"
+
+
+def test_a_missing_rustc_is_one_message(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RUSTC")
+
+    with pytest.raises(UserError) as error:
+        _ = fakes.cargo.toolchain
+
+    assert str(error.value) == (
+        f"rustc cannot be run: the program 'rustc' is not there\n  where: rustc -vV\n  to do: {RUSTUP}"
+    )
+
+
+def test_a_missing_cargo_is_one_message(fakes: Fakes) -> None:
+    for call in (fakes.cargo.run, fakes.cargo.read):
+        with pytest.raises(UserError) as error:
+            call("test")
+
+        assert str(error.value) == (
+            f"cargo cannot be run: the program 'cargo' is not there\n  where: cargo test\n  to do: {RUSTUP}"
+        )
+
+
+def test_a_missing_directory_is_not_taken_for_a_missing_cargo(fakes: Fakes) -> None:
+    fakes.add("path/cargo")
+
+    with pytest.raises(UserError, match="the directory to run in does not exist") as error:
+        Cargo(directory=fakes.directory / "nowhere").run("test")
+
+    assert error.value.where == str(fakes.directory / "nowhere")
+
+
+def test_a_rustc_without_llvm_is_one_message(fakes: Fakes) -> None:
+    fakes.add("rustc", f"printf 'release: 9.9.9\\nhost: {HOST}\\n'")
+
+    with pytest.raises(UserError, match="does not say its release, host and LLVM version"):
+        _ = fakes.cargo.toolchain
+
+
+@pytest.mark.parametrize("by", ["caller", "register"])
+def test_the_variables_cargo_and_rustc_name_the_programs(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    fakes.add("path/cargo", "echo wrong")
+    fakes.add("path/rustc", "echo wrong")
+    named = {
+        "CARGO": str(fakes.add("my cargo", "echo mine")),
+        "RUSTC": str(fakes.add("my rustc", f"printf 'release: 1.0.0\\nhost: {HOST}\\nLLVM version: 7.0\\n'")),
+    }
+    if by == "caller":
+        for name, value in named.items():
+            monkeypatch.setenv(name, value)
+    cargo = Cargo(directory=fakes.directory, env=named if by == "register" else {})
+
+    assert cargo.read("--version").stdout == "mine\n"
+    assert cargo.toolchain.release == "1.0.0"
+
+
+# Cargo.lock
+
+
+class Kept:
+    """A crate whose Cargo.lock is to stay, with cargo's part played by the test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.lock = directory / "crate" / "Cargo.lock"
+        self.keep = directory / "keep"
+        self.lock.parent.mkdir()
+        self.keep.mkdir()
+
+    def run(self, makes: str | None = None) -> str | None:
+        """Let cargo run and write the file; return what it found there."""
+        root = self.lock.parent
+        workspace = Workspace(root=root, target_directory=root / "target", members=(), current=None)
+        with lockfile_kept(workspace, self.keep):
+            found = self.text
+            if makes is not None:
+                self.lock.write_text(makes)
+        return found
+
+    @property
+    def text(self) -> str | None:
+        return self.lock.read_bytes().decode() if self.lock.exists() else None
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Kept:
+    return Kept(tmp_path)
+
+
+def test_a_lock_file_that_cargo_completes_is_as_it_was_and_completed_but_once(kept: Kept) -> None:
+    kept.lock.write_text("old\r\n")
+    kept.lock.chmod(0o600)
+
+    assert kept.run(makes="complete\n") == "old\r\n"
+    assert kept.lock.read_bytes() == b"old\r\n"
+    assert stat.S_IMODE(kept.lock.stat().st_mode) == 0o600
+
+    assert kept.run() == "complete\n"
+    assert kept.lock.read_bytes() == b"old\r\n"
+
+
+def test_a_lock_file_that_cargo_makes_is_kept_for_the_next_run_alone(kept: Kept) -> None:
+    assert kept.run(makes="made\n") is None
+    assert kept.text is None
+
+    assert kept.run() == "made\n"
+    assert kept.text is None
+
+
+def test_a_lock_file_that_nobody_changes_is_not_touched(kept: Kept) -> None:
+    kept.lock.write_text("old\n")
+    before = kept.lock.stat()
+
+    kept.run(makes=None)
+
+    assert kept.lock.stat() == before
+
+
+def test_a_lock_file_that_its_user_changes_is_completed_anew(kept: Kept) -> None:
+    kept.lock.write_text("old\n")
+    kept.run(makes="complete\n")
+    kept.lock.write_text("new\n")
+    assert kept.run() == "new\n"
+
+    kept.lock.unlink()
+    assert kept.run() is None
+
+    kept.run(makes="made\n")
+    kept.lock.write_text("old\n")
+    assert kept.run() == "old\n"
+
+
+@pytest.mark.parametrize("before", ["old\n", None])
+def test_after_ctrl_c_the_lock_file_is_as_it_was(kept: Kept, before: str | None) -> None:
+    if before:
+        kept.lock.write_text(before)
+    root = kept.lock.parent
+
+    def interrupted() -> None:
+        workspace = Workspace(root=root, target_directory=root / "target", members=(), current=None)
+        with lockfile_kept(workspace, kept.keep):
+            kept.lock.write_text("new\n")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+
+    assert kept.text == before
+
+
+@pytest.mark.usefixtures("_no_variables")
+def test_real_cargo_leaves_a_crate_without_lock_file_as_it_is(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "crate").with_git()
+    cargo = Cargo(directory=crate.directory)
+    (tmp_path / "keep").mkdir()
+
+    with lockfile_kept(cargo.workspace, tmp_path / "keep"):
+        cargo.run("generate-lockfile", "--offline").check()
+        assert (crate.directory / "Cargo.lock").exists()
+
+    assert crate.git("status", "--porcelain") == ""
+
+
+# Configuration
+
+
+@pytest.fixture
+def crate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A crate's directory, ``work/crate``, with a cargo home beside it."""
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv(f"CARGO_TARGET_{HOST.upper().replace('-', '_')}_RUNNER", raising=False)
+    directory = tmp_path / "work" / "crate"
+    directory.mkdir(parents=True)
+    return directory
+
+
+def configure(directory: Path, text: str, name: str = ".cargo/config.toml") -> Path:
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_configurations_come_from_the_nearest_to_cargos_home(crate: Path) -> None:
+    home = configure(crate.parents[1] / "home", "n = 3", "config.toml")
+    above = configure(crate.parent, "n = 2")
+    nearest = configure(crate, "n = 1")
+
+    assert list(configurations(crate)) == [(nearest, {"n": 1}), (above, {"n": 2}), (home, {"n": 3})]
+
+
+def test_the_file_without_extension_goes_before_the_other(crate: Path) -> None:
+    configure(crate, "n = 2")
+    old = configure(crate, "n = 1", ".cargo/config")
+
+    assert list(configurations(crate)) == [(old, {"n": 1})]
+
+
+@pytest.mark.parametrize("content", [b"[", b"\xff\xfe", None])
+def test_a_configuration_that_cannot_be_read_is_left_to_cargo(crate: Path, content: bytes | None) -> None:
+    path = crate / ".cargo" / "config.toml"
+    path.parent.mkdir()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    above = configure(crate.parent, "n = 2")
+
+    assert list(configurations(crate)) == [(above, {"n": 2})]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ('"sudo -E"', ("sudo", "-E")),
+        ('["sudo", "-E", "a b"]', ("sudo", "-E", "a b")),
+        ('"/opt/run"', ("/opt/run",)),
+        ('""', ()),
+        ("[]", ()),
+    ],
+)
+def test_the_runner_is_that_of_the_configuration(crate: Path, value: str, words: tuple[str, ...]) -> None:
+    configure(crate, f"[target.{HOST}]\nrunner = {value}\n[target.riscv64gc-unknown-linux-gnu]\nrunner = 'q'")
+
+    assert runner(crate, HOST, {}) == words
+
+
+def test_a_relative_runner_holds_from_where_it_is_written(crate: Path) -> None:
+    configure(crate.parent, f"[target.{HOST}]\nrunner = 'scripts/run.sh -x a/b'\n")
+
+    assert runner(crate, HOST, {}) == (f"{crate.parent}/scripts/run.sh", "-x", "a/b")
+
+
+def test_the_nearest_runner_counts(crate: Path) -> None:
+    configure(crate.parents[1] / "home", f"[target.{HOST}]\nrunner = 'home'\n", "config.toml")
+    configure(crate.parent, f"[target.{HOST}]\nrunner = 'above'\n")
+    configure(crate, "[build]\njobs = 2\n")
+
+    assert runner(crate, HOST, {}) == ("above",)
+
+
+def test_a_variable_names_the_runner_before_any_file(crate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(crate, f"[target.{HOST}]\nrunner = 'file'\n")
+    variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
+    monkeypatch.setenv(variable, "caller -x")
+
+    assert runner(crate, HOST, {}) == ("caller", "-x")
+    assert runner(crate, HOST, {variable: "session"}) == ("session",)
+
+
+def test_without_a_runner_there_is_none(crate: Path) -> None:
+    assert runner(crate, HOST, {}) == ()
+
+
+def test_vendored_sources_lie_where_the_configuration_says(crate: Path) -> None:
+    configure(
+        crate.parent,
+        '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "vendor"\n',
+    )
+
+    assert source_directories(crate) == (crate.parent / "vendor",)
