@@ -16,6 +16,7 @@ from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.config import Override, Settings, did_you_mean, override, settings
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.model import Backend, Profile, Scope
+from rustvmm_sessions.process import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,7 +153,7 @@ class Crate:
             platforms = setting.platforms or self.settings.platforms
             if platforms and machine() not in platforms:
                 session.skip(f"{name} is for {', '.join(platforms)}, this machine is {machine()}")
-            with _ending_session(session):
+            with _ending_session(session), interruptible():
                 for device in setting.devices:
                     _check_device(device)
                 body(session)
@@ -278,11 +279,16 @@ def _coverage_options(standard: catalog.StandardSession) -> _Parser:
     add = parser.add_argument
     add(
         "--profile",
-        choices=list(Profile),
+        choices=[str(profile) for profile in Profile],  # messages show what is to be typed
         help="ci (default; also by RUSTVMM_PROFILE) or devel, which records",
     )
-    add("--backend", type=Backend, choices=list(Backend), default=Backend.AUTO, help="what counts the lines")
-    add("--scope", choices=list(Scope), help="all members of the workspace, or this package")
+    backends = [str(backend) for backend in Backend]
+    add("--backend", choices=backends, default=str(Backend.AUTO), help="what counts the lines")
+    add(
+        "--scope",
+        choices=[str(scope) for scope in Scope],
+        help="all members of the workspace, or this package",
+    )
     add("--no-default-features", action="store_true", help="without the crate's default features")
     add(
         "--html",
@@ -351,7 +357,7 @@ def _coverage(crate: Crate, given: argparse.Namespace) -> None:
             directory=directory,
             profile=profile,
             scope=Scope(given.scope or (Scope.WORKSPACE if crate.settings.workspace else Scope.CRATE)),
-            backend=given.backend,
+            backend=Backend(given.backend),
             default_features=not given.no_default_features,
             tolerance=crate.settings.coverage_tolerance,
             allow_lower=given.allow_lower,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -102,6 +103,7 @@ def check_coverage(request: CoverageRequest) -> None:
         UserError: A file, option or tool is not as it must be.
     """
     outcome = _Outcome()
+    _check_outputs(request)
     try:
         _check(request, outcome)
     finally:
@@ -112,7 +114,6 @@ def check_coverage(request: CoverageRequest) -> None:
 def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     config = _read_config(request.directory)
     outcome.recorded = _read_record(request, config)
-    _check_outputs(request)
     cargo = Cargo(directory=request.directory, env=request.env)
     workspace = cargo.workspace
     for warning in (*config.warnings, *stale_patterns(config, workspace.root, workspace.target_directory)):
@@ -242,9 +243,12 @@ def _measure(
             say(f"run {number} of {request.repeat}")
         reporter.take((*tests.run(build), *build.profiles))
         exports.append(reporter.json())
-    lines, counted_files = llvm_export.parse(exports[0], root)
+    lines, counted_files = llvm_export.parse(exports[-1], root)
     if lines.count == 0:
         raise CheckFailed("nothing was measured: no line of the crate can be covered")
+    if lines.covered == 0:
+        ran = ", ".join(f"{what} ({name})" for name, what in sorted(build.tests.items()))
+        raise CheckFailed(f"nothing was measured: no test reached a line of the crate; there ran {ran}")
     measurement = Measurement(
         arch=machine(),
         toolchain=cargo.toolchain.release,
@@ -275,7 +279,7 @@ def _say_unstable(measurement: Measurement, runs: list[Lines]) -> None:
         say(f"the same lines were reached in all {len(runs)} runs")
         return
     say(
-        f"covered lines from {min(covered)} to {max(covered)} in {len(runs)} runs; the first run counts. "
+        f"covered lines from {min(covered)} to {max(covered)} in {len(runs)} runs; the last run counts. "
         "Not always reached:"
     )
     for unstable in measurement.unstable:
@@ -304,10 +308,9 @@ def _judge(
     say(explain.recorded(recorded, source))
     for line in (*explain.difference(decision, measurement, recorded), *notes):
         say(line)
-    last = own / "last-pass.json"
-    key = [measurement.arch, measurement.toolchain, config.features, request.scope, request.default_features]
+    last = _last_pass_file(request, config, measurement, own)
     if decision.verdict is not Verdict.EQUAL:
-        before = _last_pass(last, key)
+        before = _last_pass(last)
         moved = explain.moved(measurement.files, before) if before else []
         for line in moved or explain.least_covered(measurement.files):
             say(line)
@@ -316,7 +319,7 @@ def _judge(
     if not decision.passed:
         raise CheckFailed(explain.summary(decision, measurement, recorded))
     counts = [[file.path, file.lines.covered, file.lines.count] for file in measurement.files]
-    files.write_atomic(last, json.dumps({"key": key, "files": counts}))
+    files.write_atomic(last, json.dumps(counts))
 
 
 def _record(
@@ -363,14 +366,25 @@ def _lowered(request: CoverageRequest, recorded: Recorded | None) -> list[str]:
     return []
 
 
-def _last_pass(path: Path, key: list[Any]) -> dict[str, Lines]:
-    """Return the counts of the last passing run, if it measured the same thing."""
+def _last_pass_file(
+    request: CoverageRequest, config: CoverageConfig, measurement: Measurement, own: Path
+) -> Path:
+    """Return the file with the counts of the last passing run that measured the same thing."""
+    what = [
+        str(request.directory),
+        request.scope,
+        request.default_features,
+        config.features,
+        measurement.arch,
+        measurement.toolchain,
+    ]
+    return own / f"last-pass-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}.json"
+
+
+def _last_pass(path: Path) -> dict[str, Lines]:
     try:
-        content = json.loads(path.read_text())
-        if content["key"] != json.loads(json.dumps(key)):
-            return {}
-        return {name: Lines(covered=covered, count=count) for name, covered, count in content["files"]}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {name: Lines(covered=hit, count=count) for name, hit, count in json.loads(path.read_text())}
+    except (OSError, ValueError, TypeError):
         return {}
 
 

@@ -94,7 +94,7 @@ def _say_diff(request: CoverageRequest, lcov: str) -> None:
     say(
         f"Changed since {base[:12]} (merge base with {reference}): {total - missed} of {total} lines covered."
     )
-    for path, statistics in result["src_stats"].items():
+    for path, statistics in sorted(result["src_stats"].items()):
         for line in statistics["violation_lines"]:
             say(f"  {path}:{line}")
 

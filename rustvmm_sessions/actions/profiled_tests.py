@@ -10,7 +10,9 @@ as long as the build that it ran in.
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.actions import profile_runner
-from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner
+from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_is_string
 from rustvmm_sessions.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -249,8 +251,11 @@ class ProfiledTests:
             str(len(own_runner)),
             *own_runner,
         ]
+        value = self._launcher(words) if runner_is_string(self.cargo.directory, build.triple) else words
+        # Of JSON, TOML lacks only the surrogate pairs that stand for some letters in pure ASCII.
+        config = f"--config=target.{build.triple}.runner={json.dumps(value, ensure_ascii=False)}"
         done = self.cargo.run(
-            *self._command("--no-fail-fast", f"--config=target.{build.triple}.runner={json.dumps(words)}"),
+            *self._command("--no-fail-fast", config),
             env=self._environment(),
             timeout=self.timeout,
         )
@@ -269,6 +274,20 @@ class ProfiledTests:
         if not written:
             raise CheckFailed("nothing was measured: no test executable was run")
         return written
+
+    def _launcher(self, words: Sequence[str]) -> str:
+        """Write a program that starts `words`; return its path as a string that cargo keeps whole."""
+        path = self.own / "runner"
+        files.write_atomic(path, f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        path.chmod(0o755)
+        relative = os.path.relpath(path.resolve(), self.cargo.directory.resolve())
+        if any(char.isspace() for char in relative):
+            raise UserError(
+                "cargo splits a runner that is one string at its spaces, and the path of ours has some",
+                where=f"target.{self.cargo.toolchain.host}.runner in cargo's configuration; {path}",
+                fix='write the runner as a list there, such as ["sudo", "-E"]',
+            )
+        return relative
 
 
 def _why_failed(done: Finished, described: str) -> str:
