@@ -284,7 +284,7 @@ def runner(directory: Path, triple: str, env: Mapping[str, str]) -> tuple[str, .
 
     A relative path holds from where it is written, while tests run in their package's directory.
     """
-    variable = f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
+    variable = runner_variable(triple)
     base, value = directory, env.get(variable) or os.environ.get(variable)
     if not value:
         base, value = next(_configured_runners(directory, triple), (directory, ""))
@@ -294,6 +294,11 @@ def runner(directory: Path, triple: str, env: Mapping[str, str]) -> tuple[str, .
     return tuple(words)
 
 
+def runner_variable(triple: str) -> str:
+    """Return the variable that names that program."""
+    return f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
+
+
 def runner_is_string(directory: Path, triple: str) -> bool:
     """Whether the configuration has that program as one string; cargo merges only like with like."""
     return any(isinstance(value, str) for _, value in _configured_runners(directory, triple))
@@ -301,6 +306,13 @@ def runner_is_string(directory: Path, triple: str) -> bool:
 
 def _configured_runners(directory: Path, triple: str) -> Iterator[tuple[Path, Any]]:
     for path, content in configurations(directory):
+        for name, table in content.get("target", {}).items():
+            if name.startswith("cfg(") and "runner" in table:
+                raise UserError(
+                    "a runner for a cfg() expression cannot be combined with ours",
+                    where=f"{path}, target.'{name}'.runner",
+                    fix=f"write it under target.{triple}",
+                )
         value = content.get("target", {}).get(triple, {}).get("runner")
         if value:
             yield path.parent.parent, value

@@ -10,9 +10,7 @@ as long as the build that it ran in.
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.actions import profile_runner
-from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_is_string
+from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_is_string, runner_variable
 from rustvmm_sessions.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -251,12 +249,10 @@ class ProfiledTests:
             str(len(own_runner)),
             *own_runner,
         ]
-        value = self._launcher(words) if runner_is_string(self.cargo.directory, build.triple) else words
-        # Of JSON, TOML lacks only the surrogate pairs that stand for some letters in pure ASCII.
-        config = f"--config=target.{build.triple}.runner={json.dumps(value, ensure_ascii=False)}"
+        arguments, variables = self._set_runner(words, build.triple)
         done = self.cargo.run(
-            *self._command("--no-fail-fast", config),
-            env=self._environment(),
+            *self._command("--no-fail-fast", *arguments),
+            env={**self._environment(), **variables},
             timeout=self.timeout,
         )
         written = tuple(sorted(profiles.glob("*.profraw")))
@@ -275,19 +271,24 @@ class ProfiledTests:
             raise CheckFailed("nothing was measured: no test executable was run")
         return written
 
-    def _launcher(self, words: Sequence[str]) -> str:
-        """Write a program that starts `words`; return its path as a string that cargo keeps whole."""
-        path = self.own / "runner"
-        files.write_atomic(path, f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
-        path.chmod(0o755)
-        relative = os.path.relpath(path.resolve(), self.cargo.directory.resolve())
-        if any(char.isspace() for char in relative):
+    def _set_runner(self, words: Sequence[str], triple: str) -> tuple[tuple[str, ...], dict[str, str | None]]:
+        """Return arguments and variables that make cargo start tests with `words`.
+
+        Cargo splits the variable at spaces. A setting on the command line may have spaces, but
+        is a list, and cargo refuses to lay a list over a string in the crate's own configuration.
+        """
+        if not any(char.isspace() for word in words for char in word):
+            return (), {runner_variable(triple): " ".join(words)}
+        if runner_is_string(self.cargo.directory, triple):
             raise UserError(
-                "cargo splits a runner that is one string at its spaces, and the path of ours has some",
-                where=f"target.{self.cargo.toolchain.host}.runner in cargo's configuration; {path}",
+                "cargo cannot start our runner beside one that is given as one string: its path has spaces",
+                where=f"target.{triple}.runner in cargo's configuration; {self.own}",
                 fix='write the runner as a list there, such as ["sudo", "-E"]',
             )
-        return relative
+        # Of JSON, TOML lacks only the surrogate pairs that stand for some letters in pure ASCII.
+        return (f"--config=target.{triple}.runner={json.dumps(words, ensure_ascii=False)}",), {
+            runner_variable(triple): None
+        }
 
 
 def _why_failed(done: Finished, described: str) -> str:
