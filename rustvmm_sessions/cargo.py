@@ -137,6 +137,10 @@ class Cargo:
         except UserError as error:
             raise self._missing(error) from error
 
+    def run_tool(self, tool: Path, *args: str, timeout: float | None = None) -> Finished:
+        """Run a subcommand of cargo that is a program of its own, its output passed on."""
+        return run([tool, *args], cwd=self.directory, env={**self.env} | _colour(), timeout=timeout)
+
     def _missing(self, error: UserError) -> UserError:
         if not self.directory.is_dir():
             return error
@@ -291,6 +295,36 @@ def runner(directory: Path, triple: str, env: Mapping[str, str]) -> tuple[str, .
     if words and "/" in words[0]:
         words[0] = str(base / words[0])
     return tuple(words)
+
+
+def rustflags(cargo: Cargo, kind: str, flags: tuple[str, ...]) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return what adds `flags` to those that the crate and the user have set.
+
+    Cargo takes the first it finds of: the variable, ``target.*`` of its configuration, ``build.*``.
+    So the flags join whichever is in force.
+
+    Args:
+        cargo: Cargo in the crate's directory.
+        kind: ``rustflags`` or ``rustdocflags``.
+        flags: Flags of rustc or rustdoc, a word each.
+
+    Returns:
+        Arguments for cargo, and variables; one of them is empty.
+    """
+    variable = kind.upper()
+    encoded = f"CARGO_ENCODED_{variable}"
+    if encoded in os.environ:
+        return (), {encoded: "\x1f".join(filter(None, (os.environ[encoded], *flags)))}
+    given = cargo.env.get(variable, os.environ.get(variable))
+    if given is not None:
+        return (), {variable: " ".join(filter(None, (given, *flags)))}
+    host = cargo.toolchain.host
+    targets = [
+        table for _, content in configurations(cargo.directory) for table in content.get("target", {}).items()
+    ]
+    by_target = any(kind in table and (name == host or name.startswith("cfg(")) for name, table in targets)
+    key = "target.'cfg(all())'" if by_target else "build"
+    return (f"--config={key}.{kind}={json.dumps(flags)}",), {}
 
 
 def source_directories(directory: Path) -> tuple[Path, ...]:

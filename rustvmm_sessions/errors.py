@@ -32,7 +32,16 @@ class UserError(Exception):
 
 
 class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the program or its user
-    """A check ran and did not pass; the message is its last word on why."""
+    """A check ran and did not pass; the message is its last word on why.
+
+    Args:
+        what: Why, and what to do about it.
+        output: What the failing program printed, for the summary of a run of several sessions.
+    """
+
+    def __init__(self, what: str, *, output: str = "") -> None:
+        self.output = output
+        super().__init__(what)
 
     def __str__(self) -> str:
         return printable(super().__str__())
