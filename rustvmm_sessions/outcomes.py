@@ -7,8 +7,10 @@ file in it; when the first process ends it prints the summary and removes the fo
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from dataclasses import asdict, dataclass
@@ -19,6 +21,8 @@ from rustvmm_sessions.console import say
 VARIABLE = "RUSTVMM_OUTCOMES"
 MOST_LINES = 400
 """Lines of a failed program's output that the summary repeats; the last ones."""
+_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][0-9A-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+"""Colours, character sets and links of a terminal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +34,7 @@ class SessionOutcome:
         result: ``passed``, ``failed`` or ``skipped``.
         seconds: Wall time.
         message: Why, and what to do.
+        fix: What to do, in one line; empty where the first line of `message` says it.
         output: What the failing program printed.
     """
 
@@ -37,6 +42,7 @@ class SessionOutcome:
     result: str
     seconds: float
     message: str = ""
+    fix: str = ""
     output: str = ""
 
 
@@ -51,11 +57,12 @@ def collect() -> None:
 
 
 def add(outcome: SessionOutcome) -> None:
-    """Add a session's outcome."""
+    """Add a session's outcome; a summary that cannot be written is no fault of the session."""
     folder = Path(os.environ.get(VARIABLE, ""))
     if folder.is_absolute() and folder.is_dir():
-        with (folder / "outcomes").open("a") as file:
-            file.write(json.dumps(asdict(outcome)) + "\n")
+        line = json.dumps(asdict(outcome)) + "\n"
+        with contextlib.suppress(OSError), (folder / "outcomes").open("ab", buffering=0) as file:
+            file.write(line.encode())  # in one call, so that lines of parallel sessions stay whole
 
 
 def _finish(folder: Path, process: int) -> None:
@@ -64,7 +71,11 @@ def _finish(folder: Path, process: int) -> None:
     file = folder / "outcomes"
     lines = file.read_text().splitlines() if file.exists() else []
     shutil.rmtree(folder, ignore_errors=True)
-    for text in summary([SessionOutcome(**json.loads(line)) for line in lines]):
+    outcomes = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # what a full disk cut off
+            outcomes.append(SessionOutcome(**json.loads(line)))
+    for text in summary(outcomes):
         say(text)
 
 
@@ -72,15 +83,15 @@ def summary(outcomes: list[SessionOutcome]) -> list[str]:
     """Return the table of a run of several sessions, and then what failed in full."""
     if len(outcomes) < 2:
         return []
-    width = max(len(o.session) for o in outcomes)
+    width = max(len(name) for name in ("session", *(o.session for o in outcomes)))
     lines = ["", f"{'session':<{width}}  result   seconds  what to do"]
     for o in outcomes:
-        first = o.message.splitlines()[0] if o.message else ""
-        lines.append(f"{o.session:<{width}}  {o.result:<7}  {o.seconds:7.1f}  {first}".rstrip())
+        todo = o.fix or "".join(o.message.splitlines()[:1])
+        lines.append(f"{o.session:<{width}}  {o.result:<7}  {o.seconds:7.1f}  {todo}".rstrip())
     for o in outcomes:
         if o.result == "failed":
             lines += ["", f"{o.session} failed:"]
-            output = o.output.rstrip().splitlines()
+            output = _ESCAPES.sub("", o.output).strip("\n").splitlines()
             if len(output) > MOST_LINES:
                 lines.append(f"  ({len(output) - MOST_LINES} lines before these)")
             lines += [f"  {line}" for line in output[-MOST_LINES:]]

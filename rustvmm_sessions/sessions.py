@@ -175,7 +175,7 @@ class Crate:
                         tools.check_device(device)
                     body(session)
                 except (UserError, CheckFailed) as error:
-                    record("failed", str(error), getattr(error, "output", ""))
+                    record("failed", str(error), error.fix, getattr(error, "output", ""))
                     session.error(str(error))
 
         session_function.__name__ = name
@@ -208,13 +208,14 @@ def _recorded(name: str) -> Iterator[Callable[..., None]]:
             ended = ("failed", "it was interrupted, or raised an exception; see above")
         raise
     finally:
-        result, message, output = (*ended, "", "")[:3]
+        result, message, fix, output = (*ended, "", "", "")[:4]
         outcomes.add(
             outcomes.SessionOutcome(
                 session=name,
                 result=result,
                 seconds=time.monotonic() - started,
                 message=message,
+                fix=fix,
                 output=output,
             )
         )
