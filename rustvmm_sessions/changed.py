@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_TOUCH_ALL = ("Cargo.toml", "Cargo.lock", "rust-toolchain", "rust-toolchain.toml", "noxfile.py")
+_TOUCH_ALL = ("Cargo.toml", "Cargo.lock", "noxfile.py")
+"""Files beside the workspace's manifest that concern every member."""
+_TOUCH_ALL_BELOW = ("rust-toolchain", "rust-toolchain.toml", "clippy.toml", ".clippy.toml")
+"""Files that concern every member also from a folder above it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,44 +31,51 @@ class Affected:
 def affected(metadata: Mapping[str, Any], paths: Iterable[PurePath]) -> tuple[Affected, ...]:
     """Return the members that need another run after `paths` changed, in the workspace's order.
 
-    A file belongs to the innermost member whose folder holds it. Cargo.toml, Cargo.lock,
-    rust-toolchain, noxfile.py and .cargo/ beside the workspace's manifest touch every member.
-    Members that depend on a touched one through path dependencies of any kind are touched too.
+    A file belongs to the innermost member, or path dependency of one, whose folder holds it.
+    Cargo.toml, Cargo.lock and noxfile.py beside the workspace's manifest touch every member, and so
+    do .cargo/, rust-toolchain and clippy.toml there and in the folders above. Members that depend on
+    a touched one through path dependencies of any kind are touched too.
 
     Args:
         metadata: ``cargo metadata --format-version=1 --no-deps``.
         paths: Changed, new and deleted files, absolute.
     """
     root = PurePath(metadata["workspace_root"])
-    folders = {PurePath(p["manifest_path"]).parent: p["name"] for p in metadata["packages"]}
-    why: dict[str, str] = {}
+    members = {PurePath(p["manifest_path"]).parent: p["name"] for p in metadata["packages"]}
+    dependents = _dependents(metadata)
+    why: dict[PurePath, str] = {}
     for path in paths:
-        if not path.is_relative_to(root):
-            continue
-        inside = path.relative_to(root)
-        if inside.parts[0] == ".cargo" or str(inside) in _TOUCH_ALL:
-            for name in folders.values():
-                why.setdefault(name, f"{inside} changed")
-        owner = next((folders[folder] for folder in path.parents if folder in folders), None)
+        shown = path.relative_to(root) if path.is_relative_to(root) else path
+        if _touches_all(path, root):
+            for folder in members:
+                why.setdefault(folder, f"{shown} changed")
+        owner = next((f for f in path.parents if f in members or f in dependents), None)
         if owner is not None:
-            why.setdefault(owner, f"{inside} changed")
-    dependents = _dependents(metadata, folders)
+            why.setdefault(owner, f"{shown} changed")
     todo = list(why)
     while todo:
-        name = todo.pop(0)
-        for dependent in dependents.get(name, ()):
+        folder = todo.pop(0)
+        for dependent in dependents.get(folder, ()):
             if dependent not in why:
-                why[dependent] = f"depends on {name}"
+                name = members.get(folder)
+                why[dependent] = f"depends on {name}" if name else f"depends on {folder}: {why[folder]}"
                 todo.append(dependent)
-    return tuple(Affected(package=n, why=why[n]) for n in folders.values() if n in why)
+    return tuple(Affected(package=name, why=why[f]) for f, name in members.items() if f in why)
 
 
-def _dependents(metadata: Mapping[str, Any], folders: Mapping[PurePath, str]) -> dict[str, list[str]]:
-    """Return for each member those that depend on it by path."""
-    dependents: dict[str, list[str]] = {}
+def _touches_all(path: PurePath, root: PurePath) -> bool:
+    if path.parent == root and path.name in _TOUCH_ALL:
+        return True
+    above = next((p for p in (path, *path.parents) if p.name in (*_TOUCH_ALL_BELOW, ".cargo")), None)
+    return above is not None and root.is_relative_to(above.parent)
+
+
+def _dependents(metadata: Mapping[str, Any]) -> dict[PurePath, list[PurePath]]:
+    """Return for the folder of each path dependency those of the members that have it."""
+    dependents: dict[PurePath, list[PurePath]] = {}
     for package in metadata["packages"]:
         for dependency in package["dependencies"]:
-            target = folders.get(PurePath(dependency.get("path") or "/"))
-            if target is not None:
-                dependents.setdefault(target, []).append(package["name"])
+            if dependency.get("path"):
+                folder = PurePath(package["manifest_path"]).parent
+                dependents.setdefault(PurePath(dependency["path"]), []).append(folder)
     return dependents
