@@ -301,7 +301,16 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
                 where=where,
                 fix="put all its settings in one place",
             )
-        checked[session] = override(f"register(overrides={{{name!r}: ...}})", value)
+        place = f"register(overrides={{{name!r}: ...}})"
+        checked[session] = override(place, value)
+        standard = catalog.standard(session)
+        without_use = [key for key in ("doctests", "runner") if key in value]
+        if without_use and not (standard and standard.forwards):
+            raise UserError(
+                f"{session} runs no tests, so it has no {without_use[0]!r}",
+                where=place,
+                fix="take it out, or set it for a session that runs tests",
+            )
     return checked
 
 
