@@ -81,7 +81,7 @@ def run(  # noqa: PLR0913 - all that an invocation is made of
         CheckFailed: The session's check does not pass.
     """
     toolchain = ""
-    if words and words[0].startswith("+"):
+    if words and words[0].startswith("+") and words[0] != "+":
         toolchain, words = words[0][1:], words[1:]
     given, rest = parser.parse(words)
     if given.help:
@@ -261,10 +261,13 @@ def _matrix_options(parser: Parser) -> None:
     _changed_option(parser)
 
 
+_ALLOW = ("--allow-dirty", "--allow-staged", "--allow-no-vcs")
+
+
 def _clippy_options(parser: Parser) -> None:
     _matrix_options(parser)
     _fix_option(parser)
-    for option in ("--allow-dirty", "--allow-staged"):
+    for option in _ALLOW:
         parser.add_argument(option, action="store_true", help=f"let --fix change files as cargo's {option}")
 
 
@@ -272,13 +275,14 @@ def _gate_request(invocation: Invocation) -> GateRequest:
     from rustvmm_sessions.actions.gate import GateRequest  # noqa: PLC0415 - late
 
     given, settings, override = vars(invocation.given), invocation.settings, invocation.override
-    allow = [f"--{name}" for name in ("allow-dirty", "allow-staged") if given.get(name.replace("-", "_"))]
+    allow = [option for option in _ALLOW if given.get(option[2:].replace("-", "_"))]
     if allow and not given["fix"]:
         raise UserError(f"{allow[0]} has a meaning with --fix only", where=allow[0], fix="add --fix")
     doctests = override.doctests
     return GateRequest(
         cargo=invocation.cargo,
         session=invocation.session,
+        called_from=invocation.invoked_from,
         workspace=settings.workspace,
         vary=settings.features,
         depth=settings.depth,

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, features
-from rustvmm_sessions.cargo import Cargo, lockfile_kept, machine, rustflags
+from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, rustflags
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import own_directory
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.tools import SETUP, find_program, need_component, need_musl_target
+from rustvmm_sessions.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from rustvmm_sessions.process import Finished
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
 RUSTFMT_CONFIG = "format_code_in_doc_comments=true"
 DOC_CFG = "RUSTDOC_disable_feature_compat_errors"
 """Lets crates whose features exclude each other document all of them at once."""
+_TARGET_OPTIONS = {f"--{kind}{plural}" for kind in ("bin", "test", "example") for plural in ("", "s")} | {
+    *("--lib", "--bench", "--benches", "--all-targets", "--doc")
+}
+"""Options of cargo test that choose targets; it adds them up, and takes --doc alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +42,7 @@ class GateRequest:
     Attributes:
         cargo: Cargo in the crate's directory.
         session: The standard session.
+        called_from: The directory where nox was called.
         workspace: Whether all members are meant, or the package of the crate's directory.
         vary: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
@@ -52,6 +59,7 @@ class GateRequest:
 
     cargo: Cargo
     session: catalog.StandardSession
+    called_from: Path
     workspace: bool = True
     vary: tuple[str, ...] | None = None
     depth: int | None = None
@@ -83,11 +91,15 @@ def check_format(request: GateRequest) -> None:
     done = request.cargo.run(
         "fmt", *scope, "--", *check, "--config", RUSTFMT_CONFIG, timeout=request.remaining
     )
-    if not done.ok:
-        raise CheckFailed(
-            f"the formatting is not rustfmt's ({done.ending}); correct it: nox -s fmt -- --fix",
-            output=_output(done),
-        )
+    if done.ok:
+        return
+    if request.fix or done.timed_out or "Diff in " not in done.stdout:
+        raise CheckFailed(f"rustfmt failed: {done.ending}; see what it says above", output=_output(done))
+    raise CheckFailed(
+        "the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it",
+        fix="nox -s fmt -- --fix",
+        output=_output(done),
+    )
 
 
 def build_documentation(request: GateRequest) -> None:
@@ -96,20 +108,22 @@ def build_documentation(request: GateRequest) -> None:
     Raises:
         CheckFailed: rustdoc has something to say.
     """
-    cargo = request.cargo
-    scope = _scope(request)
-    args = ["doc", *scope, "--all-features", "--no-deps"]
+    packages = _packages(request)
+    if packages is not None and not packages:
+        say("Nothing to run.")
+        return
+    scope = ("--workspace",) if packages is None else tuple(f"--package={name}" for name in packages)
+    cargo = _cargo_at_root(request.cargo)
     flags, flags_env = rustflags(cargo, "rustflags", ("--cfg", DOC_CFG))
     doc_flags, doc_env = rustflags(cargo, "rustdocflags", ("-D", "warnings"))
+    args = ("doc", *scope, "--all-features", "--no-deps", *flags, *doc_flags)
+    env = {**flags_env, **doc_env}
     with _lockfile(cargo):
-        done = cargo.run(*args, *flags, *doc_flags, env={**flags_env, **doc_env}, timeout=request.remaining)
+        done = cargo.run(*args, env=env, timeout=request.remaining)
     if not done.ok:
-        raise CheckFailed(f"the documentation has faults ({done.ending})", output=_output(done))
-
-
-def _scope(request: GateRequest) -> tuple[str, ...]:
-    packages = _packages(request)
-    return ("--workspace",) if packages is None else tuple(f"--package={name}" for name in packages)
+        what = f"{', '.join(packages or ['the whole workspace'])} with all features"
+        repeat = _pasteable(request, (cargo.program, *args), env)
+        raise _failure(what, repeat, ending=done.ending, output=_output(done))
 
 
 def run_matrix(request: GateRequest) -> None:
@@ -133,19 +147,32 @@ def run_matrix(request: GateRequest) -> None:
     if request.listing:
         _say_plan(request, spec, plan)
         return
+    if not plan.runs:
+        say("Nothing to run: there are more shares than runs.")
+        return
     if "clippy" in spec.command:
         need_component(cargo, "clippy", "clippy")
     triple = need_musl_target(cargo, machine()) if spec.musl else ""
-    with _lockfile(cargo):
+    with _lockfile(cargo, reuse=not request.fix):
         for number, run in enumerate(plan.runs, 1):
             say(f"[{number}/{len(plan.runs)}] {run.describe()}")
             for args in _commands(request, spec, run, triple):
-                _run_one(request, spec, run, args)
+                place = f"in run {number} of {len(plan.runs)}"
+                _run_one(request, spec, args, triple=triple, what=run.describe(), place=place)
+            request = _after_first_fix(request)
+
+
+def _after_first_fix(request: GateRequest) -> GateRequest:
+    """Let cargo mend files that its run before has changed; that one saw whether they were clean."""
+    if not request.fix or "--allow-dirty" in request.rest:
+        return request
+    return replace(request, rest=("--allow-dirty", *request.rest))
 
 
 def _packages(request: GateRequest) -> tuple[str, ...] | None:
     """Return the members to run, or None for the whole workspace."""
     workspace = request.cargo.workspace
+    names = None
     if not request.workspace:
         if workspace.current is None:
             raise UserError(
@@ -153,11 +180,11 @@ def _packages(request: GateRequest) -> tuple[str, ...] | None:
                 where=str(request.cargo.directory),
                 fix="leave workspace=False out of register(), or put a noxfile into each member",
             )
-        return (workspace.current.name,)
+        names = (workspace.current.name,)
     if request.changed is None:
-        return None
-    chosen = changed_members(request.cargo, request.changed)
-    return tuple(member.package for member in chosen)
+        return names
+    chosen = [member.package for member in changed_members(request.cargo, request.changed)]
+    return tuple(name for name in chosen if names is None or name in names)
 
 
 def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
@@ -171,13 +198,12 @@ def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
         raise UserError("this is no git work tree", where=str(cargo.directory), fix="run without --changed")
     name = reference or git.upstream()
     base = git.merge_base(name)
-    listed = git.read("diff", "--name-only", "-z", "--no-renames", base, "--").check().stdout
-    new = (
-        git.read("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", top).check().stdout
-    )
-    paths = [PurePath(top, path) for path in (listed + new).split("\0") if path]
+    listed = git.read("diff", "--name-only", "-z", "--no-renames", "--no-relative", base, "--").check().stdout
+    new = git.read("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
+    paths = [PurePath(top, path) for path in (listed + new.check().stdout).split("\0") if path]
     chosen = affected(cargo.metadata, paths)
-    say(f"Changed since {base[:12]} (merge base with {name}): {len(paths)} files.")
+    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    say(f"Changed since {base[:12]} (merge base with {name}): {files}.")
     for member in chosen:
         say(f"  {member.package}: {member.why}")
     others = [m.name for m in cargo.workspace.members if m.name not in {c.package for c in chosen}]
@@ -196,8 +222,10 @@ def _plan(request: GateRequest, packages: tuple[str, ...] | None) -> features.Pl
 
 
 def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> None:
+    triple = musl_triple(machine()) if spec.musl else ""
     for run in plan.runs:
-        say(f"cargo {' '.join((*spec.command, *run.arguments()))}    # {run.describe()}")
+        for args in _commands(request, spec, run, triple):
+            say(f"{shlex.join(('cargo', *args))}    # {run.describe()}")
     for note in plan.notes:
         say(note)
     saved = f"{len(plan.runs)} runs of cargo, {plan.distinct} distinct pairs of package and features"
@@ -216,17 +244,21 @@ def _commands(
         return [(spec.command[0], "--fix", *spec.command[1:], *matrix, *request.rest)]
     if not spec.tests:
         return [(*spec.command, *matrix, *after)]
-    options = spec.command[1:]
-    if request.nextest:
+    options, chosen = spec.command[1:], _chosen_targets(request.rest)
+    if request.nextest and "--doc" not in chosen:
         release = ("--cargo-profile=release",) if "--release" in options else ()
         commands = [("nextest", "run", "--no-tests=pass", *release, *matrix, *request.rest)]
-    elif request.doctests:
-        return [("test", *options, *matrix, *request.rest)]
-    else:
-        commands = [("test", "--tests", *options, *matrix, *request.rest)]
-    if request.doctests and _has_library(request.cargo, run):
-        commands.append(("test", "--doc", *options, *matrix, *request.rest))
-    return commands
+        if request.doctests and not chosen and _has_library(request.cargo, run):
+            commands.append(("test", "--doc", *options, *matrix, *request.rest))
+        return commands
+    tests = () if request.doctests or chosen else ("--tests",)
+    return [("test", *tests, *options, *matrix, *request.rest)]
+
+
+def _chosen_targets(rest: tuple[str, ...]) -> set[str]:
+    """Return the options among the words for cargo test that choose what is tested."""
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    return {word.partition("=")[0] for word in own} & _TARGET_OPTIONS
 
 
 def _has_library(cargo: Cargo, run: features.Run) -> bool:
@@ -239,26 +271,45 @@ def _has_library(cargo: Cargo, run: features.Run) -> bool:
     )
 
 
-def _run_one(request: GateRequest, spec: catalog.CargoRun, run: features.Run, args: tuple[str, ...]) -> None:
+def _run_one(  # noqa: PLR0913 - a command, and what to call it
+    request: GateRequest,
+    spec: catalog.CargoRun,
+    args: tuple[str, ...],
+    *,
+    triple: str,
+    what: str,
+    place: str,
+) -> None:
     cargo = _cargo_at_root(request.cargo)
+    command: tuple[str, ...] = (cargo.program, *args)
+    env: Mapping[str, str] = {}
+    ending = ""
     if args[0] == "nextest":
         tool = find_program("cargo-nextest", "CARGO_NEXTEST")
         if tool is None:
             raise UserError("cargo-nextest is missing", where='runner="nextest"', fix=SETUP)
+        command = (str(tool), *args)
         done = cargo.run_tool(tool, *args, timeout=request.remaining)
+        output = _output(done)
     elif spec.deny_warnings:
-        form = "json-diagnostic-rendered-ansi" if sys.stderr.isatty() else "json"
+        form = "json-diagnostic-rendered-ansi" if coloured() else "json"
         done = cargo.read(*args, f"--message-format={form}", echo=True, timeout=request.remaining)
-        warnings = _show_diagnostics(done.stdout)
+        said, warnings = _diagnostics(done.stdout)
+        sys.stdout.flush()
+        sys.stderr.write(said)
+        sys.stderr.flush()
+        output = said + done.stderr
         if done.ok and warnings:
-            _fail(request, run, args, f"{warnings} warnings", "".join(_rendered(done.stdout)))
-        if not done.ok:
-            _fail(request, run, args, done.ending, "".join(_rendered(done.stdout)) or done.stderr)
-        return
+            # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
+            flags, env = rustflags(cargo, "rustflags", ("-D", "warnings"), triple=triple)
+            command = (*command, *flags)
+            ending = f"{warnings} warning{'s' if warnings > 1 else ''}"
     else:
         done = cargo.run(*args, timeout=request.remaining)
-    if not done.ok:
-        _fail(request, run, args, done.ending, _output(done))
+        output = _output(done)
+    if ending or not done.ok:
+        repeat = _pasteable(request, command, env)
+        raise _failure(what, repeat, ending=f"{ending or done.ending}, {place}", output=output)
 
 
 def _cargo_at_root(cargo: Cargo) -> Cargo:
@@ -266,39 +317,37 @@ def _cargo_at_root(cargo: Cargo) -> Cargo:
     return Cargo(directory=cargo.workspace.root, env=cargo.env)
 
 
-def _fail(request: GateRequest, run: features.Run, args: tuple[str, ...], ending: str, output: str) -> None:
+def _pasteable(request: GateRequest, command: tuple[str, ...], env: Mapping[str, str]) -> str:
+    """Return a command as it is typed where nox was called: with its directory and its variables."""
     root = request.cargo.workspace.root
-    place = "" if root == request.cargo.directory.resolve() else f"cd {shlex.quote(str(root))} && "
-    raise CheckFailed(
-        f"{run.describe()}: {ending}\n  repeat it: {place}{shlex.join((request.cargo.program, *args))}",
-        output=output,
-    )
+    place = [] if root == request.called_from.resolve() else [f"cd {shlex.quote(str(root))} &&"]
+    variables = [f"{name}={shlex.quote(text)}" for name, text in {**request.cargo.env, **env}.items()]
+    return " ".join([*place, *variables, shlex.join(command)])
 
 
-def _rendered(messages: str) -> list[str]:
-    """Return what the compiler says in cargo's JSON messages, in order."""
-    parsed = (json.loads(line) for line in messages.splitlines() if line.startswith("{"))
-    return [m["message"]["rendered"] for m in parsed if m["reason"] == "compiler-message"]
+def _failure(what: str, repeat: str, *, ending: str, output: str) -> CheckFailed:
+    return CheckFailed(f"{what} fails; repeat it:\n  {repeat}\n  {ending}", fix=repeat, output=output)
 
 
-def _show_diagnostics(messages: str) -> int:
-    """Print what the compiler says; return how many warnings there are."""
-    sys.stdout.flush()
-    for text in _rendered(messages):
-        sys.stderr.write(text)
-    sys.stderr.flush()
-    parsed = (json.loads(line) for line in messages.splitlines() if line.startswith("{"))
-    return sum(
-        m["message"]["level"] == "warning" and bool(m["message"]["spans"] or m["message"]["code"])
-        for m in parsed
-        if m["reason"] == "compiler-message"
-    )
+def _diagnostics(messages: str) -> tuple[str, int]:
+    """Return what the compiler says in cargo's JSON messages, and how many warnings are in that.
+
+    What it says of a file that is in several targets, cargo passes on for each of them.
+    """
+    said: dict[str, bool] = {}
+    for line in messages.split("\n"):
+        with contextlib.suppress(ValueError):  # what a procedural macro prints
+            message = json.loads(line)
+            if isinstance(message, dict) and message.get("reason") == "compiler-message":
+                told = message["message"]
+                said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
+    return "".join(said), sum(said.values())
 
 
 def _output(done: Finished) -> str:
     return done.stdout + done.stderr
 
 
-def _lockfile(cargo: Cargo) -> AbstractContextManager[None]:
+def _lockfile(cargo: Cargo, *, reuse: bool = True) -> AbstractContextManager[None]:
     own = own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
-    return lockfile_kept(cargo.workspace, own)
+    return lockfile_kept(cargo.workspace, own, reuse=reuse)
