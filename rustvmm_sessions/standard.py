@@ -332,7 +332,7 @@ def _audit(invocation: Invocation) -> None:
         AuditRequest(
             cargo=invocation.cargo,
             ignored=invocation.settings.audit_ignore,
-            database=invocation.path("db") or (Path(named) if named else None),
+            database=invocation.path("db") or (invocation.invoked_from / named if named else None),
             today=dt.datetime.now(tz=dt.UTC).date(),
             timeout=invocation.timeout,
         )

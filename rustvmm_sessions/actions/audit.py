@@ -66,15 +66,18 @@ def audit(request: AuditRequest) -> None:
     if request.database is not None:
         args += [f"--db={request.database}", "--no-fetch"]
     own = own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
+    has_lockfile = (cargo.workspace.root / "Cargo.lock").exists()
     with lockfile_kept(cargo.workspace, own):
-        if not (cargo.workspace.root / "Cargo.lock").exists():
+        if not has_lockfile:  # what is audited is what a build of today takes, not what one took before
             cargo.run("generate-lockfile", timeout=request.timeout).check()
         done = _audit(request, args)
     if not done.ok:
-        found = re.search(r"error: (\d+ .*found!)", done.stderr)
+        found = re.search(r"^error: (\d+ .*found)!", done.stderr, re.MULTILINE)
         raise CheckFailed(
-            f"cargo-audit: {found[1] if found else done.ending}; update the dependency, or list the "
-            "advisory in register(audit_ignore=...) with a reason and a last day",
+            f"cargo-audit: {found[1]}; update the dependency, or list the advisory in "
+            "register(audit_ignore=...) with a reason and a last day"
+            if found
+            else f"cargo-audit failed: {done.ending}; see what it says above",
             output=done.stdout + done.stderr,
         )
 
@@ -82,26 +85,43 @@ def audit(request: AuditRequest) -> None:
 def _audit(request: AuditRequest, args: Sequence[str]) -> Finished:
     """Run cargo-audit; where it cannot read its cache of the database, once more without the cache."""
     done = _run(request, args)
-    if done.ok or "advisory database" not in done.stderr:
+    if not _without_database(done):
         return done
     if request.database is not None:
-        raise _no_database(done, str(request.database), "name the folder that holds `crates/`")
-    cache = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo") / "advisory-db"
-    aside = cache.with_name(f"advisory-db.{os.getpid()}")
-    if cache.exists():
+        raise _no_database(
+            done, str(request.database), "name a folder that holds `crates/` as RustSec's does"
+        )
+    home = request.cargo.env.get("CARGO_HOME") or os.environ.get("CARGO_HOME") or Path.home() / ".cargo"
+    cache = Path(home) / "advisory-db"
+    if cache.exists() and os.access(cache.parent, os.W_OK):
         say(f"the cache of the advisory database cannot be used; fetching it anew into {cache}")
-        cache.rename(aside)
+        done = _run_without(cache, request, args)
+    if _without_database(done):
+        raise _no_database(
+            done,
+            str(cache),
+            f"check the network, or name a local copy: --db DIR, or the variable {DATABASE_VARIABLE}",
+        )
+    return done
+
+
+def _run_without(cache: Path, request: AuditRequest, args: Sequence[str]) -> Finished:
+    """Run cargo-audit with the cache moved aside; it comes back where no new one could be fetched."""
+    aside = cache.with_name(f"{cache.name}.{os.getpid()}")
+    cache.rename(aside)
+    fetched = False
+    try:
         done = _run(request, args)
-        if done.ok or "advisory database" not in done.stderr:
-            shutil.rmtree(aside)
-            return done
-        if not cache.exists():
+        fetched = not _without_database(done) and cache.is_dir()
+    finally:
+        shutil.rmtree(aside if fetched else cache, ignore_errors=True)
+        if not fetched:
             aside.rename(cache)
-    raise _no_database(
-        done,
-        str(cache),
-        f"check the network, or name a local copy: --db DIR, or the variable {DATABASE_VARIABLE}",
-    )
+    return done
+
+
+def _without_database(done: Finished) -> bool:
+    return not done.ok and re.search(r"^error: .*advisory database", done.stderr, re.MULTILINE) is not None
 
 
 def _run(request: AuditRequest, args: Sequence[str]) -> Finished:
