@@ -16,7 +16,9 @@ def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="rustvmm-sessions", description=__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    doctor = commands.add_parser("doctor", help="say which tools are there and which are missing")
+    doctor = commands.add_parser(
+        "doctor", help="say which tools are there and which are missing", allow_abbrev=False
+    )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     given = parser.parse_args(words)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +151,7 @@ class Crate:
                 session,
                 parser=parser,
                 words=running.posargs,
-                settings=self.settings,
+                settings=replace(self.settings, overrides=self._overrides),
                 override=setting,
                 invoked_from=Path(running.invoked_from),
             )

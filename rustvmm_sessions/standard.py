@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.cargo import Cargo, machine
+from rustvmm_sessions.catalog import STANDARD
 from rustvmm_sessions.config import Override, Settings, did_you_mean
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.features import parse_partition
@@ -343,10 +344,21 @@ def _no_options(_: Parser) -> None:
     pass
 
 
+def _sessions_here(invocation: Invocation) -> dict[str, Override]:
+    """Return the sessions that run on this machine: the gate's, and those that the crate has settings for."""
+    settings = invocation.settings
+    gate = {s.name: Override() for s in STANDARD if "gate" in s.tags and s.name not in settings.skip}
+    return {
+        name: override
+        for name, override in (gate | settings.overrides).items()
+        if machine() in (override.platforms or settings.platforms or (machine(),))
+    }
+
+
 def _setup(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.setup import provide_tools  # noqa: PLC0415 - late
 
-    provide_tools(invocation.cargo)
+    provide_tools(invocation.cargo, _sessions_here(invocation))
 
 
 def _doctor_options(parser: Parser) -> None:
@@ -356,8 +368,7 @@ def _doctor_options(parser: Parser) -> None:
 def _doctor(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - late
 
-    devices = [device for o in invocation.settings.overrides.values() for device in o.devices]
-    report(examine(invocation.cargo, devices), as_json=invocation.given.json)
+    report(examine(invocation.cargo, _sessions_here(invocation)), as_json=invocation.given.json)
 
 
 _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None]]] = {

@@ -165,7 +165,7 @@ def need_component(cargo: Cargo, subcommand: str, component: str) -> None:
         raise UserError(
             f"cargo {subcommand} does not work with rustc {cargo.toolchain.release}: {component} is missing",
             where=f"the toolchain of {cargo.directory}",
-            fix=f"run `rustup component add {component}`, or `nox -s setup`",
+            fix=f"run `rustup component add {component}`",
         )
 
 
@@ -185,7 +185,7 @@ def need_musl_target(cargo: Cargo, arch: str) -> str:
         raise UserError(
             f"the target {triple} is missing for rustc {cargo.toolchain.release}",
             where=f"the toolchain of {cargo.directory}",
-            fix=f"run `rustup target add {triple}`, or `nox -s setup`",
+            fix=f"run `rustup target add {triple}`",
         )
     return triple
 

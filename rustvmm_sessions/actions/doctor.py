@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, tools
 from rustvmm_sessions.cargo import INSTALL_RUST, Cargo, machine
+from rustvmm_sessions.config import Override
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 
@@ -29,7 +31,7 @@ class Finding:
         path: Where it was found; empty where it was not.
         needed_by: The sessions that need it.
         fix: The command that provides it; empty where it is found.
-        required: Whether the gate fails without it.
+        required: Whether the sessions in `needed_by` fail without it.
     """
 
     name: str
@@ -44,28 +46,46 @@ class Finding:
         """Whether it is there and usable."""
         return not self.fix
 
+    @property
+    def missed(self) -> bool:
+        """Whether a session fails for lack of it."""
+        return not self.found and self.required and bool(self.needed_by)
 
-def examine(cargo: Cargo, devices: Sequence[str] = ()) -> tuple[Finding, ...]:
-    """Look for all that the standard sessions need in the crate's directory.
+
+GATE: Mapping[str, Override] = {s.name: Override() for s in catalog.STANDARD if "gate" in s.tags}
+"""The sessions of a crate that sets nothing."""
+
+
+def examine(cargo: Cargo, sessions: Mapping[str, Override] = GATE) -> tuple[Finding, ...]:
+    """Look for all that sessions need in the crate's directory.
 
     Args:
         cargo: Cargo in that directory.
-        devices: Device files that the crate's sessions declare.
+        sessions: Those that are to run here, with what the crate sets for them.
     """
-    everyone = tuple(s.name for s in catalog.STANDARD if "gate" in s.tags)
-    findings = [_rust(cargo, everyone)]
-    if findings[0].found:
-        findings += [_llvm(cargo), _musl(cargo)]
-        findings += [_component(cargo, "fmt", "rustfmt"), _component(cargo, "clippy", "clippy")]
+    everyone = tuple(sessions)
+
+    def needed_by(tool: str) -> tuple[str, ...]:
+        return tuple(s.name for s in catalog.STANDARD if tool in s.tools and s.name in sessions)
+
+    nextest = tuple(name for name, override in sessions.items() if override.runner == "nextest")
+    findings = [_cargo(cargo, everyone), _rust(cargo, everyone)]
+    if all(finding.found for finding in findings):
+        findings += [
+            _llvm(cargo, needed_by("llvm-tools")),
+            _musl(cargo, needed_by("musl-target")),
+            _component(cargo, "fmt", "rustfmt", needed_by("rustfmt")),
+            _component(cargo, "clippy", "clippy", needed_by("clippy")),
+        ]
     findings += [
-        _program("cargo-llvm-cov", "CARGO_LLVM_COV", _needed_by("cargo-llvm-cov"), required=False),
-        _program("cargo-audit", "CARGO_AUDIT", _needed_by("cargo-audit")),
-        _program("cargo-nextest", "CARGO_NEXTEST", ('runner="nextest"',), required=False),
-        _git(cargo),
+        _program("cargo-llvm-cov", "CARGO_LLVM_COV", needed_by("cargo-llvm-cov"), required=False),
+        _program("cargo-audit", "CARGO_AUDIT", needed_by("cargo-audit")),
+        _program("cargo-nextest", "CARGO_NEXTEST", nextest),
+        *_git(cargo),
     ]
-    findings += [
-        _device(device, required=device in devices) for device in dict.fromkeys((*devices, "/dev/kvm"))
-    ]
+    devices = {device: () for override in sessions.values() for device in override.devices}
+    for device in devices | {"/dev/kvm": ()}:
+        findings.append(_device(device, tuple(n for n, o in sessions.items() if device in o.devices)))
     return tuple(findings)
 
 
@@ -92,22 +112,28 @@ def report(findings: Sequence[Finding], *, as_json: bool = False) -> None:
         width = max(len(f.name) for f in findings)
         for f in findings:
             state = (
-                f"{f.version}  {f.path}".strip()
-                if f.found
-                else f"missing{'' if f.required else ' (optional)'}"
+                f"{f.version}  {f.path}".strip() if f.found else f"missing{'' if f.missed else ' (optional)'}"
             )
             say(f"{f.name:<{width}}  {state}")
             if not f.found:
-                say(f"{'':<{width}}  needed by {', '.join(f.needed_by)}; {f.fix}")
-    missing = [f.name for f in findings if f.required and not f.found]
+                needed = f"needed by {', '.join(f.needed_by)}; " if f.needed_by else ""
+                say(f"{'':<{width}}  {needed}{f.fix}")
+    missing = [f.name for f in findings if f.missed]
     if missing:
         raise CheckFailed(
             f"the gate cannot run here: {', '.join(missing)} missing; `nox -s setup` provides what it can"
         )
 
 
-def _needed_by(tool: str) -> tuple[str, ...]:
-    return tuple(s.name for s in catalog.STANDARD if tool in s.tools)
+def _cargo(cargo: Cargo, needed_by: tuple[str, ...]) -> Finding:
+    try:
+        done = cargo.read("--version")
+    except UserError as error:
+        return Finding(name="cargo", needed_by=needed_by, fix=f"{error.what}; {error.fix}")
+    if not done.ok:
+        return Finding(name="cargo", needed_by=needed_by, fix=f"{done.stderr.strip()}; {INSTALL_RUST}")
+    path = shutil.which(cargo.program) or ""
+    return Finding(name="cargo", version=_version(done.stdout), path=path, needed_by=needed_by)
 
 
 def _rust(cargo: Cargo, needed_by: tuple[str, ...]) -> Finding:
@@ -115,73 +141,80 @@ def _rust(cargo: Cargo, needed_by: tuple[str, ...]) -> Finding:
         toolchain = cargo.toolchain
         sysroot = cargo.rustc("--print", "sysroot").strip()
     except UserError as error:
-        return Finding(name="rust", needed_by=needed_by, fix=f"{error.what}; {error.fix or INSTALL_RUST}")
+        return Finding(name="rust", needed_by=needed_by, fix=f"{error.what}; {error.fix}")
     version = f"{toolchain.release} (LLVM {toolchain.llvm_major})"
     return Finding(name="rust", version=version, path=sysroot, needed_by=needed_by)
 
 
-def _llvm(cargo: Cargo) -> Finding:
-    name, needed_by = "llvm-tools", _needed_by("llvm-tools")
+def _llvm(cargo: Cargo, needed_by: tuple[str, ...]) -> Finding:
     try:
         found = tools.need_llvm_tools(cargo)
     except UserError as error:
-        return Finding(name=name, needed_by=needed_by, fix=f"{error.what}; {error.fix}")
-    return Finding(
-        name=name, version=str(cargo.toolchain.llvm_major), path=str(found.cov), needed_by=needed_by
-    )
+        return Finding(name="llvm-tools", needed_by=needed_by, fix=f"{error.what}; {error.fix}")
+    version = str(cargo.toolchain.llvm_major)
+    return Finding(name="llvm-tools", version=version, path=str(found.cov), needed_by=needed_by)
 
 
-def _musl(cargo: Cargo) -> Finding:
-    name, needed_by = "musl-target", _needed_by("musl-target")
+def _musl(cargo: Cargo, needed_by: tuple[str, ...]) -> Finding:
     try:
         triple = tools.need_musl_target(cargo, machine())
     except UserError as error:
-        return Finding(name=name, needed_by=needed_by, fix=error.fix)
+        return Finding(name="musl-target", needed_by=needed_by, fix=error.fix)
     place = cargo.rustc("--print", "target-libdir", "--target", triple).strip()
-    return Finding(name=name, version=triple, path=place, needed_by=needed_by)
+    return Finding(name="musl-target", version=triple, path=place, needed_by=needed_by)
 
 
-def _component(cargo: Cargo, subcommand: str, name: str) -> Finding:
-    done = cargo.read(subcommand, "--version")
-    if not done.ok:
-        return Finding(name=name, needed_by=_needed_by(name), fix=f"run `rustup component add {name}`")
-    return Finding(name=name, version=_version(done.stdout), needed_by=_needed_by(name))
+def _component(cargo: Cargo, subcommand: str, name: str, needed_by: tuple[str, ...]) -> Finding:
+    try:
+        tools.need_component(cargo, subcommand, name)
+    except UserError as error:
+        return Finding(name=name, needed_by=needed_by, fix=error.fix)
+    version = _version(cargo.read(subcommand, "--version").stdout)
+    return Finding(name=name, version=version, needed_by=needed_by)
 
 
 def _program(name: str, variable: str, needed_by: tuple[str, ...], *, required: bool = True) -> Finding:
     try:
         path = tools.find_program(name, variable)
+        if path is None:
+            return Finding(name=name, needed_by=needed_by, fix=tools.SETUP, required=required)
+        words: list[str | Path] = [path, name.removeprefix("cargo-"), "--version"]
+        done = run(words, read_stdout=True, read_stderr=True, echo=False, timeout=20)
     except UserError as error:
-        return Finding(name=name, needed_by=needed_by, fix=f"{error.what}: {error.fix}", required=required)
-    if path is None:
-        return Finding(name=name, needed_by=needed_by, fix=tools.SETUP, required=required)
-    words: list[str | Path] = [path, name.removeprefix("cargo-"), "--version"]
-    done = run(words, read_stdout=True, read_stderr=True, echo=False, timeout=20)
+        return Finding(name=name, needed_by=needed_by, fix=f"{error.what}; {error.fix}", required=required)
+    if not done.ok:
+        fix = f"{path} does not work ({done.ending}); install it anew"
+        return Finding(name=name, needed_by=needed_by, fix=fix, required=required)
     return Finding(
         name=name, version=_version(done.stdout), path=str(path), needed_by=needed_by, required=required
     )
 
 
-def _git(cargo: Cargo) -> Finding:
+def _git(cargo: Cargo) -> list[Finding]:
+    """Return what is known of git, which options such as ``--changed`` need, and of who commits."""
     git = Git(directory=cargo.directory)
-    needed_by = ("coverage -- --diff", "clippy -- --changed", "your commits")
-    version = git.line("--version")
-    if version is None:
-        return Finding(name="git", needed_by=needed_by, fix="install git", required=False)
+    try:
+        version = git.line("--version") or ""
+    except UserError as error:
+        return [Finding(name="git", needed_by=(), fix=error.fix)]
     identity = git.line("config", "user.email")
-    if not identity:
-        fix = "say who commits: `git config --global user.email you@example.com`"
-        return Finding(name="git", needed_by=needed_by, fix=fix, required=False)
-    return Finding(name="git", version=_version(version), path=identity, needed_by=needed_by, required=False)
+    return [
+        Finding(name="git", version=_version(version), path=shutil.which("git") or "", needed_by=()),
+        Finding(
+            name="git-identity",
+            version=identity or "",
+            needed_by=(),
+            fix="" if identity else "say who commits: `git config --global user.email you@example.com`",
+        ),
+    ]
 
 
-def _device(device: str, *, required: bool) -> Finding:
-    needed_by = ("sessions with devices=",) if required else ("tests that start a guest",)
+def _device(device: str, needed_by: tuple[str, ...]) -> Finding:
     try:
         tools.check_device(device)
     except UserError as error:
-        return Finding(name=device, needed_by=needed_by, fix=f"{error.what}; {error.fix}", required=required)
-    return Finding(name=device, path=device, needed_by=needed_by, required=required)
+        return Finding(name=device, needed_by=needed_by, fix=f"{error.what}; {error.fix}")
+    return Finding(name=device, path=device, needed_by=needed_by)
 
 
 def _version(text: str) -> str:
