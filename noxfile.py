@@ -30,7 +30,13 @@ def tests(session: nox.Session) -> None:
     check(session)
     session.run("nox", "-f", "samples/uart/noxfile.py", "-s", "setup", external=True)
     os.environ.setdefault("CARGO_TERM_PROGRESS_WHEN", "never")
-    arguments = session.posargs or ["-n2", "--dist=loadfile", "tests/unit", "tests/integration", "tests/field"]
+    arguments = session.posargs or [
+        "-n2",
+        "--dist=loadfile",
+        "tests/unit",
+        "tests/integration",
+        "tests/field",
+    ]
     session.run("pytest", *arguments)
 
 

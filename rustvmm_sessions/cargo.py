@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import json
 import os
@@ -12,7 +13,7 @@ import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.errors import UserError
@@ -140,6 +141,10 @@ class Cargo:
         except UserError as error:
             raise self._missing(error) from error
 
+    def run_tool(self, tool: Path, *args: str, timeout: float | None = None) -> Finished:
+        """Run a subcommand of cargo that is a program of its own, its output passed on."""
+        return run([tool, *args], cwd=self.directory, env={**self.env} | _colour(), timeout=timeout)
+
     def _missing(self, error: UserError) -> UserError:
         if not self.directory.is_dir():
             return error
@@ -201,6 +206,7 @@ class Cargo:
             )
         done = self.read("metadata", "--format-version=1", "--no-deps")
         if not done.ok:
+            _ = self.toolchain  # where that is what is wrong, it says so
             raise UserError(
                 f"cargo metadata refuses the manifest:\n{done.stderr.strip()}",
                 where=str(self.directory / "Cargo.toml"),
@@ -231,36 +237,86 @@ class Cargo:
         )
 
 
+def coloured() -> bool:
+    """Whether cargo's messages are to have colours."""
+    if chosen := os.environ.get("CARGO_TERM_COLOR"):
+        return chosen == "always" or (chosen == "auto" and sys.stderr.isatty())
+    if os.environ.get("NO_COLOR"):
+        return False
+    return sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
 def _colour() -> dict[str, str | None]:
     """Let cargo colour what ends on a terminal although it reaches it through us."""
-    if os.environ.get("CARGO_TERM_COLOR") or os.environ.get("NO_COLOR"):
-        return {}
-    return {"CARGO_TERM_COLOR": "always"} if sys.stderr.isatty() or os.environ.get("FORCE_COLOR") else {}
+    return {"CARGO_TERM_COLOR": "always"} if coloured() else {}
 
 
 @contextlib.contextmanager
-def lockfile_kept(workspace: Workspace, keep: Path) -> Iterator[None]:
+def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> Iterator[None]:
     """Leave Cargo.lock as it is found, whatever cargo does to it in between.
 
     Cargo makes a missing lock file and completes an outdated one. What it made of the one found
     here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
+    Of sessions that run at the same time the first notes what is there, and the last puts it back.
+    Without `reuse` cargo starts from what is found, in a work tree that is as clean as it was.
     """
     lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
-    before = files.read_text(lock)
-    if made.exists() and files.read_text(found) == before:
-        lock.write_text(made.read_text())
+    with _opened(keep / "Cargo.lock.turn") as turn, _opened(keep / "Cargo.lock.users") as users:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if _is_only_holder(users):
+            _begin_with(lock, found, made, reuse=reuse)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if _is_only_holder(users):
+                _put_back(lock, found, made)
+
+
+def _opened(path: Path) -> IO[bytes]:
     try:
-        yield
-    finally:
-        after = files.read_text(lock)
-        if after != before and after is not None:
-            if before is None:
-                lock.unlink()
-                found.unlink(missing_ok=True)
-            else:
-                files.write_atomic(lock, before)
-                found.write_text(before)
-            made.write_text(after)
+        return path.open("ab")
+    except OSError as error:
+        raise UserError(
+            f"the target directory cannot be written: {error.strerror}",
+            where=str(path),
+            fix="make room there, or change its owner back to you",
+        ) from error
+
+
+def _is_only_holder(file: IO[bytes]) -> bool:
+    """Whether no other process has the file locked; then it is ours alone."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _begin_with(lock: Path, found: Path, made: Path, *, reuse: bool) -> None:
+    before = files.read_text(lock)
+    if reuse and made.exists() and files.read_text(found) == before:
+        lock.write_text(made.read_text())
+        return
+    made.unlink(missing_ok=True)
+    if before is None:
+        found.unlink(missing_ok=True)
+    else:
+        files.write_atomic(found, before)
+
+
+def _put_back(lock: Path, found: Path, made: Path) -> None:
+    before, after = files.read_text(found), files.read_text(lock)
+    if after is None or after == before:
+        return
+    with contextlib.suppress(UserError):  # a full disk: then the next run takes its time
+        files.write_atomic(made, after)
+    if before is None:
+        lock.unlink()
+    else:
+        files.write_atomic(lock, before)
 
 
 def configurations(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -316,6 +372,39 @@ def _configured_runners(directory: Path, triple: str) -> Iterator[tuple[Path, An
         value = content.get("target", {}).get(triple, {}).get("runner")
         if value:
             yield path.parent.parent, value
+
+
+def rustflags(
+    cargo: Cargo, kind: str, flags: tuple[str, ...], *, triple: str = ""
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return what adds `flags` to those that the crate and the user have set.
+
+    Cargo takes the first it finds of: the variable, ``target.*`` of its configuration, ``build.*``.
+    So the flags join whichever is in force.
+
+    Args:
+        cargo: Cargo in the crate's directory.
+        kind: ``rustflags`` or ``rustdocflags``.
+        flags: Flags of rustc or rustdoc, a word each.
+        triple: The target that is built; empty for the host.
+
+    Returns:
+        Arguments for cargo, and variables; one of them is empty.
+    """
+    variable = kind.upper()
+    encoded = f"CARGO_ENCODED_{variable}"
+    if encoded in os.environ:
+        return (), {encoded: "\x1f".join(filter(None, (os.environ[encoded], *flags)))}
+    given = cargo.env.get(variable, os.environ.get(variable))
+    if given is not None:
+        return (), {variable: " ".join(filter(None, (given, *flags)))}
+    target = triple or cargo.toolchain.host
+    targets = [
+        table for _, content in configurations(cargo.directory) for table in content.get("target", {}).items()
+    ]
+    by_target = any(kind in table and (name == target or name.startswith("cfg(")) for name, table in targets)
+    key = "target.'cfg(all())'" if by_target else "build"
+    return (f"--config={key}.{kind}={json.dumps(flags)}",), {}
 
 
 def source_directories(directory: Path) -> tuple[Path, ...]:

@@ -13,6 +13,26 @@ TIMEOUT_MINUTES = 15
 
 
 @dataclass(frozen=True, kw_only=True)
+class CargoRun:
+    """What a session of the feature matrix does with each combination.
+
+    Attributes:
+        command: Words after ``cargo``.
+        after: Words after ``--``.
+        musl: Whether it is built for the musl target of the machine.
+        deny_warnings: Whether a warning of the compiler fails it. Done by reading cargo's messages,
+            not by RUSTFLAGS, which would drop the crate's own flags and build everything anew.
+        tests: Whether it runs tests.
+    """
+
+    command: tuple[str, ...]
+    after: tuple[str, ...] = ()
+    musl: bool = False
+    deny_warnings: bool = False
+    tests: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class StandardSession:
     """What is known about a standard session without running it.
 
@@ -21,9 +41,11 @@ class StandardSession:
         alias: rust-vmm-ci's name of it, accepted in settings; empty where it has none.
         summary: The line of ``nox -l``.
         tags: As in ``nox -t TAG``; without ``quick`` it is not part of plain ``nox``.
-        tools: Programs it needs beside cargo and rustc.
+        tools: What it needs beside cargo and rustc, by the names that `tools.TOOLS` has.
         timeout_minutes: Its time limit unless the crate sets another.
-        forwards: Whether options it does not know go to ``cargo test``.
+        matrix: What it runs for each feature combination; None where features play no part.
+        parallel: Whether it may run beside others. Those that run tests may not: tests own
+            devices, ports and files.
     """
 
     name: str
@@ -32,10 +54,91 @@ class StandardSession:
     alias: str = ""
     tools: tuple[str, ...] = ()
     timeout_minutes: int = TIMEOUT_MINUTES
-    forwards: bool = False
+    matrix: CargoRun | None = None
+    parallel: bool = False
+
+    @property
+    def forwards(self) -> bool:
+        """Whether words it does not know go to ``cargo test``."""
+        return self.matrix is not None and self.matrix.tests
 
 
+# In the order in which faults show soonest; plain `nox` runs the quick ones in this order.
 STANDARD = (
+    StandardSession(
+        name="fmt",
+        alias="style",
+        summary="Check the formatting, that of code in doc comments included.",
+        tags=("gate", "quick", "lint"),
+        tools=("rustfmt",),
+        parallel=True,
+    ),
+    StandardSession(
+        name="clippy",
+        alias="clippy",
+        summary="Run clippy on all targets and feature combinations; warnings fail it.",
+        tags=("gate", "quick", "lint"),
+        tools=("clippy",),
+        matrix=CargoRun(
+            command=("clippy", "--all-targets"),
+            after=("-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks"),
+        ),
+        parallel=True,
+    ),
+    StandardSession(
+        name="build-gnu",
+        alias="build-gnu",
+        summary="Build all targets and feature combinations in release; warnings fail it.",
+        tags=("gate", "build"),
+        matrix=CargoRun(command=("build", "--release", "--all-targets"), deny_warnings=True),
+        parallel=True,
+    ),
+    StandardSession(
+        name="build-musl",
+        alias="build-musl",
+        summary="Build all targets and feature combinations for musl in release; warnings fail it.",
+        tags=("gate", "build", "musl"),
+        tools=("musl-target",),
+        matrix=CargoRun(command=("build", "--release", "--all-targets"), musl=True, deny_warnings=True),
+        parallel=True,
+    ),
+    StandardSession(
+        name="doc",
+        alias="doc",
+        summary="Build the documentation with all features; warnings fail it.",
+        tags=("gate",),
+        parallel=True,
+    ),
+    StandardSession(
+        name="unit-tests",
+        alias="unittests-gnu",
+        summary="Run all tests with all feature combinations; arguments go to cargo test.",
+        tags=("gate", "quick", "test"),
+        matrix=CargoRun(command=("test",), tests=True),
+    ),
+    StandardSession(
+        name="unit-tests-release",
+        alias="unittests-gnu-release",
+        summary="Run the tests in release with all feature combinations.",
+        tags=("gate", "test"),
+        matrix=CargoRun(command=("test", "--release"), tests=True),
+    ),
+    StandardSession(
+        name="unit-tests-musl",
+        alias="unittests-musl",
+        summary="Run the tests for musl with all feature combinations.",
+        tags=("gate", "test", "musl"),
+        tools=("musl-target",),
+        matrix=CargoRun(command=("test",), musl=True, tests=True),
+    ),
+    StandardSession(
+        name="unit-tests-musl-release",
+        alias="unittests-musl-release",
+        summary="Run the tests for musl in release with all feature combinations.",
+        tags=("gate", "test", "musl"),
+        tools=("musl-target",),
+        matrix=CargoRun(command=("test", "--release"), musl=True, tests=True),
+    ),
     StandardSession(
         name="coverage",
         alias="coverage",
@@ -44,9 +147,23 @@ STANDARD = (
         tools=("llvm-tools", "cargo-llvm-cov"),
     ),
     StandardSession(
+        name="audit",
+        alias="cargo-audit",
+        summary="Look for dependencies with known vulnerabilities.",
+        tags=("gate", "network"),
+        tools=("cargo-audit",),
+        parallel=True,
+    ),
+    StandardSession(
         name="setup",
         summary="Provide the tools that the sessions need and that are missing.",
         tags=("helpers",),
+    ),
+    StandardSession(
+        name="doctor",
+        summary="Say which tools are there, which are missing, and what provides them.",
+        tags=("helpers",),
+        parallel=True,
     ),
 )
 

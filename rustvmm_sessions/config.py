@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import difflib
 import json
 import math
@@ -179,12 +180,36 @@ class Override:
         devices: Device files that it needs, such as ``/dev/kvm``.
         env: Variables laid over the caller's while it runs.
         platforms: Architectures it is for; None for those of the crate.
+        doctests: Whether documentation tests run with each feature combination; None for the
+            session's own default.
+        runner: What runs its tests, ``cargo`` or ``nextest``.
     """
 
     timeout_minutes: float | None = None
     devices: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     platforms: tuple[str, ...] | None = None
+    doctests: bool | None = None
+    runner: str = "cargo"
+
+    def minutes(self, default: float) -> float:
+        """Return the time limit, or `default`."""
+        return default if self.timeout_minutes is None else self.timeout_minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class IgnoredAdvisory:
+    """An advisory that a crate lives with.
+
+    Attributes:
+        advisory: Its id, such as ``RUSTSEC-2020-0071``.
+        reason: Why it does no harm.
+        until: The last day on which it is ignored.
+    """
+
+    advisory: str
+    reason: str
+    until: dt.date
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,10 +225,16 @@ class Settings:
         platforms: Architectures the crate is for; None where it does not say.
         coverage_tolerance: Points by which coverage may differ from the record; None for 0, and
             for 0.5 where ``coverage_score`` is the baseline.
+        features: Features to vary; None for all.
+        depth: The most features to combine; None for no limit.
+        audit_ignore: Advisories the crate lives with.
     """
 
     directory: Path
     workspace: bool = True
+    features: tuple[str, ...] | None = None
+    depth: int | None = None
+    audit_ignore: tuple[IgnoredAdvisory, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     skip: frozenset[str] = frozenset()
     overrides: dict[str, Override] = field(default_factory=dict)
@@ -211,7 +242,18 @@ class Settings:
     coverage_tolerance: Fraction | None = None
 
 
-OPTIONS = ("workspace", "env", "skip", "overrides", "platforms", "coverage_tolerance")
+RUNNERS = ("cargo", "nextest")
+OPTIONS = (
+    "workspace",
+    "features",
+    "depth",
+    "env",
+    "skip",
+    "overrides",
+    "platforms",
+    "coverage_tolerance",
+    "audit_ignore",
+)
 """The options of ``register()``."""
 
 
@@ -226,10 +268,17 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
     workspace = given.get("workspace", True)
     if not isinstance(workspace, bool):
         raise _wrong("register(workspace=...)", "True or False", workspace)
+    depth = given.get("depth")
+    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
+        raise _wrong("register(depth=...)", "a whole number from 1", depth)
+    features = given.get("features")
     names = _strings("register(skip=...)", given.get("skip"))
     return Settings(
         directory=directory,
         workspace=workspace,
+        features=None if features is None else _strings("register(features=...)", features),
+        depth=depth,
+        audit_ignore=_ignored("register(audit_ignore=...)", given.get("audit_ignore") or {}),
         env=_environment("register(env=...)", given.get("env")),
         skip=frozenset(_session("register(skip=...)", name) for name in names),
         overrides=_overrides("register(overrides=...)", given.get("overrides")),
@@ -252,7 +301,16 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
                 where=where,
                 fix="put all its settings in one place",
             )
-        checked[session] = override(f"register(overrides={{{name!r}: ...}})", value)
+        place = f"register(overrides={{{name!r}: ...}})"
+        checked[session] = override(place, value)
+        standard = catalog.standard(session)
+        without_use = [key for key in ("doctests", "runner") if key in value]
+        if without_use and not (standard and standard.forwards):
+            raise UserError(
+                f"{session} runs no tests, so it has no {without_use[0]!r}",
+                where=place,
+                fix="take it out, or set it for a session that runs tests",
+            )
     return checked
 
 
@@ -266,7 +324,15 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
     ):
         raise _wrong(f"{where}, timeout_minutes", "a number of minutes above 0", minutes)
+    doctests = given.get("doctests")
+    if doctests is not None and not isinstance(doctests, bool):
+        raise _wrong(f"{where}, doctests", "True or False", doctests)
+    runner = given.get("runner", "cargo")
+    if runner not in RUNNERS:
+        raise UserError(f"there is no runner {runner!r}", where=where, fix=did_you_mean(str(runner), RUNNERS))
     return Override(
+        doctests=doctests,
+        runner=runner,
         timeout_minutes=minutes,
         devices=_strings(f"{where}, devices", given.get("devices")),
         env=_environment(f"{where}, env", given.get("env")),
@@ -331,6 +397,27 @@ def _platforms(where: str, value: object) -> tuple[str, ...] | None:
     if not names:
         raise _wrong(where, "at least one platform", value)
     return names
+
+
+def _ignored(where: str, value: object) -> tuple[IgnoredAdvisory, ...]:
+    example = 'a dict such as {"RUSTSEC-2020-0071": ("why it does no harm", "2027-06-30")}'
+    if not isinstance(value, Mapping):
+        raise _wrong(where, example, value)
+    ignored = []
+    for advisory, entry in value.items():
+        if not isinstance(advisory, str) or not re.fullmatch(r"[A-Z]+-\d{4}-\d{4,}", advisory):
+            raise _wrong(where, "the id of an advisory, such as RUSTSEC-2020-0071", advisory)
+        try:
+            reason, until = entry
+            day = dt.date.fromisoformat(until)
+        except (TypeError, ValueError):
+            raise _wrong(
+                f"{where}, {advisory}", 'a reason and a last day, ("why", "2027-06-30")', entry
+            ) from None
+        if not isinstance(reason, str) or not reason.strip():
+            raise _wrong(f"{where}, {advisory}", "a reason", reason)
+        ignored.append(IgnoredAdvisory(advisory=advisory, reason=reason, until=day))
+    return tuple(ignored)
 
 
 def _points(where: str, value: object) -> Fraction | None:

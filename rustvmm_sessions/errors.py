@@ -32,7 +32,20 @@ class UserError(Exception):
 
 
 class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the program or its user
-    """A check ran and did not pass; the message is its last word on why."""
+    """A check ran and did not pass; the message is its last word on why.
+
+    Args:
+        what: Why, and what to do about it. Nox puts a full stop behind it: a command that is to be
+            copied stands in another line than the last.
+        fix: What to do about it in one line, for the summary of a run of several sessions; empty
+            where the first line of `what` says it.
+        output: What the failing program printed, for the same summary.
+    """
+
+    def __init__(self, what: str, *, fix: str = "", output: str = "") -> None:
+        self.fix = fix
+        self.output = output
+        super().__init__(what)
 
     def __str__(self) -> str:
         return printable(super().__str__())

@@ -70,6 +70,15 @@ def find_programs(name: str) -> Iterator[Path]:
             yield Path(found)
 
 
+def find_program(name: str, variable: str) -> Path | None:
+    """Return the program that `variable` names, else the first of `find_programs`, or None.
+
+    Raises:
+        UserError: The variable names something that cannot be run.
+    """
+    return named_program(variable) or next(find_programs(name), None)
+
+
 def _directories() -> list[str]:
     path = os.environ.get("PATH", "").split(os.pathsep)
     return [str(scripts_directory()), *(directory for directory in path if directory)]
@@ -180,3 +189,68 @@ def find_cargo_llvm_cov() -> CargoLlvmCov | None:
                 fix="unset CARGO_LLVM_COV, or point it to a newer one",
             )
     return None
+
+
+def need_component(cargo: Cargo, subcommand: str, component: str) -> None:
+    """Check that ``cargo SUBCOMMAND`` works with the crate's toolchain.
+
+    Raises:
+        UserError: It does not; the message has the command that provides it.
+    """
+    if not cargo.read(subcommand, "--version").ok:
+        raise UserError(
+            f"cargo {subcommand} does not work with rustc {cargo.toolchain.release}: {component} is missing",
+            where=f"the toolchain of {cargo.directory}",
+            fix=f"run `rustup component add {component}`",
+        )
+
+
+def musl_triple(arch: str) -> str:
+    """Return the musl target of an architecture."""
+    return "riscv64gc-unknown-linux-musl" if arch == "riscv64" else f"{arch}-unknown-linux-musl"
+
+
+def need_musl_target(cargo: Cargo, arch: str) -> str:
+    """Return the musl target of this machine.
+
+    Raises:
+        UserError: The toolchain has no standard library for it.
+    """
+    triple = musl_triple(arch)
+    if not has_target(cargo, triple):
+        raise UserError(
+            f"the target {triple} is missing for rustc {cargo.toolchain.release}",
+            where=f"the toolchain of {cargo.directory}",
+            fix=f"run `rustup target add {triple}`",
+        )
+    return triple
+
+
+def has_target(cargo: Cargo, triple: str) -> bool:
+    """Return whether the toolchain has a standard library for a target."""
+    place = Path(cargo.rustc("--print", "target-libdir", "--target", triple).strip())
+    return place.is_dir() and any(place.glob("libstd-*.rlib"))
+
+
+def check_device(device: str) -> None:
+    """Check that a device file is there and may be opened by this user.
+
+    Raises:
+        UserError: It is not; the message says how it gets so.
+    """
+    if not os.path.exists(device):  # noqa: PTH110
+        raise UserError(
+            f"the device {device} is not there",
+            where=device,
+            fix="run on a machine with virtualisation switched on, or load its module: `sudo modprobe kvm`"
+            if device == "/dev/kvm"
+            else "run where the device is, or take it out of devices= in the noxfile",
+        )
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise UserError(
+            f"the device {device} may not be opened by this user",
+            where=device,
+            fix="join the group that owns it, and log in anew: `sudo usermod -aG kvm $USER`"
+            if device == "/dev/kvm"
+            else "change its permissions",
+        )

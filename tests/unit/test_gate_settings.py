@@ -1,0 +1,191 @@
+"""What register() may say of features, tests and advisories, and the one message for what it may not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustvmm_sessions.catalog import STANDARD
+from rustvmm_sessions.config import IgnoredAdvisory, Settings, override, settings
+from rustvmm_sessions.errors import UserError
+
+CRATE = Path("/crate")
+
+
+def checked(**given: Any) -> Settings:
+    return settings(CRATE, given)
+
+
+def refused(**given: Any) -> str:
+    """Return the message for options that register() does not take."""
+    with pytest.raises(UserError) as caught:
+        checked(**given)
+    return str(caught.value)
+
+
+# features and depth
+
+
+def test_without_settings_all_features_are_combined() -> None:
+    assert checked().features is None
+    assert checked().depth is None
+    assert checked(features=None, depth=None) == checked()
+
+
+@pytest.mark.parametrize("names", [["a", "b-c"], ("a", "b-c"), (n for n in ("a", "b-c"))])
+def test_features_are_any_list_of_names(names: Any) -> None:
+    assert checked(features=names).features == ("a", "b-c")
+
+
+def test_no_feature_at_all_is_not_all_of_them() -> None:
+    assert checked(features=[]).features == ()
+
+
+@pytest.mark.parametrize("names", ["a", 3, True, [1], [None], [""], ["a", ["b"]]])
+def test_features_that_are_no_list_of_names(names: Any) -> None:
+    message = refused(features=names)
+    assert "where: register(features=...)" in message
+    assert "string" in message
+    assert "to do: correct the noxfile" in message
+
+
+@pytest.mark.parametrize("depth", [1, 2, 1000])
+def test_a_depth(depth: int) -> None:
+    assert checked(depth=depth).depth == depth
+
+
+@pytest.mark.parametrize("depth", [0, -1, 1.0, 2.5, "2", True, False, [], float("inf")])
+def test_a_depth_that_is_none(depth: Any) -> None:
+    message = refused(depth=depth)
+    assert f"{depth!r} is not a whole number from 1" in message
+    assert "where: register(depth=...)" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("feature", "features"), ("deph", "depth"), ("audit", "audit_ignore")]
+)
+def test_a_misspelt_option_is_answered_with_the_nearest(given: str, meant: str) -> None:
+    message = refused(**{given: None})
+    assert f"there is no option {given!r}" in message
+    assert f"did you mean {meant!r}?" in message
+
+
+# doctests and runner
+
+
+@pytest.mark.parametrize("name", [n for s in STANDARD if s.forwards for n in (s.name, s.alias)])
+def test_sessions_with_tests_take_doctests_and_a_runner(name: str) -> None:
+    (own,) = checked(overrides={name: {"doctests": True, "runner": "nextest"}}).overrides.values()
+    assert own.doctests is True
+    assert own.runner == "nextest"
+
+
+def test_without_settings_a_session_decides_about_doctests_and_cargo_runs_the_tests() -> None:
+    own = override("here", {})
+    assert own.doctests is None
+    assert own.runner == "cargo"
+
+
+@pytest.mark.parametrize("value", [1, 0, "yes", "True", [], {}])
+def test_doctests_are_on_or_off(value: Any) -> None:
+    message = refused(overrides={"unit-tests": {"doctests": value}})
+    assert f"{value!r} is not True or False" in message
+    assert "register(overrides={'unit-tests': ...}), doctests" in message
+
+
+@pytest.mark.parametrize(
+    ("runner", "todo"),
+    [
+        ("nexttest", "did you mean 'nextest'?"),
+        ("cargo-nextest", "did you mean 'nextest'?"),
+        ("Cargo", "did you mean 'cargo'?"),
+        ("pytest", "did you mean 'nextest'?"),
+        ("", "there are: cargo, nextest"),
+        (None, "there are: cargo, nextest"),
+        (True, "there are: cargo, nextest"),
+        (["nextest"], "did you mean 'nextest'?"),
+    ],
+)
+def test_a_runner_that_is_none(runner: Any, todo: str) -> None:
+    message = refused(overrides={"unit-tests": {"runner": runner}})
+    assert f"there is no runner {runner!r}" in message
+    assert "where: register(overrides={'unit-tests': ...})" in message
+    assert todo in message
+
+
+@pytest.mark.parametrize(("key", "value"), [("doctests", True), ("runner", "nextest"), ("runner", "cargo")])
+@pytest.mark.parametrize("name", [s.name for s in STANDARD if not s.forwards])
+def test_a_session_without_tests_does_not_take_what_it_would_ignore(name: str, key: str, value: Any) -> None:
+    message = refused(overrides={name: {key: value}})
+    assert f"{name} runs no tests, so it has no {key!r}" in message
+    assert f"where: register(overrides={{{name!r}: ...}})" in message
+    assert "to do: take it out" in message
+
+
+# audit_ignore
+
+
+def test_an_advisory_is_ignored_with_a_reason_and_a_last_day() -> None:
+    given = {
+        "RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30"),
+        "CVE-2026-123456": ["behind a feature", "2026-12-31"],
+    }
+    assert checked(audit_ignore=given).audit_ignore == (
+        IgnoredAdvisory(
+            advisory="RUSTSEC-2020-0071", reason="no call of localtime_r", until=dt.date(2027, 6, 30)
+        ),
+        IgnoredAdvisory(advisory="CVE-2026-123456", reason="behind a feature", until=dt.date(2026, 12, 31)),
+    )
+
+
+@pytest.mark.parametrize("given", [None, {}])
+def test_nothing_is_ignored_unless_it_is_said(given: Any) -> None:
+    assert checked(audit_ignore=given).audit_ignore == ()
+
+
+@pytest.mark.parametrize("given", [["RUSTSEC-2020-0071"], "RUSTSEC-2020-0071", 7])
+def test_a_list_of_advisories_lacks_the_reasons(given: Any) -> None:
+    message = refused(audit_ignore=given)
+    assert '{"RUSTSEC-2020-0071": ("why it does no harm", "2027-06-30")}' in message
+    assert "where: register(audit_ignore=...)" in message
+
+
+@pytest.mark.parametrize(
+    "advisory", ["", "time", "RUSTSEC-2020", "rustsec-2020-0071", "RUSTSEC-2020-0071 ", "--db=/x", 7, None]
+)
+def test_what_is_no_id_of_an_advisory(advisory: Any) -> None:
+    message = refused(audit_ignore={advisory: ("why", "2027-06-30")})
+    assert f"{advisory!r} is not the id of an advisory, such as RUSTSEC-2020-0071" in message
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "why",
+        ("why",),
+        ("why", "2027-06-30", "more"),
+        ("why", None),
+        ("why", "30.06.2027"),
+        ("why", "2027-06-31"),
+        ("why", "soon"),
+        ("why", ""),
+        ("why", dt.date(2027, 6, 30)),
+        ("2027-06-30", "why"),
+        None,
+        True,
+    ],
+)
+def test_an_advisory_without_a_reason_and_a_day(entry: Any) -> None:
+    message = refused(audit_ignore={"RUSTSEC-2020-0071": entry})
+    assert 'is not a reason and a last day, ("why", "2027-06-30")' in message
+    assert "where: register(audit_ignore=...), RUSTSEC-2020-0071" in message
+    assert "to do: correct the noxfile" in message
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\n", None, 7])
+def test_a_reason_that_is_none(reason: Any) -> None:
+    message = refused(audit_ignore={"RUSTSEC-2020-0071": (reason, "2027-06-30")})
+    assert f"{reason!r} is not a reason" in message

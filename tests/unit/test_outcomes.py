@@ -1,0 +1,172 @@
+"""The summary of a run of several sessions: the table, and then what failed."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rustvmm_sessions import outcomes
+from rustvmm_sessions.outcomes import MOST_LINES, VARIABLE, SessionOutcome, add, collect, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FMT = SessionOutcome(session="fmt", result="passed", seconds=0.26)
+TESTS = SessionOutcome(
+    session="unit-tests",
+    result="failed",
+    seconds=83.04,
+    message="sample with feature a fails; repeat it:\n  cargo test --features=a\n  exit status 101",
+    fix="cargo test --features=a",
+    output="\nrunning 1 test\n\ntest sums ... FAILED\n\n",
+)
+AUDIT = SessionOutcome(
+    session="audit", result="skipped", seconds=0, message="audit is for aarch64\n  this is another machine"
+)
+
+
+def test_one_session_needs_no_summary() -> None:
+    assert summary([]) == []
+    assert summary([TESTS]) == []
+
+
+def test_the_table_says_what_to_do_and_failures_follow_in_full() -> None:
+    assert summary([FMT, TESTS, AUDIT]) == [
+        "",
+        "session     result   seconds  what to do",
+        "fmt         passed       0.3",
+        "unit-tests  failed      83.0  cargo test --features=a",
+        "audit       skipped      0.0  audit is for aarch64",
+        "",
+        "unit-tests failed:",
+        "  running 1 test",
+        "  ",
+        "  test sums ... FAILED",
+        "  sample with feature a fails; repeat it:",
+        "    cargo test --features=a",
+        "    exit status 101",
+    ]
+
+
+def test_where_nothing_failed_the_table_is_all() -> None:
+    assert len(summary([FMT, AUDIT])) == 4
+
+
+def test_every_failure_is_repeated_in_the_order_of_the_table() -> None:
+    doc = SessionOutcome(session="doc", result="failed", seconds=1, message="broken link", output="see [x]")
+    lines = summary([doc, FMT, TESTS])
+    assert [line for line in lines if line.endswith("failed:")] == ["doc failed:", "unit-tests failed:"]
+    assert lines[lines.index("doc failed:") + 1 :][:2] == ["  see [x]", "  broken link"]
+
+
+def test_of_endless_output_the_end_is_repeated_and_the_rest_counted() -> None:
+    output = "\n".join(f"line {n}" for n in range(MOST_LINES + 7))
+    long = SessionOutcome(session="doc", result="failed", seconds=1, message="why", output=output)
+    lines = summary([FMT, long])
+    start = lines.index("doc failed:")
+    assert lines[start + 1 : start + 3] == ["  (7 lines before these)", "  line 7"]
+    assert lines[-2:] == [f"  line {MOST_LINES + 6}", "  why"]
+
+
+def test_colours_and_links_of_a_terminal_are_taken_out() -> None:
+    output = "\x1b[1m\x1b[91merror\x1b(B\x1b[m: \x1b]8;;https://doc.rust-lang.org\x1b\\E0308\x1b]8;;\x1b\\\n"
+    failed = SessionOutcome(session="doc", result="failed", seconds=1, output=output)
+    assert summary([FMT, failed])[-1] == "  error: E0308"
+
+
+# From the sessions to the summary
+
+
+@pytest.fixture
+def at_exit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Callable[[], None]]:
+    """What runs when the process ends; the temporary directory is the test's own."""
+    registered: list[Callable[[], None]] = []
+    monkeypatch.setattr(atexit, "register", lambda f, *args: registered.append(lambda: f(*args)))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv(VARIABLE, "")
+    return registered
+
+
+def test_the_process_that_began_to_collect_prints_the_summary(
+    at_exit: list[Callable[[], None]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    collect()
+    collect()  # as every child of `nox -j` does
+    add(FMT)
+    add(TESTS)
+    assert capsys.readouterr().out == ""
+    assert len(at_exit) == 1
+    at_exit[0]()
+    assert capsys.readouterr().out.splitlines() == summary([FMT, TESTS])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_process_prints_nothing_and_leaves_the_folder(
+    at_exit: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    collect()
+    add(FMT)
+    add(TESTS)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    at_exit[0]()
+    assert capsys.readouterr().out == ""
+    assert (Path(os.environ[VARIABLE]) / "outcomes").exists()
+
+
+def test_text_that_would_end_a_line_or_move_the_cursor_comes_through_escaped(
+    at_exit: list[Callable[[], None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    collect()
+    add(FMT)
+    add(SessionOutcome(session="doc", result="failed", seconds=1, message="a\u2028b\x85c\x1b[2Kd"))
+    at_exit[0]()
+    assert "doc      failed       1.0  a\n" in capsys.readouterr().out
+
+
+def test_a_line_that_a_full_disk_cut_off_costs_that_session_alone(
+    at_exit: list[Callable[[], None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    collect()
+    add(FMT)
+    add(AUDIT)
+    with (Path(os.environ[VARIABLE]) / "outcomes").open("a") as file:
+        file.write('{"session": "doc", "resu')
+    at_exit[0]()
+    assert capsys.readouterr().out.splitlines() == summary([FMT, AUDIT])
+
+
+def test_a_summary_that_cannot_be_written_is_no_fault_of_the_session(
+    at_exit: list[Callable[[], None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    collect()
+    (Path(os.environ[VARIABLE]) / "outcomes").mkdir()
+    add(FMT)
+
+
+@pytest.mark.parametrize("folder", [None, "", "relative", "/not/there"])
+def test_where_nobody_collects_nothing_is_written(
+    folder: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if folder is None:
+        monkeypatch.delenv(VARIABLE, raising=False)
+    else:
+        monkeypatch.setenv(VARIABLE, folder)
+    add(FMT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_of_a_parent_that_has_gone_is_no_reason_to_print_nothing(
+    at_exit: list[Callable[[], None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "/not/there")
+    collect()
+    assert len(at_exit) == 1
+    assert Path(os.environ[VARIABLE]).is_dir()
+    assert outcomes.VARIABLE == "RUSTVMM_OUTCOMES"

@@ -1,0 +1,311 @@
+"""What stands after ``--``: a session's own options, +TOOLCHAIN, and what goes on to cargo test."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rustvmm_sessions import standard
+from rustvmm_sessions.actions import audit, gate
+from rustvmm_sessions.catalog import STANDARD, StandardSession
+from rustvmm_sessions.catalog import standard as named
+from rustvmm_sessions.config import IgnoredAdvisory, Override, Settings, settings
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.standard import Invocation, Parser
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.actions.audit import AuditRequest
+    from rustvmm_sessions.actions.gate import GateRequest
+
+CRATE = Path("/crate")
+CALLER = Path("/home/me")
+FORWARDING = [s for s in STANDARD if s.forwards]
+CLOSED = [s for s in STANDARD if not s.forwards]
+MATRIX = [s for s in STANDARD if s.matrix is not None]
+
+
+def session(name: str) -> StandardSession:
+    found = named(name)
+    assert found is not None
+    return found
+
+
+def by_name(session: StandardSession) -> str:
+    return session.name
+
+
+def parse(name: str, *words: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the options that differ from what they are without words, and the words for cargo test."""
+    parser = standard.parser(session(name))
+    plain, _ = parser.parse([])
+    given, rest = parser.parse(words)
+    return {key: value for key, value in vars(given).items() if value != getattr(plain, key)}, rest
+
+
+def run(name: str, *words: str, settings: Settings | None = None, override: Override | None = None) -> None:
+    standard.run(
+        session(name),
+        parser=standard.parser(session(name)),
+        words=words,
+        settings=settings or Settings(directory=CRATE),
+        override=override or Override(),
+        invoked_from=CALLER,
+    )
+
+
+def refused(name: str, *words: str) -> str:
+    """Return the message that a session has for these words; it must not have begun."""
+    with pytest.raises(UserError) as caught:
+        run(name, *words)
+    return str(caught.value)
+
+
+@pytest.fixture
+def invocations(monkeypatch: pytest.MonkeyPatch) -> list[Invocation]:
+    """The runs of sessions, which do nothing."""
+    begun: list[Invocation] = []
+    for name, (options, _) in list(standard._SESSIONS.items()):
+        monkeypatch.setitem(standard._SESSIONS, name, (options, begun.append))
+    return begun
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[GateRequest]:
+    """What the sessions that cargo does are asked to do; it is not done."""
+    asked: list[GateRequest] = []
+    for action in ("check_format", "build_documentation", "run_matrix"):
+        monkeypatch.setattr(gate, action, asked.append)
+    return asked
+
+
+def test_every_session_of_the_table_can_be_run() -> None:
+    assert list(standard._SESSIONS) == [s.name for s in STANDARD]
+
+
+# --help
+
+
+@pytest.mark.parametrize("session", STANDARD, ids=by_name)
+def test_help_lists_every_option_and_runs_nothing(
+    session: StandardSession, invocations: list[Invocation], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(session.name, "--help")
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: nox -s {session.name} -- [+TOOLCHAIN] [OPTION ...]")
+    assert ("ARGUMENT OF CARGO TEST" in shown) == session.forwards
+    for option in standard.parser(session).known:
+        assert f"\n  {option}" in shown
+    assert invocations == []
+
+
+def test_the_options_are_those_of_the_contract() -> None:
+    matrix = ["--help", "--list", "--partition", "--changed"]
+    clippy = [*matrix, "--fix", "--allow-dirty", "--allow-staged", "--allow-no-vcs"]
+    for each in MATRIX:
+        assert standard.parser(each).known == (clippy if each.name == "clippy" else matrix)
+    assert standard.parser(session("fmt")).known == ["--help", "--fix"]
+    assert standard.parser(session("doc")).known == ["--help", "--changed"]
+    assert standard.parser(session("audit")).known == ["--help", "--db"]
+    assert standard.parser(session("doctor")).known == ["--help", "--json"]
+    assert standard.parser(session("setup")).known == ["--help"]
+
+
+# Words that a session does not know
+
+
+@pytest.mark.parametrize(
+    "words", [["--nonsense"], ["serial::"], ["-x"], ["--", "--list"], ["--"], ["+"], ["-"]]
+)
+@pytest.mark.parametrize("session", CLOSED, ids=by_name)
+def test_a_session_without_tests_refuses_what_it_does_not_know(
+    session: StandardSession, words: list[str], invocations: list[Invocation]
+) -> None:
+    message = refused(session.name, *words)
+    assert f"the session {session.name} has no option {words[0]!r}" in message
+    assert f"nox -s {session.name} -- {' '.join(words)}" in message
+    assert f"(all of them: {', '.join(standard.parser(session).known)})" in message
+    assert invocations == []
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "meant"),
+    [
+        ("clippy", "--lis", "--list"),
+        ("clippy", "--allow-dir", "--allow-dirty"),
+        ("build-gnu", "--part=1/2", "--partition"),
+        ("doc", "--change", "--changed"),
+        ("fmt", "--fi", "--fix"),
+        ("doctor", "--jso", "--json"),
+        ("coverage", "--prof=devel", "--profile"),
+    ],
+)
+def test_an_abbreviation_is_no_option_but_the_nearest_one_is_named(name: str, word: str, meant: str) -> None:
+    message = refused(name, word)
+    assert f"no option {word.partition('=')[0]!r}" in message
+    assert f"did you mean {meant!r}?" in message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["serial::"],
+        ["serial::", "--lib", "-v"],
+        ["--part", "1/2", "--lis"],  # abbreviations are cargo's business
+        ["--test", "console", "--", "--nocapture", "--test-threads=1"],
+        ["--", "--list", "--partition", "1/2", "--help"],  # the test executable has a --list too
+        ["--", "a", "--", "b"],
+        ["-p", "one", "--features=a b"],
+        ["a b", "", "-1"],
+    ],
+)
+@pytest.mark.parametrize("session", FORWARDING, ids=by_name)
+def test_a_session_with_tests_passes_on_what_it_does_not_know(
+    session: StandardSession, words: list[str]
+) -> None:
+    assert parse(session.name, *words) == ({}, tuple(words))
+
+
+def test_own_options_are_taken_from_among_the_words_for_cargo_test() -> None:
+    given, rest = parse("unit-tests", "serial::", "--partition", "2/3", "--lib", "--list", "--", "--exact")
+    assert given == {"partition": (2, 3), "list": True}
+    assert rest == ("serial::", "--lib", "--", "--exact")
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    "share", ["", "1", "0/2", "3/2", "1/0", "-1/2", "1/2/3", "a/b", "1/2 ", "½", "1//2", "1.0/2", "1/9999999"]
+)
+@pytest.mark.parametrize("name", ["clippy", "unit-tests"])
+def test_a_share_that_is_none_is_one_message(name: str, share: str) -> None:
+    message = refused(name, f"--partition={share}")
+    assert f"{share!r} is no share of a plan" in message
+    assert "--partition 2/5" in message
+
+
+@pytest.mark.parametrize("words", [["--partition"], ["--partition", "--list"]])
+def test_a_share_must_be_said(words: list[str]) -> None:
+    message = refused("clippy", *words)
+    assert "argument --partition: expected one argument" in message
+    assert "the options are --help, --list, --partition" in message
+
+
+def test_a_flag_takes_no_value() -> None:
+    assert "argument --list: ignored explicit argument 'x'" in refused("clippy", "--list=x")
+
+
+def test_changed_may_name_a_reference() -> None:
+    assert parse("clippy", "--changed") == ({"changed": ""}, ())
+    assert parse("clippy", "--changed", "v1.0") == ({"changed": "v1.0"}, ())
+    assert parse("unit-tests", "--changed=main", "serial::") == ({"changed": "main"}, ("serial::",))
+    assert parse("doc", "--changed=") == ({"changed": ""}, ())
+
+
+@pytest.mark.parametrize("option", ["--allow-dirty", "--allow-staged", "--allow-no-vcs"])
+def test_what_only_matters_to_a_fix_is_refused_without(option: str, requests: list[GateRequest]) -> None:
+    assert "add --fix" in refused("clippy", option)
+    assert requests == []
+    run("clippy", "--fix", option)
+    assert requests[0].fix
+    assert requests[0].rest == (option,)
+
+
+# +TOOLCHAIN
+
+
+@pytest.mark.parametrize("session", STANDARD, ids=by_name)
+def test_a_toolchain_is_chosen_by_the_first_word(
+    session: StandardSession, invocations: list[Invocation]
+) -> None:
+    own = {"RUSTUP_TOOLCHAIN": "1.70.0", "A": "1"}
+    run(
+        session.name,
+        "+nightly",
+        settings=Settings(directory=CRATE, env=own),
+        override=Override(env={"B": "2"}),
+    )
+    assert invocations[0].cargo.env == {"RUSTUP_TOOLCHAIN": "nightly", "A": "1", "B": "2"}
+    assert invocations[0].cargo.directory == CRATE
+    assert invocations[0].rest == ()
+
+
+def test_without_one_the_crate_s_variables_are_all(invocations: list[Invocation]) -> None:
+    own = Settings(directory=CRATE, env={"A": "1", "B": "1"})
+    run("unit-tests", settings=own, override=Override(env={"B": "2"}))
+    assert invocations[0].cargo.env == {"A": "1", "B": "2"}
+
+
+def test_a_later_word_is_no_toolchain(invocations: list[Invocation]) -> None:
+    run("unit-tests", "--lib", "+nightly")
+    assert invocations[0].cargo.env == {}
+    assert invocations[0].rest == ("--lib", "+nightly")
+    assert "has no option '+nightly'" in refused("clippy", "--list", "+nightly")
+
+
+def test_other_words_follow_a_toolchain(invocations: list[Invocation]) -> None:
+    run("unit-tests", "+nightly", "--list", "serial::")
+    assert invocations[0].toolchain == "nightly"
+    assert invocations[0].given.list
+    assert invocations[0].rest == ("serial::",)
+
+
+# What is asked of the actions
+
+
+def test_a_session_asks_for_all_that_the_crate_sets(requests: list[GateRequest]) -> None:
+    own = settings(CRATE, {"workspace": False, "features": ["a", "b"], "depth": 2})
+    words = ("--list", "--partition", "1/2", "--changed", "main", "--", "--exact")
+    run("unit-tests-release", *words, settings=own, override=Override(timeout_minutes=2.5, runner="nextest"))
+    (asked,) = requests
+    assert asked.cargo.directory == CRATE
+    assert asked.called_from == CALLER
+    assert (asked.workspace, asked.vary, asked.depth) == (False, ("a", "b"), 2)
+    assert (asked.listing, asked.partition, asked.changed) == (True, (1, 2), "main")
+    assert asked.rest == ("--", "--exact")
+    assert asked.nextest
+    assert asked.timeout == 150
+
+
+def test_a_session_without_settings_runs_everything(requests: list[GateRequest]) -> None:
+    run("clippy")
+    (asked,) = requests
+    assert (asked.workspace, asked.vary, asked.depth) == (True, None, None)
+    assert (asked.listing, asked.partition, asked.changed, asked.fix) == (False, None, None, False)
+    assert not asked.nextest
+    assert asked.timeout == 15 * 60
+
+
+@pytest.mark.parametrize("session", FORWARDING, ids=by_name)
+def test_doctests_run_once_unless_the_crate_says_otherwise(
+    session: StandardSession, requests: list[GateRequest]
+) -> None:
+    for setting in (None, True, False):
+        run(session.name, override=Override(doctests=setting))
+    assert [each.doctests for each in requests] == [session.name == "unit-tests", True, False]
+
+
+def test_the_advisory_database_is_named_by_option_or_variable_from_where_nox_was_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[AuditRequest] = []
+    monkeypatch.setattr(audit, "audit", asked.append)
+    ignored = {"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}
+    monkeypatch.delenv("RUSTVMM_ADVISORY_DB", raising=False)
+    run("audit", settings=settings(CRATE, {"audit_ignore": ignored}))
+    monkeypatch.setenv("RUSTVMM_ADVISORY_DB", "db")
+    run("audit")
+    run("audit", "--db", "other")
+    run("audit", "--db=/other")
+    assert [each.database for each in asked] == [None, CALLER / "db", CALLER / "other", Path("/other")]
+    assert [type(entry) for entry in asked[0].ignored] == [IgnoredAdvisory]
+
+
+def test_a_parser_is_argparse_s_that_raises_instead_of_ending_the_process() -> None:
+    parser = standard.parser(session("clippy"))
+    assert isinstance(parser, argparse.ArgumentParser)
+    with pytest.raises(UserError, match="anything"):
+        Parser.error(parser, "anything")
