@@ -96,7 +96,7 @@ STANDARD = (
     StandardSession(
         name="build-musl",
         alias="build-musl",
-        summary="Build all targets and feature combinations for musl in release; warnings fail it.",
+        summary="Build for musl: all targets and feature combinations; warnings fail it.",
         tags=("gate", "build", "musl"),
         tools=("musl-target",),
         matrix=CargoRun(command=("build", "--release", "--all-targets"), musl=True, deny_warnings=True),

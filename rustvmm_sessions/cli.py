@@ -6,7 +6,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from rustvmm_sessions import __version__
 from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.errors import CheckFailed, UserError
 
@@ -14,7 +13,6 @@ from rustvmm_sessions.errors import CheckFailed, UserError
 def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 a check failed, 2 a wrong call or configuration."""
     parser = argparse.ArgumentParser(prog="rustvmm-sessions", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     doctor = commands.add_parser(
         "doctor", help="say which tools are there and which are missing", allow_abbrev=False

@@ -155,11 +155,16 @@ def _coverage_options(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "--profile",
-        choices=list(Profile),
+        choices=[str(profile) for profile in Profile],  # messages show what is to be typed
         help="ci (default; also by RUSTVMM_PROFILE) or devel, which records",
     )
-    add("--backend", type=Backend, choices=list(Backend), default=Backend.AUTO, help="what counts the lines")
-    add("--scope", choices=list(Scope), help="all members of the workspace, or this package")
+    backends = [str(backend) for backend in Backend]
+    add("--backend", choices=backends, default=str(Backend.AUTO), help="what counts the lines")
+    add(
+        "--scope",
+        choices=[str(scope) for scope in Scope],
+        help="all members of the workspace, or this package",
+    )
     add("--no-default-features", action="store_true", help="without the crate's default features")
     add(
         "--html",
@@ -222,7 +227,7 @@ def _coverage(invocation: Invocation) -> None:
             directory=settings.directory,
             profile=profile,
             scope=Scope(given.scope or (Scope.WORKSPACE if settings.workspace else Scope.CRATE)),
-            backend=given.backend,
+            backend=Backend(given.backend),
             default_features=not given.no_default_features,
             tolerance=settings.coverage_tolerance,
             allow_lower=given.allow_lower,

@@ -68,14 +68,14 @@ class Fakes:
 
     @property
     def calls(self) -> list[str]:
-        """How the programs were called, but for rustc."""
+        """How the programs were called, but for rustc and cargo."""
         record = self.directory / "calls"
         lines = record.read_text().splitlines() if record.exists() else []
-        return [line for line in lines if not line.startswith("rustc ")]
+        return [line for line in lines if not line.startswith(("rustc ", "cargo "))]
 
 
 def only_fakes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
-    """Return a machine that has rustc and nothing else."""
+    """Return a machine that has rustc and cargo and nothing else."""
     for variable in ("LLVM_COV", "LLVM_PROFDATA", "CARGO_LLVM_COV"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PATH", str(directory / "path"))
@@ -84,4 +84,5 @@ def only_fakes(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     monkeypatch.setattr(tools, "scripts_directory", lambda: directory / "scripts")
     fakes = Fakes(directory)
     fakes.rustc()
+    fakes.add("path/cargo", "echo cargo 9.9.9")
     return fakes

@@ -13,6 +13,8 @@ import pytest
 
 from rustvmm_sessions.actions.setup import provide_tools
 from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.catalog import STANDARD
+from rustvmm_sessions.config import Override
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, new_crate
@@ -22,12 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+COVERAGE = {"coverage": Override()}
+OTHERS = [s.name for s in STANDARD if "gate" in s.tags and s.name != "coverage"]
+
 # With the real tools
 
 
 @pytest.mark.parametrize("options", [[], ["--", "+nightly"]])
 def test_tools_that_are_there_are_named_and_nothing_is_done(tmp_path: Path, options: list[str]) -> None:
-    crate = new_crate(tmp_path / "crate").with_git()
+    crate = new_crate(tmp_path / "crate", options=f"skip={OTHERS!r}").with_git()
     fakes = Fakes(tmp_path / "fakes")
     for name in ("rustup", "apt-get", "sudo"):
         fakes.add(f"path/{name}", "exit 1")
@@ -90,7 +95,7 @@ def test_rustup_provides_them_and_is_asked_but_once(fakes: Fakes, capfd: pytest.
     add_rustup(fakes)
     add_apt(fakes)
 
-    provide_tools(fakes.cargo)
+    provide_tools(fakes.cargo, COVERAGE)
 
     out, err = capfd.readouterr()
     cov = fakes.directory / fakes.sysroot_programs / "llvm-cov"
@@ -102,7 +107,7 @@ def test_rustup_provides_them_and_is_asked_but_once(fakes: Fakes, capfd: pytest.
     assert err == f"+ {fakes.directory}/path/{RUSTUP}\nrustup works\n"
     assert fakes.calls == [RUSTUP]
 
-    provide_tools(fakes.cargo)
+    provide_tools(fakes.cargo, COVERAGE)
 
     assert capfd.readouterr() == (summary, "")
     assert fakes.calls == [RUSTUP]
@@ -121,7 +126,7 @@ def test_where_rustup_cannot_provide_them_apt_does(
     fakes.add("path/rustup", script)
     add_apt(fakes)
 
-    provide_tools(fakes.cargo)
+    provide_tools(fakes.cargo, COVERAGE)
 
     out, err = capfd.readouterr()
     bin_ = f"{fakes.directory}/path"
@@ -144,7 +149,7 @@ def test_rustup_is_not_asked_for_a_toolchain_that_is_not_its_own(
     add_rustup(fakes)
     add_apt(fakes)
 
-    provide_tools(fakes.cargo)
+    provide_tools(fakes.cargo, COVERAGE)
 
     assert fakes.calls == [UPDATE, INSTALL]
 
@@ -157,7 +162,7 @@ def test_who_is_not_root_installs_by_sudo_where_that_asks_nothing(
     fakes.add("path/sudo", '[ "$1" = -n ] && shift && exec "$@"')
     add_apt(fakes)
 
-    provide_tools(fakes.cargo)
+    provide_tools(fakes.cargo, COVERAGE)
 
     apt = f"{fakes.directory}/path"
     assert [call for call in fakes.calls if call.startswith(("sudo -n /", "apt"))] == [
@@ -178,7 +183,7 @@ def test_who_may_not_install_is_told_the_command(
     add_apt(fakes)
 
     with pytest.raises(UserError, match="could not be provided"):
-        provide_tools(fakes.cargo)
+        provide_tools(fakes.cargo, COVERAGE)
 
     out, err = capfd.readouterr()
     assert out == (
@@ -195,7 +200,7 @@ def test_what_cannot_be_provided_is_one_message(fakes: Fakes, apt: str) -> None:
         fakes.add("path/apt-get", "exit 100")
 
     with pytest.raises(UserError) as error:
-        provide_tools(fakes.cargo)
+        provide_tools(fakes.cargo, COVERAGE)
 
     assert str(error.value) == (
         "LLVM 99 tools for rustc 9.9.9 could not be provided\n"
@@ -211,7 +216,7 @@ def test_an_outdated_package_list_does_not_keep_apt_from_installing(fakes: Fakes
     working = (fakes.directory / "path" / "apt-get").read_text()
     (fakes.directory / "path" / "apt-get").write_text(f'{working}[ "$1" != update ] || exit 100\n')
 
-    provide_tools(fakes.cargo)
+    provide_tools(fakes.cargo, COVERAGE)
 
     assert fakes.calls == [UPDATE, INSTALL]
 
@@ -221,8 +226,9 @@ import sys
 from pathlib import Path
 from rustvmm_sessions.actions.setup import provide_tools
 from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.config import Override
 
-provide_tools(Cargo(directory=Path(sys.argv[1])))
+provide_tools(Cargo(directory=Path(sys.argv[1])), {"coverage": Override()})
 """
 
 

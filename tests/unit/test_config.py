@@ -310,7 +310,8 @@ UNKNOWN = [
         {"xyz": 1},
         "there is no option 'xyz'",
         "register()",
-        "there are: coverage_tolerance, env, overrides, platforms, skip, workspace",
+        "there are: audit_ignore, coverage_tolerance, depth, env, features, overrides, platforms, skip, "
+        "workspace",
     ),
     (
         {"skip": ["coverag"]},

@@ -18,11 +18,11 @@ ROOT = Path(rustvmm_sessions.__file__).parent
 # Every module has its place here; a folder's name stands for the modules in it.
 LAYERS = (
     {"errors", "model"},
-    {"catalog", "config", "explain", "features", "llvm_export", "ratchet"},  # pure
-    {"console", "files", "process"},
+    {"catalog", "changed", "config", "explain", "features", "llvm_export", "ratchet"},  # pure
+    {"console", "files", "outcomes", "process"},
     {"cargo", "git", "tools"},
     {"actions"},
-    {"sessions"},
+    {"cli", "sessions", "standard"},
     {""},  # the package itself: the public names
 )
 PURE = 1  # the highest layer that knows nothing of the machine
