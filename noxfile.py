@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import nox
@@ -23,12 +24,20 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("--quiet", "--editable", ".[tools]", *nox.project.dependency_groups(pyproject, *groups))
 
 
+def has_nightly() -> bool:
+    """Whether rustup has a nightly toolchain."""
+    listed = subprocess.run(["rustup", "toolchain", "list"], capture_output=True, text=True, check=True)
+    return any(line.startswith("nightly") for line in listed.stdout.splitlines())
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """Lint, provide missing tools, and run all tests; arguments go to pytest instead of the folders."""
     install(session, "test", "lint")
     check(session)
     session.run("nox", "-f", "samples/uart/noxfile.py", "-s", "setup", external=True)
+    if not has_nightly():  # tests change toolchains between runs
+        session.run("rustup", "toolchain", "install", "nightly", "--component=rustfmt", external=True)
     os.environ.setdefault("CARGO_TERM_PROGRESS_WHEN", "never")
     arguments = session.posargs or [
         "-n2",
@@ -56,9 +65,10 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time the sessions against rust-vmm-ci's commands; arguments go to tests/perf/coverage.py."""
+    """Time coverage, or with `-- gate` the gate, against rust-vmm-ci's commands."""
     install(session, "test")
-    session.run("python", "-m", "tests.perf.coverage", *session.posargs)
+    what, *rest = session.posargs if session.posargs[:1] == ["gate"] else ["coverage", *session.posargs]
+    session.run("python", "-m", f"tests.perf.{what}", *rest)
 
 
 if __name__ == "__main__":

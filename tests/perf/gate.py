@@ -1,0 +1,205 @@
+"""Time the gate against rust-vmm-ci's list of commands, in one run: ``nox -s speed -- gate``.
+
+Each crate is timed cold (target directories wiped), unchanged, and after a line was added to its
+library. cargo-all-features is installed once, into the cache. Both sides leave out what needs a
+musl target or the network; documentation tests are as each side has them by default.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
+from tests.crates import REPOSITORY, CrateBuilder
+from tests.field.published import published
+from tests.field.test_published_coverage import config_of
+from tests.perf.timing import Way, alternate, machine_line, ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SESSIONS = ("fmt", "clippy", "build-gnu", "doc", "unit-tests", "unit-tests-release")
+LIMITS = {"cold": 0.5, "unchanged": 0.4, "one line changed": 0.4}
+MEMBERS = (
+    "vm-superio",
+    "vmm-sys-util",
+    "vm-device",
+    "event-manager",
+    "seccompiler",
+    "vm-allocator",
+    "acpi_tables",
+)
+ALL_FEATURES = "1.12.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is timed: a crate, and the ratios it must not exceed."""
+
+    name: str
+    crate: CrateBuilder
+    sources: tuple[Path, ...]
+    coverage: bool
+    limits: dict[str, float]
+
+
+def all_features() -> Path:
+    """Return the folder with cargo-all-features, installed on first use."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rustvmm-sessions"
+    root = cache / f"cargo-all-features-{ALL_FEATURES}"
+    if not (root / "bin" / "cargo-all-features").exists():
+        command = ["cargo", "install", "--locked", "--quiet", f"--root={root}", f"--version={ALL_FEATURES}"]
+        subprocess.run([*command, "cargo-all-features"], check=True)
+    return root / "bin"
+
+
+def predecessor(subject: Subject, target: Path) -> list[tuple[list[str], dict[str, str]]]:
+    """Return rust-vmm-ci's commands with their variables, in the order of its test description."""
+    common = {"CARGO_TARGET_DIR": str(target)}
+    cargo = Cargo(directory=subject.crate.directory)
+    llvm, tool = need_llvm_tools(cargo), find_cargo_llvm_cov()
+    if tool is None:
+        raise SystemExit("cargo-llvm-cov is missing: install the extra `tools`")
+    lints = ["--", "-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks"]
+    every = ["cargo", "all-features"]
+    commands = [
+        ([*every, "build", "--release", "--workspace", "--all-targets"], {"RUSTFLAGS": "-D warnings"}),
+        (["cargo", "fmt", "--all", "--", "--check", "--config", "format_code_in_doc_comments=true"], {}),
+        (
+            ["cargo", "doc", "--workspace", "--all-features", "--no-deps"],
+            {"RUSTDOCFLAGS": "-D warnings", "RUSTFLAGS": "--cfg RUSTDOC_disable_feature_compat_errors"},
+        ),
+        ([*every, "test", "--workspace"], {}),
+        ([*every, "test", "--release", "--workspace"], {}),
+        ([*every, "clippy", "--workspace", "--all-targets", *lints], {}),
+    ]
+    described = [(command, {**common, **env}) for command, env in commands]
+    if subject.coverage:
+        wiped = target / "cov_build"
+        config = config_of(subject.crate)
+        features = ["--all-features"] if "crate_features" not in config else []
+        if config.get("crate_features"):
+            features = [f"--features={config['crate_features']}"]
+        llvm_env = {"LLVM_COV": str(llvm.cov), "LLVM_PROFDATA": str(llvm.profdata)}
+        described += [
+            (["rm", "-rf", str(wiped)], {}),
+            (
+                [str(tool.path), "llvm-cov", "test", "--json", "--summary-only", "--workspace", *features],
+                {"CARGO_TARGET_DIR": str(wiped), **llvm_env},
+            ),
+        ]
+    return described
+
+
+def run_all(commands: Sequence[tuple[list[str], dict[str, str]]], directory: Path, path: str) -> None:
+    """Run commands one after the other, their output thrown away; each has to succeed."""
+    for command, env in commands:
+        subprocess.run(
+            command,
+            cwd=directory,
+            env={**os.environ, **env, "PATH": path},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+
+
+def rows(subject: Subject, place: Path) -> list[str]:
+    """Time one subject in its three states; return its rows of the table."""
+    theirs, ours = place / "theirs", place / "ours"
+    directory = subject.crate.directory
+    path = f"{all_features()}{os.pathsep}{os.environ['PATH']}"
+    sessions = [*SESSIONS, *(["coverage"] if subject.coverage else [])]
+    table = []
+    for state in LIMITS:
+
+        def prepare(target: Path, state: str = state) -> None:
+            if state == "cold":
+                shutil.rmtree(target, ignore_errors=True)
+            elif state == "one line changed":
+                for source in subject.sources:
+                    with source.open("a") as file:
+                        file.write("const _: () = ();\n")
+            subject.crate.git("checkout", "--quiet", "--", ":(glob)**/Cargo.lock")
+
+        script = [sys.executable, "-m", "tests.perf.gate", "--replay", subject.name, str(place)]
+        ways = [
+            Way(
+                name="rust-vmm-ci",
+                command=script,
+                cwd=REPOSITORY,
+                env={"PATH": path},
+                prepare=partial(prepare, theirs),
+            ),
+            Way(
+                name="nox",
+                command=[sys.executable, "-m", "nox", "-s", *sessions],
+                cwd=directory,
+                env={"CARGO_TARGET_DIR": str(ours), "PYTHONPATH": str(REPOSITORY)},
+                prepare=partial(prepare, ours),
+            ),
+        ]
+        times = alternate(ways, 1)
+        share = ratio(times, "nox", "rust-vmm-ci")
+        if share > subject.limits[state]:
+            sys.stderr.write(f"{subject.name}, {state}: {share:.2f} is over {subject.limits[state]}\n")
+        before, now = times["rust-vmm-ci"][0], times["nox"][0]
+        table.append(f"| {subject.name} | {state} | {before:.1f} | {now:.1f} | {share:.2f} |")
+    return table
+
+
+def subject(name: str, place: Path) -> Subject:
+    """Return a crate to time; ``workspace`` is seven published crates joined."""
+    directory = place / "crate"
+    if name != "workspace":
+        crate = CrateBuilder(directory) if directory.exists() else published(name, directory)
+        return Subject(
+            name=name, crate=crate, sources=(directory / "src" / "lib.rs",), coverage=True, limits=LIMITS
+        )
+    if not directory.exists():
+        for member in MEMBERS:
+            published(member, directory / member)
+            shutil.rmtree(directory / member / ".git")
+        CrateBuilder(directory).with_file(
+            "Cargo.toml", f'[workspace]\nresolver = "2"\nmembers = {list(MEMBERS)!r}\n'.replace("'", '"')
+        ).with_noxfile().with_git()
+    sources = (directory / MEMBERS[0] / "src" / "lib.rs",)
+    limits = dict.fromkeys(LIMITS, 0.2)
+    return Subject(name=name, crate=CrateBuilder(directory), sources=sources, coverage=False, limits=limits)
+
+
+def main() -> None:
+    """Print the table in Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--replay", nargs=2, metavar=("NAME", "PLACE"), help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", default=["vm-superio", "vmm-sys-util", "workspace"])
+    given = parser.parse_args()
+    if given.replay:
+        name, place = given.replay[0], Path(given.replay[1])
+        timed = subject(name, place)
+        run_all(predecessor(timed, place / "theirs"), timed.crate.directory, os.environ["PATH"])
+        return
+    table = []
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in given.names:
+            place = Path(temporary) / name
+            place.mkdir()
+            table += rows(subject(name, place), place)
+    print(f"{machine_line()}\n")  # noqa: T201
+    print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")  # noqa: T201
+    print("\n".join(table))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
