@@ -368,12 +368,15 @@ def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:
         tmp_path / "wrapper", 'case " $* " in *" --crate-name sample "*) kill -KILL $$ ;; esac\nexec "$@"'
     )
     crate = crate_in(tmp_path / "crate")
-    for name in ("build-gnu", "unit-tests"):
-        outcome = session(crate, name, env={"RUSTC_WRAPPER": str(killer)})
-        assert outcome.code == 1
-        assert "(signal: 9, SIGKILL: kill)" in outcome.err
-        assert f"Session {name} aborted: sample with default features fails" in ending(outcome)
-        assert "exit status 101" in ending(outcome)
+    names = ("build-gnu", "unit-tests")
+    env: dict[str, str | None] = {"RUSTC_WRAPPER": str(killer)}
+    outcome = untouched(crate, lambda: crate.nox("-s", *names, env=env))
+    assert outcome.code == 1
+    for name in names:
+        assert f"Session {name} aborted: sample with default features fails" in outcome.err
+        _, _, repeated = outcome.out.partition(f"\n{name} failed:\n")
+        assert "(signal: 9, SIGKILL: kill)" in repeated.partition(" failed:\n")[0]
+    assert "exit status 101, in run 1 of 1" in ending(outcome)
 
 
 def on_a_disk_of(size: int, directory: Path) -> tuple[list[str], str]:
