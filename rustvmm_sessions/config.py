@@ -244,7 +244,7 @@ class Settings:
         features: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
-        pipeline_command: The shell command that stands for ``nox`` in the pipeline's steps.
+        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps.
         pipeline_include: A pipeline file of the crate's own, whose steps come last.
     """
 

@@ -52,7 +52,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         coverage_tolerance: Points by which coverage may differ from tests/coverage; 0 by default.
         audit_ignore: Advisories the crate lives with, each with a reason and the last day:
             ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
-        pipeline_command: The shell command that stands for ``nox`` in the pipeline's steps, where
+        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps, where
             an image carries it in another form, such as ``python3 /opt/nox.pyz``.
         pipeline_include: A pipeline file of the crate's own, such as ``.buildkite/pipeline.yml``:
             its steps become part of the pipeline, and what they run becomes sessions.

@@ -380,7 +380,7 @@ def _doctor(invocation: Invocation) -> None:
 def _pipeline(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.pipeline import deliver, of_sessions  # noqa: PLC0415 - late
 
-    pipeline = of_sessions(invocation.settings, invocation.own)
+    pipeline = of_sessions(invocation.settings, invocation.own, invocation.given.format)
     deliver(pipeline, invocation.given, invocation.invoked_from)
 
 

@@ -69,8 +69,13 @@ def of_description(asked: Described) -> Pipeline:
     return _with_included(pipeline, asked.directory, asked.include)
 
 
-def of_sessions(settings: Settings, own: Sequence[OwnSession]) -> Pipeline:
+def of_sessions(settings: Settings, own: Sequence[OwnSession], form: str) -> Pipeline:
     """Return the pipeline of a crate's registered sessions.
+
+    Args:
+        settings: What its ``register()`` call says.
+        own: Its own sessions.
+        form: ``buildkite`` or ``github``, whose workflow installs nox itself.
 
     Raises:
         UserError: A file or variable is wrong.
@@ -80,7 +85,7 @@ def of_sessions(settings: Settings, own: Sequence[OwnSession]) -> Pipeline:
         platforms = Platforms(names=settings.platforms, source="register(platforms=...)")
     else:
         platforms = _platforms(settings.directory, Path(PLATFORM_FILE))
-    templates = registered.of_crate(settings, own)
+    templates = registered.of_crate(settings, own, "nox" if form == "github" else settings.pipeline_command)
     changes.check(templates)
     pipeline = compose(templates, platforms, changes)
     return _with_included(pipeline, settings.directory, settings.pipeline_include)

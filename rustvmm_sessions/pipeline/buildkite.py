@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from rustvmm_sessions.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
+    from rustvmm_sessions.pipeline.document import Place
     from rustvmm_sessions.pipeline.model import Pipeline, Step
 
 DOCKER_PLUGIN = "docker#v5.3.0"
@@ -25,13 +27,15 @@ def render(pipeline: Pipeline) -> dict[str, Any]:
     Raises:
         UserError: Buildkite would refuse it, or fail on it later.
     """
-    steps = [(f"step {step.label!r}", _step(step)) for step in pipeline.steps]
-    steps += [(step.source, step.data) for step in pipeline.included]
+    steps: list[tuple[Place, Any]] = [
+        (p.template.where, _step(p.step, p.template.where)) for p in pipeline.placements if p.step
+    ]
+    steps += [(step.place, step.data) for step in pipeline.included]
     check(steps)
     return {"steps": [data for _, data in steps]}
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _step(step: Step, place: Place) -> dict[str, Any]:
     command = step.command if isinstance(step.command, str) else list(step.command)
     data: dict[str, Any] = {
         "label": step.label,
@@ -46,74 +50,78 @@ def _step(step: Step) -> dict[str, Any]:
     if step.changed is not None:
         data["if_changed"] = step.changed
     data.update(step.extra)
-    return data if step.authored else _escaped(data, step.label)
+    return data if step.authored else _escaped(data, place)
 
 
-def _escaped(value: Any, label: str) -> Any:  # noqa: ANN401 - any JSON
+def _escaped(value: Any, place: Place) -> Any:  # noqa: ANN401 - any JSON
     """Double every ``$``, so that the agent's interpolation gives the text back."""
     if isinstance(value, str):
         if "\\$" in value:  # the agent would read the pair as an escaped $
             raise UserError(
                 f"{value!r} cannot pass through the agent: it reads \\$ as $",
-                where=f"step {label!r}",
+                where=place(),
                 fix="write it without the backslash before $",
             )
         return value.replace("$", "$$")
     if isinstance(value, dict):
-        return {key: _escaped(item, label) for key, item in value.items()}
-    return [_escaped(item, label) for item in value] if isinstance(value, list) else value
+        return {key: _escaped(item, place) for key, item in value.items()}
+    return [_escaped(item, place) for item in value] if isinstance(value, list) else value
 
 
-def check(steps: Iterable[tuple[str, Any]]) -> None:
+def check(steps: Iterable[tuple[Place, Any]]) -> None:
     """Check steps for what the agent and the schema let pass, and for what interpolation refuses.
 
     Args:
-        steps: The steps, each with the place to name in a message.
+        steps: The steps, each with what says where its keys stand.
 
     Raises:
         UserError: A step without a command, a key twice, a dependency on nothing, an empty
             matrix, or a ``$`` that the agent cannot interpolate.
     """
-    flat = [found for where, step in steps for found in _flat(where, step)]
+    flat = [found for place, step in steps for found in _flat(place, step)]
     keys: dict[str, str] = {}
-    for where, step in flat:
+    for place, step in flat:
         for key in {step[name] for name in ("key", "id", "identifier") if isinstance(step.get(name), str)}:
             if key in keys:
                 raise UserError(
-                    f"the key {key!r} is given to two steps, first to {keys[key]}",
-                    where=where,
+                    f"the key {key!r} is given to two steps, {keys[key]!r} and {label_of(step)!r}",
+                    where=place("key"),
                     fix="give them different keys; a test with a key can have one platform only",
                 )
-            keys[key] = where
-    for where, step in flat:
-        _check_step(where, step, keys)
+            keys[key] = label_of(step)
+    for place, step in flat:
+        _check_step(place, step, keys)
 
 
-def _check_step(where: str, step: dict[str, Any], keys: Container[str]) -> None:
+def _check_step(place: Place, step: dict[str, Any], keys: Container[str]) -> None:
     for key in _dependencies(step.get("depends_on")):
         if key not in keys:
             raise UserError(
-                f"depends_on names {key!r}, which is no step's key", where=where, fix="correct the key"
+                f"depends_on names {key!r}, which is no step's key",
+                where=place("depends_on"),
+                fix="correct the key",
             )
     if not _OTHER_STEPS & step.keys() and not any(step.get(k) for k in ("command", "commands", "plugins")):
-        raise UserError("the step has no command", where=where, fix="add one")
+        raise UserError("the step has no command", where=place(), fix="add one")
     if "matrix" in step and _is_empty_matrix(step["matrix"]):
-        raise UserError("the matrix is empty", where=where, fix="add values, or remove it")
-    for text in _texts(step):
+        raise UserError("the matrix is empty", where=place("matrix"), fix="add values, or remove it")
+    for key, text in ((key, text) for key, value in step.items() for text in _texts(value)):
         if problem := refused(text):
             raise UserError(
                 f"the agent cannot interpolate {_excerpt(text)!r}: {problem}",
-                where=where,
+                where=place(key),
                 fix="write $$ for a $ that is not the agent's",
             )
 
 
-def _flat(where: str, step: Any) -> Iterator[tuple[str, dict[str, Any]]]:  # noqa: ANN401
+def _flat(place: Place, step: Any) -> Iterator[tuple[Place, dict[str, Any]]]:  # noqa: ANN401
     if isinstance(step, dict):
-        yield where, {key: value for key, value in step.items() if key != "steps"}
-        for index, inner in enumerate(step.get("steps") or [], 1):
-            label = inner.get("label") if isinstance(inner, dict) else None
-            yield from _flat(f"{where}, {label or f'step {index}'} of the group", inner)
+        inner = step.get("steps") or []
+        if not isinstance(inner, list):
+            raise UserError("steps is a list", where=place("steps"), fix="correct it there")
+        yield place, {key: value for key, value in step.items() if key != "steps"} if inner else step
+        for index, entry in enumerate(inner):
+            yield from _flat(functools.partial(place, "steps", index), entry)
 
 
 def _dependencies(given: Any) -> Iterator[str]:  # noqa: ANN401
@@ -151,8 +159,8 @@ def _excerpt(text: str) -> str:
 def refused(text: str) -> str:
     r"""Return why the agent would refuse to interpolate `text`, or an empty string.
 
-    The grammar is that of github.com/buildkite/interpolate: ``$NAME``, ``${NAME}``, ``${NAME:-x}``,
-    ``${NAME-x}``, ``${NAME?x}``, ``${NAME:offset:length}``; ``$$``, ``\$`` and ``$(`` pass.
+    The grammar is that of github.com/buildkite/interpolate v0.1.5: ``${NAME}``, ``${NAME:-x}``,
+    ``${NAME-x}``, ``${NAME?x}``, ``${NAME:offset:length}``; any ``$`` before something else passes.
     """
     try:
         _expression(text, 0, "")
@@ -165,22 +173,18 @@ def _expression(text: str, at: int, stop: str) -> int:
     while at < len(text) and (not stop or text[at] != stop):
         if text.startswith(("\\\\", "\\$", "$$", "$("), at):
             at += 2
-        elif text[at] == "$" and at < len(text) - 1:
-            at = _brace(text, at + 2) if text[at + 1] == "{" else _name(text, at + 1)
+        elif text.startswith("${", at):
+            at = _brace(text, at + 2)
         else:
             at += 1
     return at
 
 
-def _name(text: str, at: int) -> int:
-    found = _NAME.match(text, at)
-    if not found:
-        raise ValueError(f"a name is expected after $, not {text[at : at + 1] or 'the end'!r}")
-    return found.end()
-
-
 def _brace(text: str, at: int) -> int:
-    at = _name(text, at)
+    name = _NAME.match(text, at)
+    if not name:
+        raise ValueError(f"a name is expected after ${{, not {text[at : at + 1] or 'the end'!r}")
+    at = name.end()
     if text.startswith((":-", "-", "?"), at):
         at = _expression(text, at + (2 if text[at] == ":" else 1), "}")
     elif text.startswith(":", at):

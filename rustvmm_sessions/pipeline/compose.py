@@ -56,7 +56,7 @@ def parse_platforms(text: str | None, name: str) -> Platforms:
         UserError: It names no platform, or a misspelt one.
     """
     if text is None:
-        return Platforms(names=(catalog.X86_64, catalog.AARCH64), source="the default")
+        return Platforms(names=(catalog.X86_64, catalog.AARCH64), source="the defaults")
     names = []
     for number, line in enumerate(text.splitlines(), 1):
         platform = line.strip()

@@ -139,6 +139,7 @@ class _Test:
             workspace=workspace,
             extra={k: v for k, v in given.items() if k not in _OWN_KEYS and k != "if"},
             authored=True,
+            place=self.where,
         )
 
     def _check_keys(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     import yaml
 
@@ -25,6 +26,8 @@ MAX_NODES = 500_000
 """More than any file of 1 MiB has, unless its aliases multiply."""
 
 Key = str | int
+Place = Callable[..., str]
+"""Says where a part stands that a path of keys leads to, for messages."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Document:
         """Return ``FILE:LINE, NOTE, key 'KEY'`` of a path, or of the nearest part around it."""
         known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self._lines), ())
         line = self._lines.get(known, 1)
-        key = next((part for part in reversed(path) if isinstance(part, str)), "")
+        key = known[-1] if known and isinstance(known[-1], str) else ""
         return ", ".join(filter(None, (f"{self.name}:{line}", note, key and f"key {key!r}")))
 
 
@@ -200,7 +203,7 @@ class _Builder:
         if self.left < 0 or depth > MAX_DEPTH:
             raise self.error(node, "aliases or nesting without end")
         if isinstance(node, yaml.ScalarNode):
-            plain = node.style is None and not self.text.startswith(("!", "&"), node.start_mark.index)
+            plain = not node.style and not self.text.startswith(("!", "&"), node.start_mark.index)
             return scalar(node.value) if plain else node.value
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, depth + 1) for item in node.value]
@@ -210,7 +213,7 @@ class _Builder:
             if not isinstance(key, yaml.ScalarNode):
                 raise self.error(key, "a key is a list or a mapping")
             content = self.build(value, depth + 1)
-            if key.value == "<<" and key.style is None:
+            if key.value == "<<" and not key.style:
                 tables = content if isinstance(content, list) else [content]
                 if not all(isinstance(table, dict) for table in tables):
                     raise self.error(key, "what << merges is no mapping")
@@ -220,7 +223,7 @@ class _Builder:
                 raise self.error(key, f"the key {key.value!r} is given twice")
             else:
                 made[key.value] = content
-        return {**merged, **made}
+        return made | {key: value for key, value in merged.items() if key not in made}
 
     def error(self, node: yaml.Node, what: str) -> UserError:
         return UserError(what, where=f"{self.name}:{node.start_mark.line + 1}", fix="correct it there")
@@ -277,7 +280,7 @@ def write_yaml(data: Any) -> str:  # noqa: ANN401 - any JSON
     except UnicodeEncodeError as error:
         raise UserError(
             f"the character \\u{ord(text[error.start]):04x} is half of a pair",
-            where=text[max(0, error.start - 30) : error.start].rpartition("\n")[2],
+            where=f"the pipeline's line {text[: error.start].rpartition(chr(10))[2].strip()!r}",
             fix="write the character itself",
         ) from None
     return text

@@ -37,6 +37,7 @@ MAX_JOBS = 256
 
 _PACKAGES = "nox 'rustvmm-sessions[tools]'"
 _KEPT = frozenset(("soft_fail", "skip"))
+_HOOK = ".buildkite/hooks/post-checkout"
 _HAS_KVM = "matrix.platform != 'aarch64'"
 
 _KVM = """\
@@ -83,7 +84,9 @@ def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
         UserError: A step has what GitHub has no form for, or there are too many.
     """
     if pipeline.included:
-        warn(f"the workflow has no step of {pipeline.included[0].source}: they are in Buildkite's words")
+        warn(
+            f"the workflow has none of {len(pipeline.included)} included steps: they are in Buildkite's words"
+        )
     if any(step.changed is not None for step in pipeline.steps):
         warn("GitHub has no if_changed: the workflow's jobs run on every change")
     jobs = [entry for step in pipeline.steps if (entry := _entry(step, warn))]
@@ -219,14 +222,21 @@ def _job(jobs: list[dict[str, Any]], *, native: bool) -> dict[str, Any]:
         steps.append(
             {"name": "Tools", "if": host, "run": f"python -m pip install {_PACKAGES}\nnox -s setup\n"}
         )
-    steps.append(
+    steps += [
+        {
+            "name": "Post-checkout hook",
+            "if": f"hashFiles('{_HOOK}') != ''",
+            "shell": "bash",
+            "env": {"BUILDKITE_BUILD_CHECKOUT_PATH": "${{ github.workspace }}"},
+            "run": f"bash {_HOOK}",
+        },
         {
             "name": "Run",
             "shell": "bash",
             "env": {"COMMAND": "${{ matrix.command }}", "COVERAGE": "${{ runner.temp }}/coverage.json"},
             "run": 'bash -e -c "$COMMAND"',
-        }
-    )
+        },
+    ]
     if native and any(job["label"].startswith("coverage") for job in jobs):
         steps.append(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from rustvmm_sessions.pipeline.document import Document, read_yaml
 from rustvmm_sessions.pipeline.model import Included
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _WORDS = ("wait", "waiter", "block", "manual", "input")
 _OF_ALL_STEPS = ("env", "agents", "notify", "image", "secrets", "priority")
@@ -68,16 +69,20 @@ def parse(text: str, name: str) -> tuple[Included, ...]:
                 )
     found = []
     for index, step in enumerate(steps):
-        source = document.where("steps", index) if isinstance(document.data, dict) else document.where(index)
-        source = source.removesuffix(", key 'steps'")
+        path = ("steps", index) if isinstance(document.data, dict) else (index,)
+        place = functools.partial(document.where, *path)
         if not isinstance(step, dict) and step not in _WORDS:
-            raise UserError(f"{step!r} is no step", where=source, fix='write "wait", or a mapping')
-        found.append(Included(label=label_of(step), data=step, source=source))
-    check((step.source, step.data) for step in found)
+            raise UserError(f"{step!r} is no step", where=place(), fix='write "wait", or a mapping')
+        found.append(Included(label=label_of(step) or _kind(step), data=step, place=place))
+    check((step.place, step.data) for step in found)
     return tuple(found)
 
 
-def commands(included: tuple[Included, ...]) -> Iterator[Command]:
+def _kind(step: Any) -> str:  # noqa: ANN401 - a step of Buildkite
+    return step if isinstance(step, str) else next((word for word in _WORDS if word in step), "")
+
+
+def commands(included: Iterable[Included]) -> Iterator[Command]:
     """Yield what the steps run, those in groups as well; steps without a label are left out."""
     for step in included:
         yield from _commands(step.data)
@@ -101,6 +106,8 @@ def _commands(step: Any) -> Iterator[Command]:  # noqa: ANN401 - a step of Build
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, float):
+        return f"{value:.15g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -10,6 +10,8 @@ from rustvmm_sessions import catalog
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rustvmm_sessions.pipeline.document import Key, Place
+
 HYPERVISORS = ("kvm", "mshv")
 
 
@@ -35,6 +37,7 @@ class Template:
         workspace: Whether it runs once for a workspace, not for each crate of it.
         extra: Further keys of a Buildkite step, as they are.
         authored: Whether its texts are written for the agent's interpolation, ``$$`` for ``$``.
+        place: Says where a key of it stands; None where it is no file's.
     """
 
     name: str
@@ -54,6 +57,11 @@ class Template:
     workspace: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     authored: bool = False
+    place: Place | None = field(default=None, compare=False)
+
+    def where(self, *path: Key) -> str:
+        """Return where it comes from, to the key if it is a file's."""
+        return self.place(*path) if self.place else f"{self.name!r}, {self.source}"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,14 +113,14 @@ class Included:
     """A step of the crate's own pipeline file, in Buildkite's words.
 
     Attributes:
-        label: Its label, name or key; empty where it has none, as a wait step.
+        label: Its label, name or key, else what it is; may be empty.
         data: The step as it is.
-        source: File and line.
+        place: Says where a key of it stands.
     """
 
     label: str
     data: Any
-    source: str
+    place: Place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -44,17 +44,23 @@ _COMMIT_FORMAT = StandardSession(
 )
 
 
-def of_crate(settings: Settings, own: Sequence[OwnSession]) -> tuple[Template, ...]:
-    """Return the templates of a crate's sessions: the standard ones, then its own."""
+def of_crate(settings: Settings, own: Sequence[OwnSession], nox: str) -> tuple[Template, ...]:
+    """Return the templates of a crate's sessions: the standard ones, then its own.
+
+    Args:
+        settings: What its ``register()`` call says.
+        own: Its own sessions.
+        nox: The shell command that stands for ``nox``.
+    """
     standard = [s for s in catalog.STANDARD if HELPERS not in s.tags and s.name not in settings.skip]
     found = [
-        _template(s, settings.overrides.get(s.name, Override()), settings, "standard session")
+        _template(s, settings.overrides.get(s.name, Override()), settings, nox, "standard session")
         for s in standard
     ]
     for session in own:
         if HELPERS not in session.tags:
             like = StandardSession(name=session.name, summary="")
-            found.append(_template(like, session.override, settings, "the noxfile"))
+            found.append(_template(like, session.override, settings, nox, "the noxfile"))
     return tuple(found)
 
 
@@ -84,7 +90,9 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
     return tuple(found)
 
 
-def _template(session: StandardSession, override: Override, settings: Settings, source: str) -> Template:
+def _template(
+    session: StandardSession, override: Override, settings: Settings, nox: str, source: str
+) -> Template:
     extra: dict[str, Any] = {}
     soft_fail = session.soft_fail if override.soft_fail is None else override.soft_fail
     if soft_fail:
@@ -95,7 +103,7 @@ def _template(session: StandardSession, override: Override, settings: Settings, 
         name=session.name,
         aliases=(session.alias,) if session.alias else (),
         source=source,
-        command=f"{settings.pipeline_command} -s {shlex.quote(session.name)}",
+        command=f"{nox} -s {shlex.quote(session.name)}",
         platforms=session.platforms if override.platforms is None else override.platforms,
         agents=override.agents,
         docker=_docker(session, override, {**settings.env, **override.env}),

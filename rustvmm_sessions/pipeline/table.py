@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.pipeline.included import commands
+
 if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.model import Pipeline, Placement
 
@@ -26,8 +28,12 @@ def explain(pipeline: Pipeline) -> str:
         cells = (_cell(column, row) for column in columns)
         table.append((name, template.source, *cells))
     for step in pipeline.included:
-        cells = ("yes" if not column else "-" for column in columns or [""])
-        table.append((step.label or "(no label)", step.source, *cells))
+        inner = [
+            f"{step.label}: {command.label}" for command in commands([step]) if command.label != step.label
+        ]
+        table += [
+            (label, step.place(), "in Buildkite's words") for label in (step.label or "(no label)", *inner)
+        ]
     count = len(pipeline.steps) + len(pipeline.included)
     summary = (
         f"{count} steps; platforms {', '.join(pipeline.platforms.names)}, from {pipeline.platforms.source}"
