@@ -19,6 +19,8 @@ from rustvmm_sessions.errors import CheckFailed, UserError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rustvmm_sessions.pipeline.included import Command
+
     Body = Callable[[nox.Session], None]
 
 
@@ -180,14 +182,22 @@ class Crate:
 
         for command in commands(read_included(self.settings.directory, file)):
             name = command.label
-            if name in self._overrides or catalog.standard(name):
+            standard_one = catalog.standard(name)
+            taken = standard_one and standard_one.name == name and name not in self.settings.skip
+            if taken or name in self._overrides:
                 raise UserError(
                     f"there is a session {name!r} already", where=str(file), fix="give the step another label"
                 )
-            self._overrides[name] = Override(env=dict(command.env))
+            self._overrides[name] = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
 
-            def body(session: nox.Session, script: str = command.script) -> None:
-                self.run(session, "bash", "-e", "-c", script)  # as the agent runs it
+            def body(session: nox.Session, command: Command = command) -> None:
+                if command.matrix:
+                    raise UserError(
+                        f"the step {command.label!r} has a matrix, which Buildkite expands",
+                        where=str(file),
+                        fix="run its command with the values filled in",
+                    )
+                self.run(session, "bash", "-e", "-c", command.script)  # as the agent runs it
 
             self._add(name, body, f"Run the step of {file}.\n\n{command.script}", ())
 

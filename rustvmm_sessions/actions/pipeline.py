@@ -60,7 +60,7 @@ def of_description(asked: Described) -> Pipeline:
         text = _text(asked.directory, asked.description)
         templates = description.parse(text, str(asked.description), of_crates=asked.selective, warn=warn)
     if asked.selective:
-        members = _members(asked.directory)
+        members = _members(asked.directory, shared=asked.description)
         changes.check([*templates, *(test for member in members for test in member.tests)])
         pipeline = compose_workspace(templates, members, platforms, changes)
     else:
@@ -115,17 +115,17 @@ def _platforms(directory: Path, name: Path) -> Platforms:
     return parse_platforms(files.read_text(directory / name), str(name))
 
 
-def _members(directory: Path) -> list[Member]:
+def _members(directory: Path, shared: Path | None) -> list[Member]:
     from rustvmm_sessions import manifests  # noqa: PLC0415 - only workspaces pay for it
 
     found = []
     for package in manifests.members(directory):
         folder = Path(package.path)
         name = folder / CRATE_DESCRIPTION
-        text = files.read_text(directory / name)
-        # The root's own description is the shared one, which -t names.
+        is_shared = shared and (directory / name).resolve() == (directory / shared).resolve()
+        text = None if is_shared else files.read_text(directory / name)
         tests: tuple[Template, ...] = ()
-        if text is not None and package.path != ".":
+        if text is not None:
             tests = description.parse(text, str(name), of_crates=True, warn=warn)
         found.append(
             Member(

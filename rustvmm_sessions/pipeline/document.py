@@ -6,6 +6,7 @@ does: there ``yes`` is a string and ``1e3`` and ``0o17`` are numbers.
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -291,7 +292,9 @@ def _write(data: Any, indent: str, lines: list[str]) -> None:  # noqa: ANN401
     if isinstance(data, dict) and data:
         for key, value in data.items():
             head = f"{indent}{_text(key, indent)}:"
-            if isinstance(value, dict) and value:
+            if isinstance(value, str):
+                lines.append(f"{head} {_text(value, indent + '  ', block=True)}")
+            elif isinstance(value, dict) and value:
                 lines.append(head)
                 _write(value, indent + "  ", lines)
             elif isinstance(value, list | tuple) and value:
@@ -323,12 +326,11 @@ def _scalar(value: Any, indent: str) -> str:  # noqa: ANN401
 
 
 def _text(text: str, indent: str, *, block: bool = False) -> str:
-    if _PLAIN.fullmatch(text) and not text.endswith(" ") and text.lower() not in _LOOKALIKES:
-        return text
+    if "\n" not in text:
+        return _line(text)
     rows = text.split("\n")
     if (
         block
-        and len(rows) > 1
         and rows[0][:1] not in ("", " ", "\t")
         and not _FLAT.search(text)
         and all(row.strip() or not row for row in rows)
@@ -337,4 +339,11 @@ def _text(text: str, indent: str, *, block: bool = False) -> str:
         chomp = "" if not rows[-1] else "-"
         body = rows if chomp else rows[:-1]
         return "\n".join([f"|{chomp}", *(f"{indent}{row}" if row else "" for row in body)])
+    return _line(text)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _line(text: str) -> str:
+    if _PLAIN.fullmatch(text) and not text.endswith(" ") and text.lower() not in _LOOKALIKES:
+        return text
     return _ESCAPED.sub(lambda c: f"\\u{ord(c.group()):04x}", json.dumps(text, ensure_ascii=False))

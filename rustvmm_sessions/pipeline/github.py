@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.document import write_yaml
+from rustvmm_sessions.pipeline.included import interpolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +59,8 @@ if path.exists():
     outcome = json.loads(path.read_text())
     lines, recorded = outcome["lines"], outcome["recorded"]
     text = f"{lines['covered']} of {lines['count']} lines, {lines['percent']} %"
-    text += f"; recorded {recorded['percent']} % in {recorded['source']}: {outcome['verdict']}"
+    known = recorded["percent"] is not None
+    text += f"; {outcome['verdict']}, {recorded['source']} has {recorded['percent']} %" if known else ""
     escape = {ord(c): f"%{ord(c):02X}" for c in "%\\r\\n:,"}
     print(f"::{'notice' if outcome['passed'] else 'error'} title=coverage::{text}")
     for unstable in outcome["unstable"]:
@@ -147,7 +149,7 @@ def _entry(step: Step, warn: Callable[[str], None]) -> dict[str, Any] | None:
 
 def _plain(step: Step, text: str) -> str:
     """Return a text as the agent's interpolation would leave it, variables untouched."""
-    return text.replace("$$", "$").replace("\\$", "$") if step.authored else text
+    return interpolated(text) if step.authored else text
 
 
 def _literal(text: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.buildkite import check, label_of
+from rustvmm_sessions.pipeline.description import is_minutes
 from rustvmm_sessions.pipeline.document import Document, read_yaml
 from rustvmm_sessions.pipeline.model import Included
 
@@ -26,11 +28,15 @@ class Command:
         label: The step's label.
         script: Its command, for a shell.
         env: Its variables.
+        timeout_minutes: Its time limit; None for the usual one.
+        matrix: Whether Buildkite makes several jobs of it, filling in its command.
     """
 
     label: str
     script: str
     env: Mapping[str, str] = field(default_factory=dict)
+    timeout_minutes: int | None = None
+    matrix: bool = False
 
 
 def steps_of(document: Document) -> list[Any]:
@@ -102,6 +108,8 @@ def _commands(step: Any) -> Iterator[Command]:  # noqa: ANN401 - a step of Build
             label=label,
             script=interpolated("\n".join(str(line) for line in lines)),
             env={key: interpolated(_shown(value)) for key, value in (env or {}).items()},
+            timeout_minutes=minutes if is_minutes(minutes := step.get("timeout_in_minutes")) else None,
+            matrix="matrix" in step,
         )
 
 
@@ -112,5 +120,5 @@ def _shown(value: Any) -> str:  # noqa: ANN401
 
 
 def interpolated(text: str) -> str:
-    """Return `text` as it reaches the shell: ``$$`` is ``$``; variables are left to the shell."""
-    return text.replace("$$", "$")
+    r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables are left to the shell."""
+    return re.sub(r"\$\$|\\\$", "$", text)
