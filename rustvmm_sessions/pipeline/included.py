@@ -120,5 +120,5 @@ def _shown(value: Any) -> str:  # noqa: ANN401
 
 
 def interpolated(text: str) -> str:
-    r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables are left to the shell."""
+    r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables stay."""
     return re.sub(r"\$\$|\\\$", "$", text)

@@ -217,6 +217,32 @@ def test_the_session_prints_nothing_but_the_pipeline(tmp_path: Path) -> None:
     assert_schema("vendor.buildkite", tmp_path / "p.yml")
 
 
+def test_platforms_and_variables_count_for_sessions_too(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path).with_file(".platform", "aarch64\n")
+    variables: dict[str, str | None] = {
+        "TESTS_TO_SKIP": '["style", "doc"]',
+        "TIMEOUTS_MIN": '{"unittests-gnu": 40}',
+        "AARCH64_LINUX_AGENT_TAGS": '{"tests": ["build-gnu"], "cfg": {"queue": "arm"}}',
+    }
+    steps = {s["label"]: s for s in yaml.safe_load(crate.nox("-s", "pipeline", env=variables).out)["steps"]}
+    assert all(label.endswith("-aarch64") for label in steps)
+    assert steps["unit-tests-aarch64"]["timeout_in_minutes"] == 40
+    assert steps["build-gnu-aarch64"]["agents"] == {"queue": "arm"}
+
+    crate.with_file(".platform", "\n")
+    done = crate.nox("-s", "pipeline")
+    assert (done.code, done.out) == (1, "")
+    assert "the file names no platform" in done.err
+    assert "where: .platform" in done.err
+
+
+def test_an_option_that_the_session_does_not_know_is_named(tmp_path: Path) -> None:
+    done = new_crate(tmp_path).nox("-s", "pipeline", "--", "--formt", "github")
+    assert (done.code, done.out) == (1, "")
+    assert "no option '--formt'" in done.err
+    assert "did you mean '--format'?" in done.err
+
+
 def test_the_workflow_passes_its_judges(tmp_path: Path) -> None:
     crate = native(tmp_path, options="platforms=['x86_64', 'aarch64', 'riscv64']")
     done = crate.nox("-s", "pipeline", "--", "--format", "github", "--output", ".github/workflows/gate.yml")
@@ -370,6 +396,29 @@ def test_steps_of_a_pipeline_file_are_sessions(tmp_path: Path) -> None:
     assert done.code == 0, done.text
     assert "A=1000\n" in done.out
     assert yaml.safe_load(crate.nox("-s", "pipeline").out)["steps"][-1] == "wait"
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        ("{label: fmt, command: x}", "there is a session 'fmt' already"),
+        ("{label: x}", "the step has no command"),
+    ],
+)
+def test_a_pipeline_file_that_cannot_become_sessions(tmp_path: Path, step: str, what: str) -> None:
+    crate = new_crate(tmp_path, options="pipeline_include='p.yml'").with_file("p.yml", f"steps:\n- {step}\n")
+    done = crate.nox("-l")
+    assert done.code == 2
+    assert what in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_matrix_is_left_to_buildkite(tmp_path: Path) -> None:
+    step = "{label: many, command: 'echo {{matrix}}', matrix: [a, b]}"
+    crate = new_crate(tmp_path, options="pipeline_include='p.yml'").with_file("p.yml", f"steps:\n- {step}\n")
+    done = crate.nox("-s", "many")
+    assert done.code == 1
+    assert "'many' has a matrix, which Buildkite expands" in done.err
 
 
 def test_members_are_those_that_cargo_counts(tmp_path: Path) -> None:

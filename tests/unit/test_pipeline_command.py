@@ -358,3 +358,12 @@ def test_wrong_calls(crate: Crate, words: list[str]) -> None:
     assert (code, out) == (2, "")
     assert words[0] in err
     assert not Path("o").exists()
+
+
+def test_the_root_package_has_tests_of_its_own_unless_they_are_the_shared_ones(crate: Crate) -> None:
+    crate.with_file("Cargo.toml", '[package]\nname = "app"\nversion = "0.1.0"\n')
+    own = ".buildkite/test_description.json"
+    crate.describe({**A, "test_name": "own"}, name=own).describe(A)
+    labels = [step["label"] for step in crate.steps("--workspace-selective", "-t", "tests.json")]
+    assert labels == ["app: a", "app: own"]
+    assert [step["label"] for step in crate.steps("--workspace-selective", "-t", f"./{own}")] == ["app: own"]
