@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ def render(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _step(step: Step, place: Place) -> dict[str, Any]:
-    command = step.command if isinstance(step.command, str) else list(step.command)
+    command: Any = step.command if isinstance(step.command, str) else list(step.command)
+    if step.platform == catalog.RISCV64:
+        command = step.word
     data: dict[str, Any] = {
         "label": step.label,
         "command": command,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -130,18 +129,14 @@ def _place(
 def _step(
     template: Template, platform: str, variables: Variables, member: Member | None, changed: list[str] | None
 ) -> Step:
-    riscv = platform == catalog.RISCV64
-    command: Any = _filled(template, platform, member)
-    if riscv:  # one word for the image's entry point, which hands it to a shell in its machine
-        command = json.dumps(command if isinstance(command, str) else "\n".join(command))
     prefix = f"{member.name}: " if member else ""
     suffix = f"-{platform}" if platform else ""
     return Step(
         label=f"{prefix}{template.name}{suffix}",
-        command=command,
+        command=_filled(template, platform, member),
         platform=platform,
         agents=_agents(template, platform, variables),
-        image=catalog.RISCV64_IMAGE if riscv else catalog.IMAGE,
+        image=catalog.RISCV64_IMAGE if platform == catalog.RISCV64 else catalog.IMAGE,
         docker={**template.docker, **variables.docker.of(template)},
         timeout_minutes=variables.minutes(template),
         retry=template.retry,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +97,10 @@ def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
             where="--format github",
             fix="leave some out with TESTS_TO_SKIP or .platform",
         )
+    if not jobs:
+        raise UserError(
+            "the workflow would have no job", where="--format github", fix="see --explain for the reasons"
+        )
     native = not any(step.authored for step in pipeline.steps)
     data = {
         "name": "gate",
@@ -107,12 +110,8 @@ def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
             "group": "${{ github.workflow }}-${{ github.ref }}",
             "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
         },
-        "jobs": {"session": _job(jobs, native=native)} if jobs else {},
+        "jobs": {"session": _job(jobs, native=native)},
     }
-    if not jobs:
-        raise UserError(
-            "the workflow would have no job", where="--format github", fix="see --explain for the reasons"
-        )
     text = write_yaml(data)
     for action, (commit, version) in ACTIONS.items():
         text = text.replace(f"{action}@{commit}\n", f"{action}@{commit} # {version}\n")
@@ -159,36 +158,31 @@ def _literal(text: str) -> str:
 
 def _command(step: Step, *, emulated: bool) -> str:
     """Return the shell command of a job: on the runner, under QEMU, or in the step's own image."""
-    command = step.command if isinstance(step.command, str) else "\n".join(step.command)
-    command = _plain(step, command)
-    environment = step.docker.get("environment") or ()
-    variables = [environment] if isinstance(environment, str) else list(environment)
     if emulated:
         setup = (
             "apt-get update --quiet && apt-get install --yes --quiet python3-venv"
             f" && python3 -m venv /opt/nox && /opt/nox/bin/pip install --quiet {_PACKAGES}"
-            f" && export PATH=/opt/nox/bin:$PATH && {_unquoted(command)}"
+            f" && export PATH=/opt/nox/bin:$PATH && {step.script}"
         )
-        return _docker(step, EMULATED_IMAGE, ["bash", "-ec", setup], variables, "--platform=linux/riscv64")
+        return _docker(step, EMULATED_IMAGE, ["bash", "-ec", setup], "--platform=linux/riscv64")
     if step.authored:
         image = str(step.docker.get("image", step.image))
-        return _docker(step, image, ["/bin/sh", "-e", "-c", command], variables)
-    if step.label.startswith("coverage"):
-        command = f'{command} -- --json "$COVERAGE"'
-    return f"{shlex.join(['env', *variables])} {command}" if variables else command
+        command = _plain(step, step.word if step.platform == catalog.RISCV64 else step.script)
+        return _docker(step, image, ["/bin/sh", "-e", "-c", command])
+    reports = ' -- --json "$COVERAGE"' if step.label == f"coverage-{step.platform}" else ""
+    given = [
+        variable for variable in step.environment if "=" in variable
+    ]  # without a value: the runner's own
+    prefix = f"export {shlex.join(given)} && " if given else ""
+    return f"{prefix}{step.script}{reports}"
 
 
-def _unquoted(command: str) -> str:
-    """Return what `compose` wrapped as one word for the riscv64 image's entry point."""
-    return str(json.loads(command))
-
-
-def _docker(step: Step, image: str, args: list[str], variables: list[str], *options: str) -> str:
+def _docker(step: Step, image: str, args: list[str], *options: str) -> str:
     words = ["docker", "run", "--rm", *options, "--workdir=/workdir"]
     if step.docker.get("privileged"):
         words.append("--privileged")
     words += [f"--device={device}" for device in step.devices]
-    words += [f"--env={variable}" for variable in variables]
+    words += [f"--env={variable}" for variable in step.environment]
     return f'{shlex.join(words)} --volume="$PWD:/workdir" {shlex.join([image, *args])}'
 
 
@@ -239,11 +233,11 @@ def _job(jobs: list[dict[str, Any]], *, native: bool) -> dict[str, Any]:
             "run": 'bash -e -c "$COMMAND"',
         },
     ]
-    if native and any(job["label"].startswith("coverage") for job in jobs):
+    if native and any(job["label"].startswith("coverage-") for job in jobs):
         steps.append(
             {
                 "name": "Coverage summary",
-                "if": "always() && startsWith(matrix.label, 'coverage')",
+                "if": "always() && startsWith(matrix.label, 'coverage-')",
                 "shell": "python",
                 "env": {"COVERAGE": "${{ runner.temp }}/coverage.json"},
                 "run": _COVERAGE_SUMMARY,

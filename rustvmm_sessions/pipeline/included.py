@@ -121,4 +121,4 @@ def _shown(value: Any) -> str:  # noqa: ANN401
 
 def interpolated(text: str) -> str:
     r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables stay."""
-    return re.sub(r"\$\$|\\\$", "$", text)
+    return re.sub(r"\\\\|\$\$|\\\$", lambda found: found.group() if found.group() == "\\\\" else "$", text)

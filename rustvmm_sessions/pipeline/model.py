@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,10 +104,35 @@ class Step:
     authored: bool
 
     @property
+    def script(self) -> str:
+        """The command as one shell script."""
+        return self.command if isinstance(self.command, str) else "\n".join(self.command)
+
+    @property
+    def word(self) -> str:
+        """The script as one word for the entry point of `catalog.RISCV64_IMAGE`."""
+        return json.dumps(self.script)
+
+    @property
     def devices(self) -> tuple[str, ...]:
         """The device files that it needs."""
-        given = self.docker.get("devices") or ()
-        return (given,) if isinstance(given, str) else tuple(given)
+        return self._listed("devices")
+
+    @property
+    def environment(self) -> tuple[str, ...]:
+        """The variables of its container, ``NAME=VALUE``, or ``NAME`` for the build's value."""
+        return self._listed("environment")
+
+    def _listed(self, option: str) -> tuple[str, ...]:
+        given = self.docker.get(option) or ()
+        items = [given] if isinstance(given, str) else given
+        if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+            raise UserError(
+                f"{option} of the docker plugin is a list of strings",
+                where=f"step {self.label!r}",
+                fix="correct its docker_plugin",
+            )
+        return tuple(items)
 
 
 @dataclass(frozen=True, kw_only=True)

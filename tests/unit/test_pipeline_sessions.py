@@ -227,7 +227,7 @@ def test_what_github_cannot_do_is_said() -> None:
 
 def test_githubs_own_expressions_are_not_made_of_our_texts() -> None:
     made = pipeline(own("x", platforms=["x86_64"], env={"A": "${{ secrets.T }}"}), skip_standard=True)
-    assert jobs(workflow(made))["x-x86_64"]["command"] == "env 'A=${{ '${{' }} secrets.T }}' nox -s x"
+    assert jobs(workflow(made))["x-x86_64"]["command"] == "export 'A=${{ '${{' }} secrets.T }}' && nox -s x"
 
 
 def test_too_many_and_no_jobs_are_refused() -> None:
