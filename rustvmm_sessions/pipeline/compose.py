@@ -114,10 +114,10 @@ def _place(
     changed: list[str] | None = None,
 ) -> Iterable[Placement]:
     crate = member.name if member else ""
-    skipped = variables.skips(template)
+    omitted = template.omitted or ("TESTS_TO_SKIP" if variables.skips(template) else "")
     for platform in template.platforms or ("",):
-        if skipped:
-            yield Placement(template=template, crate=crate, platform=platform, reason="TESTS_TO_SKIP")
+        if omitted:
+            yield Placement(template=template, crate=crate, platform=platform, reason=omitted)
         elif platform and platform not in platforms.names:
             reason = f"not in {platforms.source}"
             yield Placement(template=template, crate=crate, platform=platform, reason=reason)

@@ -39,6 +39,7 @@ class Template:
         workspace: Whether it runs once for a workspace, not for each crate of it.
         extra: Further keys of a Buildkite step, as they are.
         authored: Whether its texts are written for the agent's interpolation, ``$$`` for ``$``.
+        omitted: Why it has no steps; empty where it has.
         place: Says where a key of it stands; None where it is no file's.
     """
 
@@ -59,6 +60,7 @@ class Template:
     workspace: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     authored: bool = False
+    omitted: str = ""
     place: Place | None = field(default=None, compare=False)
 
     def where(self, *path: Key) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.config import OwnSession, Settings
 
+STANDARD = "standard session"
 HELPERS = "helpers"
 """The tag of sessions that are no part of a pipeline."""
 
@@ -52,10 +53,9 @@ def of_crate(settings: Settings, own: Sequence[OwnSession], nox: str) -> tuple[T
         own: Its own sessions.
         nox: The shell command that stands for ``nox``.
     """
-    standard = [s for s in catalog.STANDARD if HELPERS not in s.tags and s.name not in settings.skip]
+    standard = [s for s in catalog.STANDARD if HELPERS not in s.tags]
     found = [
-        _template(s, settings.overrides.get(s.name, Override()), settings, nox, "standard session")
-        for s in standard
+        _template(s, settings.overrides.get(s.name, Override()), settings, nox, STANDARD) for s in standard
     ]
     for session in own:
         if HELPERS not in session.tags:
@@ -109,6 +109,7 @@ def _template(
         docker=_docker(session, override, {**settings.env, **override.env}),
         timeout_minutes=math.ceil(override.minutes(session.timeout_minutes)),
         extra=extra,
+        omitted="register(skip=...)" if source == STANDARD and session.name in settings.skip else "",
     )
 
 

@@ -11,13 +11,16 @@ import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from rustvmm_sessions.pipeline import buildkite
+from rustvmm_sessions.pipeline import buildkite, variables
 from tests.crates import REPOSITORY, CrateBuilder, Outcome, new_crate, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 TOOLS = CACHE / "rustvmm-sessions" / "pipeline-tools"
@@ -30,6 +33,10 @@ COMMAND = [
     "pipeline",
 ]
 
+VARIABLES = (
+    *(variables.X86_TAGS, variables.AARCH64_TAGS, variables.DOCKER),
+    *(variables.SKIP, variables.TIMEOUTS, variables.HYPERVISOR),
+)
 HARD_TEXTS = (
     *("1e3", "0o17", "010", "0x1f", "1_000", "12:30:45", ".5", ".inf", "+1", "0b1", "2026-01-01", "09"),
     *("yes", "No", "on", "OFF", "y", "true", "~", "null", "=", "<<", "- a", "? a", "a: b", "#a", "a #b"),
@@ -53,6 +60,16 @@ HARD_TEXTS = (
     *("{{ matrix.x }}", "C:\\x", "a\\\\b", "\x85\u2028", "$", "$$", "$HOME", "${{ x }}", "${A:-b}", "$$$x"),
 )
 """Texts that YAML or the agent's interpolation could make something else of."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_settings_of_the_build() -> Iterator[None]:
+    """Keep what the machine's own CI has set from changing the pipelines here."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith("BUILDKITE") or name in VARIABLES:
+                patch.delenv(name)
+        yield
 
 
 def corpus_cases() -> list[str]:
@@ -219,12 +236,12 @@ def test_the_session_prints_nothing_but_the_pipeline(tmp_path: Path) -> None:
 
 def test_platforms_and_variables_count_for_sessions_too(tmp_path: Path) -> None:
     crate = new_crate(tmp_path).with_file(".platform", "aarch64\n")
-    variables: dict[str, str | None] = {
+    settings: dict[str, str | None] = {
         "TESTS_TO_SKIP": '["style", "doc"]',
         "TIMEOUTS_MIN": '{"unittests-gnu": 40}',
         "AARCH64_LINUX_AGENT_TAGS": '{"tests": ["build-gnu"], "cfg": {"queue": "arm"}}',
     }
-    steps = {s["label"]: s for s in yaml.safe_load(crate.nox("-s", "pipeline", env=variables).out)["steps"]}
+    steps = {s["label"]: s for s in yaml.safe_load(crate.nox("-s", "pipeline", env=settings).out)["steps"]}
     assert all(label.endswith("-aarch64") for label in steps)
     assert steps["unit-tests-aarch64"]["timeout_in_minutes"] == 40
     assert steps["build-gnu-aarch64"]["agents"] == {"queue": "arm"}

@@ -18,6 +18,7 @@ from rustvmm_sessions.pipeline.compose import compose, parse_platforms
 from rustvmm_sessions.pipeline.document import read_yaml
 from rustvmm_sessions.pipeline.model import Pipeline, Platforms
 from rustvmm_sessions.pipeline.registered import of_crate
+from rustvmm_sessions.pipeline.table import explain
 from rustvmm_sessions.pipeline.variables import Variables
 
 ALL = Platforms(names=catalog.PLATFORMS, source=".platform")
@@ -63,6 +64,17 @@ def test_standard_sessions_are_steps_and_helpers_are_not() -> None:
         "timeout_in_minutes": 15,
     }
     assert docker(made["unit-tests-x86_64"])["privileged"] is True
+
+
+def test_the_table_says_why_a_session_has_no_step() -> None:
+    table = explain(
+        pipeline(own("bz", platforms=["x86_64"]), skip=["clippy"], overrides={"doc": {"skip": "why"}})
+    )
+    rows = {line.split()[0]: line for line in table.splitlines() if line}
+    assert rows["clippy"].count("no: register(skip=...)") == 3
+    assert "skipped: why" in rows["doc"]
+    assert "the noxfile" in rows["bz"]
+    assert rows["bz"].count("no: not for this platform") == 2
 
 
 def test_riscv64_runs_in_its_image_on_x86_64() -> None:
