@@ -10,6 +10,8 @@ RISCV64 = "riscv64"
 PLATFORMS = (X86_64, AARCH64, RISCV64)
 TIMEOUT_MINUTES = 15
 """Time limit of a session that sets none, as on rust-vmm's agents."""
+HELPERS = "helpers"
+"""The tag of sessions that are no part of a pipeline."""
 IMAGE = "rustvmm/dev:g8b11be7"
 """The container image that rust-vmm's agents run sessions in."""
 RISCV64_IMAGE = f"{IMAGE}-riscv"
@@ -181,18 +183,18 @@ STANDARD = (
     StandardSession(
         name="pipeline",
         summary="Print the pipeline of these sessions, for Buildkite's agents or GitHub's runners.",
-        tags=("helpers",),
+        tags=(HELPERS,),
         parallel=True,
     ),
     StandardSession(
         name="setup",
         summary="Provide the tools that the sessions need and that are missing.",
-        tags=("helpers",),
+        tags=(HELPERS,),
     ),
     StandardSession(
         name="doctor",
         summary="Say which tools are there, which are missing, and what provides them.",
-        tags=("helpers",),
+        tags=(HELPERS,),
         parallel=True,
     ),
 )

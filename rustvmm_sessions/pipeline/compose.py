@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 GLOBAL_PATHS = ("Cargo.toml", ".buildkite/**", "rust-vmm-ci/**")
 """Paths of a workspace on whose change the shared tests of every member run."""
+MOST_PATHS = 25
+"""The most packages below a member whose folders its steps name one by one."""
 
 _METAL = {catalog.AARCH64: "arm", catalog.RISCV64: catalog.X86_64}
 _SAFE_WORD = re.compile(r"[\w./+-]+", re.ASCII)
@@ -44,8 +46,15 @@ class Member:
 
     @property
     def changed(self) -> tuple[str, ...]:
-        """The paths on whose change it is to be tested."""
-        return tuple("**" if path == "." else f"{path}/**" for path in (self.path, *self.needs))
+        """The paths on whose change it is to be tested.
+
+        A member that needs more packages than `MOST_PATHS` names the folders around them, which
+        may be too much but never too little: hundreds of paths in hundreds of steps are more
+        than Buildkite takes.
+        """
+        around = len(self.needs) > MOST_PATHS
+        needs = (path.rpartition("/")[0] or "." for path in self.needs) if around else self.needs
+        return tuple("**" if path == "." else f"{path}/**" for path in dict.fromkeys((self.path, *needs)))
 
 
 def parse_platforms(text: str | None, name: str) -> Platforms:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from rustvmm_sessions.config import OwnSession, Settings
 
 STANDARD = "standard session"
-HELPERS = "helpers"
-"""The tag of sessions that are no part of a pipeline."""
 
 _STANDARD_TESTS = (
     "build-gnu",
@@ -53,12 +51,12 @@ def of_crate(settings: Settings, own: Sequence[OwnSession], nox: str) -> tuple[T
         own: Its own sessions.
         nox: The shell command that stands for ``nox``.
     """
-    standard = [s for s in catalog.STANDARD if HELPERS not in s.tags]
+    standard = [s for s in catalog.STANDARD if catalog.HELPERS not in s.tags]
     found = [
         _template(s, settings.overrides.get(s.name, Override()), settings, nox, STANDARD) for s in standard
     ]
     for session in own:
-        if HELPERS not in session.tags:
+        if catalog.HELPERS not in session.tags:
             like = StandardSession(name=session.name, summary="")
             found.append(_template(like, session.override, settings, nox, "the noxfile"))
     return tuple(found)

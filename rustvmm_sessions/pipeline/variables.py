@@ -75,7 +75,8 @@ class Variables:
             UserError: A name that no test and no standard session has.
         """
         known = {name for template in templates for name in template.names}
-        known |= {name for s in catalog.STANDARD for name in (s.name, s.alias) if name} | {"commit-format"}
+        standard = [s for s in catalog.STANDARD if catalog.HELPERS not in s.tags]
+        known |= {name for s in standard for name in (s.name, s.alias) if name} | {"commit-format"}
         for variable, names in (
             (X86_TAGS, self.x86_tags.tests),
             (AARCH64_TAGS, self.aarch64_tags.tests),

@@ -203,6 +203,19 @@ def test_dependents_of_a_changed_member_run_too(crate: Crate) -> None:
     }
 
 
+def test_a_member_that_needs_very_many_names_the_folders_around_them(crate: Crate) -> None:
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["crates/*"]\n').describe(A)
+    for number in range(40):
+        needs = f'c{number - 1:02} = {{ path = "../c{number - 1:02}" }}' if number else ""
+        text = f'[package]\nname = "c{number:02}"\nversion = "0.1.0"\n[dependencies]\n{needs}\n'
+        crate.with_file(f"crates/c{number:02}/Cargo.toml", text)
+    changed = {s["label"]: s["if_changed"] for s in crate.steps("--workspace-selective", "-t", "tests.json")}
+    assert changed["c25: a"][:2] == ["crates/c25/**", "crates/c24/**"]
+    assert len(changed["c25: a"]) == 26 + 3
+    assert changed["c26: a"][:2] == ["crates/c26/**", "crates/**"]
+    assert len(changed["c26: a"]) == 2 + 3
+
+
 def test_a_root_package_is_affected_by_every_change(crate: Crate) -> None:
     crate.with_file("Cargo.toml", '[package]\nname = "app"\nversion = "0.1.0"\n').describe(A)
     (step,) = crate.steps("--workspace-selective", "-t", "tests.json")
