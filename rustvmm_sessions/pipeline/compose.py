@@ -152,6 +152,7 @@ def _step(
         condition=template.condition,
         changed=changed if template.changed is None else template.changed,
         extra=template.extra,
+        session=template.session,
         authored=template.authored,
     )
 

@@ -101,7 +101,7 @@ def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
         raise UserError(
             "the workflow would have no job", where="--format github", fix="see --explain for the reasons"
         )
-    native = not any(step.authored for step in pipeline.steps)
+    native = all(step.session for step in pipeline.steps)
     data = {
         "name": "gate",
         "on": {"push": {"branches": ["main"]}, "pull_request": None},
@@ -134,7 +134,7 @@ def _entry(step: Step, warn: Callable[[str], None]) -> dict[str, Any] | None:
         return None
     if step.extra.get("skip"):
         return None
-    emulated = step.platform == catalog.RISCV64 and not step.authored
+    emulated = step.platform == catalog.RISCV64 and step.session
     soft_fail = step.extra.get("soft_fail")
     return {
         "label": _literal(_plain(step, step.label)),
@@ -165,7 +165,7 @@ def _command(step: Step, *, emulated: bool) -> str:
             f" && export PATH=/opt/nox/bin:$PATH && {step.script}"
         )
         return _docker(step, EMULATED_IMAGE, ["bash", "-ec", setup], "--platform=linux/riscv64")
-    if step.authored:
+    if not step.session:
         image = str(step.docker.get("image", step.image))
         command = _plain(step, step.word if step.platform == catalog.RISCV64 else step.script)
         return _docker(step, image, ["/bin/sh", "-e", "-c", command])

@@ -38,6 +38,7 @@ class Template:
         crate_path: What ``{crate_path}`` stands for; empty for the crate's folder.
         workspace: Whether it runs once for a workspace, not for each crate of it.
         extra: Further keys of a Buildkite step, as they are.
+        session: Whether its command runs a session of ours, which needs no container on GitHub.
         authored: Whether its texts are written for the agent's interpolation, ``$$`` for ``$``.
         omitted: Why it has no steps; empty where it has.
         place: Says where a key of it stands; None where it is no file's.
@@ -59,6 +60,7 @@ class Template:
     crate_path: str = ""
     workspace: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    session: bool = False
     authored: bool = False
     omitted: str = ""
     place: Place | None = field(default=None, compare=False)
@@ -89,7 +91,8 @@ class Step:
         condition: Buildkite's condition on the build; empty for none.
         changed: Paths on whose change it runs, in Buildkite's form; None for always.
         extra: Further keys of a Buildkite step, as they are.
-        authored: Whether its texts are written for the agent's interpolation.
+        session: As of the template.
+        authored: As of the template.
     """
 
     label: str
@@ -103,6 +106,7 @@ class Step:
     condition: str
     changed: Any
     extra: Mapping[str, Any]
+    session: bool
     authored: bool
 
     @property

@@ -83,6 +83,8 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
                 docker=_docker(session, Override(), {}),
                 timeout_minutes=session.timeout_minutes,
                 workspace=not by_crate,
+                session=True,
+                authored=True,  # the variables' values are, as rust-vmm-ci has them
             )
         )
     return tuple(found)
@@ -107,6 +109,7 @@ def _template(
         docker=_docker(session, override, {**settings.env, **override.env}),
         timeout_minutes=math.ceil(override.minutes(session.timeout_minutes)),
         extra=extra,
+        session=True,
         omitted="register(skip=...)" if source == STANDARD and session.name in settings.skip else "",
     )
 

@@ -163,6 +163,14 @@ def test_names_in_variables_may_be_ours_or_rust_vmm_cis(
     assert "doc" in labels
 
 
+def test_values_of_variables_are_the_authors_words(crate: Crate, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = {"tests": ["style"], "cfg": {"environment": ["HOME=$$HOME", "B=${BUILDKITE_BRANCH}"]}}
+    monkeypatch.setenv("DOCKER_PLUGIN_CONFIG", json.dumps(value))
+    (step,) = (step for step in crate.steps() if step["label"] == "style")
+    (options,) = step["plugins"][0].values()
+    assert options["environment"] == ["HOME=$$HOME", "B=${BUILDKITE_BRANCH}"]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "parts"),
     [
