@@ -227,7 +227,7 @@ def is_minutes(value: object) -> bool:
 
 def misspelt(key: str, known: frozenset[str]) -> str:
     """Return the key that was probably meant, or an empty string where none resembles it."""
-    close = nearest(key, known, cutoff=0.75)
+    close = nearest(key, known, cutoff=0.755)  # "comments" is as near to "commands" as 0.75
     return close or next((k for k in sorted(known) if len(key) >= 4 and k.startswith(f"{key}_")), "")
 
 

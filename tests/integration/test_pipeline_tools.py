@@ -65,6 +65,7 @@ HARD_TEXTS = (
 @pytest.fixture(autouse=True, scope="module")
 def _no_settings_of_the_build() -> Iterator[None]:
     """Keep what the machine's own CI has set from changing the pipelines here."""
+    assert AGENT.exists(), "the tools are missing: run .ci/pipeline-tools"
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.startswith("BUILDKITE") or name in VARIABLES:

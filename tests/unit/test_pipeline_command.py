@@ -146,6 +146,24 @@ def test_dollars_that_the_agent_takes(crate: Crate, text: str) -> None:
     assert crate.describe({**A, "command": text}).steps("-t", "tests.json")[0]["command"] == text
 
 
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("platfrom", "platform"),
+        ("Platform", "platform"),
+        ("timeout_min", "timeout_in_minutes"),
+        ("docker", "docker_plugin"),
+        ("soft-fail", "soft_fail"),
+        ("plugin", "plugins"),
+    ],
+)
+def test_a_misspelt_key_is_named_with_the_right_one(crate: Crate, key: str, meant: str) -> None:
+    code, out, err = crate.describe({**A, key: "x"}).run("-t", "tests.json")
+    assert (code, out) == (2, "")
+    assert f"tests.json:6, test 'a', key {key!r}" in err
+    assert f"did you mean {meant!r}?" in err
+
+
 def test_a_key_that_resembles_nothing_is_passed_on_with_a_warning(crate: Crate) -> None:
     crate.describe({**A, "comment": "why"})
     code, out, err = crate.run("-t", "tests.json")
