@@ -26,7 +26,8 @@ def explain(pipeline: Pipeline) -> str:
         template = next(iter(row.values())).template
         name = f"{crate}: {template.name}" if crate else template.name
         cells = (_cell(column, row) for column in columns)
-        table.append((name, template.source, *cells))
+        origin = template.place().partition(", test ")[0] if template.place else template.source
+        table.append((name, origin, *cells))
     for step in pipeline.included:
         inner = [
             f"{step.label}: {command.label}" for command in commands([step]) if command.label != step.label

@@ -323,6 +323,7 @@ def test_explain_says_why_a_step_is_there_or_not(crate: Crate, monkeypatch: pyte
     assert code == 0
     assert out.startswith("step  from ")
     rows = {line.split()[0]: " ".join(line.split()[2:]) for line in out.splitlines() if line}
+    assert "tests.json:3" in out.splitlines()[1]
     assert rows["a"] == "yes no: not for this platform no: not in .platform -"
     assert rows["b"] == "- - - yes"
     assert rows["c"] == "- - - no: TESTS_TO_SKIP"
