@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCORE_TOLERANCE = Fraction(1, 2)
 """Points by which rust-vmm-ci lets coverage differ from ``coverage_score``."""
@@ -27,9 +25,9 @@ _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", re.DOTALL)
 """An escaped character, a set in brackets, or any other character of a regular expression."""
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
     """Return the entry of `names` most like `name`, or an empty string where none resembles it."""
-    matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)
     return matches[0] if matches else ""
 
 
@@ -183,6 +181,11 @@ class Override:
         doctests: Whether documentation tests run with each feature combination; None for the
             session's own default.
         runner: What runs its tests, ``cargo`` or ``nextest``.
+        privileged: Whether its pipeline steps run in a privileged container; None for the
+            session's own default.
+        agents: Tags of the agents that take its steps, laid over the usual ones.
+        soft_fail: Whether the build passes when its steps fail; None as for `privileged`.
+        skip: Why its steps are in the pipeline but not run; empty where they are.
     """
 
     timeout_minutes: float | None = None
@@ -191,10 +194,23 @@ class Override:
     platforms: tuple[str, ...] | None = None
     doctests: bool | None = None
     runner: str = "cargo"
+    privileged: bool | None = None
+    agents: dict[str, str] = field(default_factory=dict)
+    soft_fail: bool | None = None
+    skip: str = ""
 
     def minutes(self, default: float) -> float:
         """Return the time limit, or `default`."""
         return default if self.timeout_minutes is None else self.timeout_minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSession:
+    """A session of the crate's own, as far as the pipeline needs to know it."""
+
+    name: str
+    tags: tuple[str, ...]
+    override: Override
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,6 +244,8 @@ class Settings:
         features: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
+        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps.
+        pipeline_include: A pipeline file of the crate's own, whose steps come last.
     """
 
     directory: Path
@@ -240,6 +258,8 @@ class Settings:
     overrides: dict[str, Override] = field(default_factory=dict)
     platforms: tuple[str, ...] | None = None
     coverage_tolerance: Fraction | None = None
+    pipeline_command: str = "nox"
+    pipeline_include: Path | None = None
 
 
 RUNNERS = ("cargo", "nextest")
@@ -253,6 +273,8 @@ OPTIONS = (
     "platforms",
     "coverage_tolerance",
     "audit_ignore",
+    "pipeline_command",
+    "pipeline_include",
 )
 """The options of ``register()``."""
 
@@ -273,6 +295,7 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         raise _wrong("register(depth=...)", "a whole number from 1", depth)
     features = given.get("features")
     names = _strings("register(skip=...)", given.get("skip"))
+    include = _string("register(pipeline_include=...)", given.get("pipeline_include"))
     return Settings(
         directory=directory,
         workspace=workspace,
@@ -284,6 +307,8 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         overrides=_overrides("register(overrides=...)", given.get("overrides")),
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
+        pipeline_command=_string("register(pipeline_command=...)", given.get("pipeline_command")) or "nox",
+        pipeline_include=Path(include) if include else None,
     )
 
 
@@ -324,19 +349,22 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
     ):
         raise _wrong(f"{where}, timeout_minutes", "a number of minutes above 0", minutes)
-    doctests = given.get("doctests")
-    if doctests is not None and not isinstance(doctests, bool):
-        raise _wrong(f"{where}, doctests", "True or False", doctests)
+    flags = {name: given.get(name) for name in ("doctests", "privileged", "soft_fail")}
+    for name, flag in flags.items():
+        if flag is not None and not isinstance(flag, bool):
+            raise _wrong(f"{where}, {name}", "True or False", flag)
     runner = given.get("runner", "cargo")
     if runner not in RUNNERS:
         raise UserError(f"there is no runner {runner!r}", where=where, fix=did_you_mean(str(runner), RUNNERS))
     return Override(
-        doctests=doctests,
+        **flags,
         runner=runner,
         timeout_minutes=minutes,
         devices=_strings(f"{where}, devices", given.get("devices")),
         env=_environment(f"{where}, env", given.get("env")),
         platforms=_platforms(f"{where}, platforms", given.get("platforms")),
+        agents=_environment(f"{where}, agents", given.get("agents")),
+        skip=_string(f"{where}, skip", given.get("skip")),
     )
 
 
@@ -355,6 +383,14 @@ def _session(where: str, name: object) -> str:
             fix=did_you_mean(str(name), [s.name for s in catalog.STANDARD]),
         )
     return found.name
+
+
+def _string(where: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not value:
+        raise _wrong(where, "a non-empty string", value)
+    return value
 
 
 def _strings(where: str, value: object) -> tuple[str, ...]:

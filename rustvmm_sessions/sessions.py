@@ -13,12 +13,14 @@ import nox
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import Override, Settings, override, settings
+from rustvmm_sessions.config import Override, OwnSession, Settings, override, settings
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rustvmm_sessions.pipeline.included import Command
 
     Body = Callable[[nox.Session], None]
 
@@ -34,6 +36,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     platforms: Sequence[str] | None = None,
     coverage_tolerance: float | None = None,
     audit_ignore: Mapping[str, tuple[str, str]] | None = None,
+    pipeline_command: str | None = None,
+    pipeline_include: str | None = None,
     **unknown: Any,  # noqa: ANN401 - named in a message
 ) -> Crate:
     """Register the standard sessions for the crate whose noxfile calls this.
@@ -51,6 +55,10 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         coverage_tolerance: Points by which coverage may differ from tests/coverage; 0 by default.
         audit_ignore: Advisories the crate lives with, each with a reason and the last day:
             ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
+        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps, where
+            an image carries it in another form, such as ``python3 /opt/nox.pyz``.
+        pipeline_include: A pipeline file of the crate's own, such as ``.buildkite/pipeline.yml``:
+            its steps become part of the pipeline, and what they run becomes sessions.
         unknown: Nothing else; what is given is refused with the nearest right name.
 
     Returns:
@@ -68,6 +76,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         "platforms": platforms,
         "coverage_tolerance": coverage_tolerance,
         "audit_ignore": audit_ignore,
+        "pipeline_command": pipeline_command,
+        "pipeline_include": pipeline_include,
         **unknown,
     }
     with _ending_with_message():
@@ -77,6 +87,9 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     for session in catalog.STANDARD:
         if session.name not in crate.settings.skip:
             crate._add_standard(session)  # noqa: SLF001 - the two are one
+    if crate.settings.pipeline_include:
+        with _ending_with_message():
+            crate._add_included(crate.settings.pipeline_include)  # noqa: SLF001
     return crate
 
 
@@ -90,6 +103,7 @@ class Crate:
     def __init__(self, checked: Settings) -> None:
         self.settings = checked
         self._overrides: dict[str, Override] = dict(checked.overrides)
+        self._own: list[OwnSession] = []
 
     def session(
         self,
@@ -120,6 +134,7 @@ class Crate:
                     fix=f'give it another name, or leave the other out: register(skip=["{name}"])',
                 )
             self._overrides[name] = override(f"@crate.session, {function.__name__}", given)
+        self._own.append(OwnSession(name=name, tags=tuple(tags), override=self._overrides[name]))
         return self._add(name, function, function.__doc__ or f"Run {name}.", tags)
 
     def cargo(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
@@ -155,10 +170,37 @@ class Crate:
                 settings=replace(self.settings, overrides=self._overrides),
                 override=setting,
                 invoked_from=Path(running.invoked_from),
+                own=self._own,
             )
 
         description = f"{session.summary}\n\n{parser.format_help()}"
         self._add(session.name, body, description, session.tags, parallel=session.parallel)
+
+    def _add_included(self, file: Path) -> None:
+        """Add what the steps of the crate's own pipeline file run, each by its label."""
+        from rustvmm_sessions.actions.pipeline import read_included  # noqa: PLC0415 - only with such a file
+        from rustvmm_sessions.pipeline.included import commands  # noqa: PLC0415
+
+        for command in commands(read_included(self.settings.directory, file)):
+            name = command.label
+            standard_one = catalog.standard(name)
+            taken = standard_one and standard_one.name == name and name not in self.settings.skip
+            if taken or name in self._overrides:
+                raise UserError(
+                    f"there is a session {name!r} already", where=str(file), fix="give the step another label"
+                )
+            self._overrides[name] = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
+
+            def body(session: nox.Session, command: Command = command) -> None:
+                if command.matrix:
+                    raise UserError(
+                        f"the step {command.label!r} has a matrix, which Buildkite expands",
+                        where=str(file),
+                        fix="run its command with the values filled in",
+                    )
+                self.run(session, "bash", "-e", "-c", command.script)  # as the agent runs it
+
+            self._add(name, body, f"Run the step of {file}.\n\n{command.script}", ())
 
     def _add(
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False
