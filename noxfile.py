@@ -38,6 +38,7 @@ def tests(session: nox.Session) -> None:
     session.run("nox", "-f", "samples/uart/noxfile.py", "-s", "setup", external=True)
     if not has_nightly():  # tests change toolchains between runs
         session.run("rustup", "toolchain", "install", "nightly", "--component=rustfmt", external=True)
+    session.run("bash", ".ci/pipeline-tools", external=True)
     os.environ.setdefault("CARGO_TERM_PROGRESS_WHEN", "never")
     arguments = session.posargs or [
         "-n2",

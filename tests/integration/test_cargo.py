@@ -106,6 +106,7 @@ def test_a_missing_rustc_is_one_message(fakes: Fakes, monkeypatch: pytest.Monkey
 
 
 def test_a_missing_cargo_is_one_message(fakes: Fakes) -> None:
+    (fakes.directory / "path" / "cargo").unlink()
     for call in (fakes.cargo.run, fakes.cargo.read):
         with pytest.raises(UserError) as error:
             call("test")

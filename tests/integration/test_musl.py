@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rustvmm_sessions.tools import musl_triple
+from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.tools import has_target, musl_triple
 from tests.crates import REPOSITORY, CrateBuilder
 from tests.field.published import published
 
@@ -17,10 +18,11 @@ TRIPLE = musl_triple(platform.machine())
 PT_DYNAMIC, PT_INTERP = 2, 3
 DT_NEEDED = 1
 
-# Debian's toolchain, which .ci/musl-target gives the target; on other machines rustup's has it.
+# Rustup's target where it could be had, else that of Debian's toolchain, from .ci/musl-target.
 DEBIAN = {"CARGO": "/usr/bin/cargo", "RUSTC": "/usr/bin/rustc", "RUSTDOC": "/usr/bin/rustdoc"}
 DEBIANS_TARGET = Path("/usr/lib/rustlib") / TRIPLE
-TOOLCHAIN: dict[str, str | None] = dict(DEBIAN) if DEBIANS_TARGET.exists() else {}
+RUSTUPS = has_target(Cargo(directory=REPOSITORY), TRIPLE)
+TOOLCHAIN: dict[str, str | None] = dict(DEBIAN) if DEBIANS_TARGET.exists() and not RUSTUPS else {}
 
 
 def needs_at_run_time(program: Path) -> list[str]:

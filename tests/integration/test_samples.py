@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from typing import TYPE_CHECKING
@@ -58,3 +59,40 @@ def test_readme_shows_what_is_printed(uart: CrateBuilder) -> None:
     assert without_figures(printed(uart, "--profile", "devel")) == shown["Higher, in the profile `devel`"]
     (uart.directory / "tests" / "console.rs").unlink()
     assert without_figures(printed(uart)) == shown["Lower"]
+
+
+def copy(name: str, directory: Path) -> CrateBuilder:
+    source = REPOSITORY / "samples" / name
+    shutil.copytree(source, directory, ignore=shutil.ignore_patterns("target", "__pycache__", ".nox"))
+    return CrateBuilder(directory).with_git()
+
+
+def test_the_guest_runs_where_kvm_is_and_is_missed_where_not(tmp_path: Path) -> None:
+    crate = copy("kvm-guest", tmp_path / "kvm-guest")
+    outcome = crate.nox("-s", "clippy", "unit-tests", "coverage")
+    if os.access("/dev/kvm", os.R_OK | os.W_OK):
+        assert outcome.code == 0, outcome.text
+        assert "guest::tests::prints_the_sum_of_two_registers" in outcome.out
+        assert "measured: " in outcome.out
+    else:
+        assert outcome.code == 1
+        assert "the device /dev/kvm" in outcome.err
+        assert "running 0 tests" not in outcome.out
+    assert crate.git("status", "--porcelain") == ""
+
+
+def test_a_workspace_with_exclusive_features_passes_and_its_members_measure_themselves(
+    tmp_path: Path,
+) -> None:
+    crate = copy("workspace", tmp_path / "workspace")
+    gate = crate.nox("-s", "fmt", "clippy", "build-gnu", "doc", "unit-tests")
+    assert gate.code == 0, gate.text
+    listed = crate.nox("-s", "clippy", "--", "--list").out
+    assert not re.search(r"features=\S*tap\S*vsock|features=\S*vsock\S*tap", listed)
+    assert "--features=tap" in listed
+    assert "--features=vsock" in listed
+    for member in ("ring", "backend"):
+        outcome = crate.nox("-s", "coverage", cwd=crate.directory / member)
+        assert outcome.code == 0, outcome.text
+        assert f"recorded: {'57/60' if member == 'ring' else '69/69'}" in outcome.out
+    assert crate.git("status", "--porcelain") == ""

@@ -29,7 +29,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-#[cfg(all(feature = "tap", feature = "vsock"))]
+// Not for rustdoc, which documents all features at once.
+#[cfg(all(feature = "tap", feature = "vsock", not(doc)))]
 compile_error!("the features `tap` and `vsock` exclude each other: switch one of them off");
 
 #[cfg(not(any(feature = "tap", feature = "vsock")))]
