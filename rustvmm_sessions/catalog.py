@@ -147,6 +147,13 @@ STANDARD = (
         tools=("llvm-tools", "cargo-llvm-cov"),
     ),
     StandardSession(
+        name="commit-format",
+        alias="commit-format",
+        summary="Check the messages of the commits that are not upstream yet.",
+        tags=("gate",),
+        parallel=True,
+    ),
+    StandardSession(
         name="audit",
         alias="cargo-audit",
         summary="Look for dependencies with known vulnerabilities.",

@@ -5,28 +5,67 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rustvmm_sessions import standard
 from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import CheckFailed, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 a check failed, 2 a wrong call or configuration."""
     parser = argparse.ArgumentParser(prog="rustvmm-sessions", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    doctor = commands.add_parser(
-        "doctor", help="say which tools are there and which are missing", allow_abbrev=False
-    )
-    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    for name, (summary, add_options, _) in _COMMANDS.items():
+        add_options(commands.add_parser(name, help=summary, description=summary, allow_abbrev=False))
     given = parser.parse_args(words)
     try:
-        from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - as late as can be
-
-        report(examine(Cargo(directory=Path.cwd())), as_json=given.json)
+        _COMMANDS[given.command][2](given)
     except CheckFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        return 130
     return 0
+
+
+def _doctor_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+def _doctor(given: argparse.Namespace) -> None:
+    from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - as late as can be
+
+    report(examine(Cargo(directory=Path.cwd())), as_json=given.json)
+
+
+def _commit_format(given: argparse.Namespace) -> None:
+    standard.check_commit_format(
+        given,
+        directory=Path.cwd(),
+        rules=CommitRules(),
+        invoked_from=Path.cwd(),
+        command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
+    )
+
+
+_COMMANDS: dict[
+    str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]
+] = {
+    "doctor": ("say which tools are there and which are missing", _doctor_options, _doctor),
+    "commit-format": (
+        "check the messages of the commits that are not upstream yet",
+        standard.add_commit_format_options,
+        _commit_format,
+    ),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -14,6 +14,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ class Settings:
         features: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
+        commit_rules: What is asked of commit messages.
     """
 
     directory: Path
@@ -240,6 +242,7 @@ class Settings:
     overrides: dict[str, Override] = field(default_factory=dict)
     platforms: tuple[str, ...] | None = None
     coverage_tolerance: Fraction | None = None
+    commit_rules: CommitRules = field(default_factory=CommitRules)
 
 
 RUNNERS = ("cargo", "nextest")
@@ -253,6 +256,7 @@ OPTIONS = (
     "platforms",
     "coverage_tolerance",
     "audit_ignore",
+    "commit_format",
 )
 """The options of ``register()``."""
 
@@ -284,7 +288,26 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         overrides=_overrides("register(overrides=...)", given.get("overrides")),
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
+        commit_rules=_commit_rules("register(commit_format=...)", given.get("commit_format")),
     )
+
+
+def _commit_rules(where: str, given: object) -> CommitRules:
+    if given is None:
+        return CommitRules()
+    if not isinstance(given, Mapping):
+        raise _wrong(where, 'a dict such as {"title": 72}', given)
+    _known(where, given, tuple(f.name for f in fields(CommitRules)))
+    default = CommitRules()
+    lengths = {key: given.get(key, getattr(default, key)) for key in ("title", "body")}
+    for key, value in lengths.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise _wrong(f"{where}, {key}", "a whole number from 1", value)
+    signed_off = given.get("signed_off", default.signed_off)
+    if not isinstance(signed_off, bool):
+        raise _wrong(f"{where}, signed_off", "True or False", signed_off)
+    exempt = _strings(f"{where}, exempt", given.get("exempt", default.exempt))
+    return CommitRules(**lengths, signed_off=signed_off, exempt=exempt)
 
 
 def _overrides(where: str, given: object) -> dict[str, Override]:

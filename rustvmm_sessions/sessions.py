@@ -34,6 +34,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     platforms: Sequence[str] | None = None,
     coverage_tolerance: float | None = None,
     audit_ignore: Mapping[str, tuple[str, str]] | None = None,
+    commit_format: Mapping[str, Any] | None = None,
     **unknown: Any,  # noqa: ANN401 - named in a message
 ) -> Crate:
     """Register the standard sessions for the crate whose noxfile calls this.
@@ -51,6 +52,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         coverage_tolerance: Points by which coverage may differ from tests/coverage; 0 by default.
         audit_ignore: Advisories the crate lives with, each with a reason and the last day:
             ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
+        commit_format: What is asked of commit messages, such as ``{"title": 72}``; the keys are
+            those of `rustvmm_sessions.commits.CommitRules`.
         unknown: Nothing else; what is given is refused with the nearest right name.
 
     Returns:
@@ -68,6 +71,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         "platforms": platforms,
         "coverage_tolerance": coverage_tolerance,
         "audit_ignore": audit_ignore,
+        "commit_format": commit_format,
         **unknown,
     }
     with _ending_with_message():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.actions.gate import GateRequest
     from rustvmm_sessions.catalog import StandardSession
+    from rustvmm_sessions.commits import CommitRules
 
 PROFILE_VARIABLE = "RUSTVMM_PROFILE"
 
@@ -321,6 +322,52 @@ def _matrix(invocation: Invocation) -> None:
     run_matrix(_gate_request(invocation))
 
 
+# commit-format
+
+
+def add_commit_format_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that the session and the command have in common."""
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--message", type=Path, metavar="FILE", help="check the message in FILE instead")
+    one.add_argument(
+        "--install-hook",
+        action="store_true",
+        help="check each message as it is written, by a commit-msg hook",
+    )
+
+
+def _commit_format(invocation: Invocation) -> None:
+    directory = invocation.settings.directory
+    noxfile = ("-f", str(directory / "noxfile.py"))
+    check_commit_format(
+        invocation.given,
+        directory=directory,
+        rules=invocation.settings.commit_rules,
+        invoked_from=invocation.invoked_from,
+        command=(sys.executable, "-m", "nox", *noxfile, "-s", invocation.session.name, "--", "--message"),
+    )
+
+
+def check_commit_format(
+    given: argparse.Namespace,
+    *,
+    directory: Path,
+    rules: CommitRules,
+    invoked_from: Path,
+    command: tuple[str, ...],
+) -> None:
+    """Do what the options of `add_commit_format_options` say; a hook runs `command`."""
+    from rustvmm_sessions.actions import commit_format  # noqa: PLC0415 - late
+
+    request = commit_format.CommitFormatRequest(directory=directory, rules=rules)
+    if given.install_hook:
+        commit_format.install_hook(request, command)
+    elif given.message is not None:
+        commit_format.check_message(request, invoked_from / given.message)
+    else:
+        commit_format.check_commits(request)
+
+
 # audit, setup, doctor
 
 
@@ -387,6 +434,7 @@ _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None
     "unit-tests-musl": (_matrix_options, _matrix),
     "unit-tests-musl-release": (_matrix_options, _matrix),
     "coverage": (_coverage_options, _coverage),
+    "commit-format": (add_commit_format_options, _commit_format),
     "audit": (_audit_options, _audit),
     "setup": (_no_options, _setup),
     "doctor": (_doctor_options, _doctor),
