@@ -184,6 +184,7 @@ class Override:
         doctests: Whether documentation tests run with each feature combination; None for the
             session's own default.
         runner: What runs its tests, ``cargo`` or ``nextest``.
+        changed: Paths on whose change its step of a pipeline runs; empty for always.
     """
 
     timeout_minutes: float | None = None
@@ -192,6 +193,7 @@ class Override:
     platforms: tuple[str, ...] | None = None
     doctests: bool | None = None
     runner: str = "cargo"
+    changed: tuple[str, ...] = ()
 
     def minutes(self, default: float) -> float:
         """Return the time limit, or `default`."""
@@ -230,6 +232,7 @@ class Settings:
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
         commit_rules: What is asked of commit messages.
+        custom_tests: Description files of custom tests, from the crate's directory.
     """
 
     directory: Path
@@ -243,6 +246,7 @@ class Settings:
     platforms: tuple[str, ...] | None = None
     coverage_tolerance: Fraction | None = None
     commit_rules: CommitRules = field(default_factory=CommitRules)
+    custom_tests: tuple[str, ...] = ()
 
 
 RUNNERS = ("cargo", "nextest")
@@ -257,6 +261,7 @@ OPTIONS = (
     "coverage_tolerance",
     "audit_ignore",
     "commit_format",
+    "custom_tests",
 )
 """The options of ``register()``."""
 
@@ -277,6 +282,7 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         raise _wrong("register(depth=...)", "a whole number from 1", depth)
     features = given.get("features")
     names = _strings("register(skip=...)", given.get("skip"))
+    custom = given.get("custom_tests")
     return Settings(
         directory=directory,
         workspace=workspace,
@@ -289,6 +295,7 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
         commit_rules=_commit_rules("register(commit_format=...)", given.get("commit_format")),
+        custom_tests=_strings("register(custom_tests=...)", [custom] if isinstance(custom, str) else custom),
     )
 
 
@@ -360,6 +367,7 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         devices=_strings(f"{where}, devices", given.get("devices")),
         env=_environment(f"{where}, env", given.get("env")),
         platforms=_platforms(f"{where}, platforms", given.get("platforms")),
+        changed=_strings(f"{where}, changed", given.get("changed")),
     )
 
 

@@ -13,7 +13,10 @@ import nox
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import Override, Settings, override, settings
+from rustvmm_sessions.config import Override, Settings, did_you_mean, override, settings
+from rustvmm_sessions.custom_tests import CustomTest
+from rustvmm_sessions.custom_tests import parse as parse_custom_tests
+from rustvmm_sessions.custom_tests import sessions as custom_sessions
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
 
@@ -35,6 +38,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     coverage_tolerance: float | None = None,
     audit_ignore: Mapping[str, tuple[str, str]] | None = None,
     commit_format: Mapping[str, Any] | None = None,
+    custom_tests: str | Sequence[str] = (),
     **unknown: Any,  # noqa: ANN401 - named in a message
 ) -> Crate:
     """Register the standard sessions for the crate whose noxfile calls this.
@@ -54,6 +58,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
             ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
         commit_format: What is asked of commit messages, such as ``{"title": 72}``; the keys are
             those of `rustvmm_sessions.commits.CommitRules`.
+        custom_tests: Description files of rust-vmm-ci, such as ``.buildkite/custom-tests.json``;
+            their tests become sessions. Their commands are shell, and run by ``sh -e -c``.
         unknown: Nothing else; what is given is refused with the nearest right name.
 
     Returns:
@@ -72,16 +78,33 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         "coverage_tolerance": coverage_tolerance,
         "audit_ignore": audit_ignore,
         "commit_format": commit_format,
+        "custom_tests": custom_tests,
         **unknown,
     }
     with _ending_with_message():
         crate = Crate(settings(Path.cwd(), given))
+        described = _read_custom_tests(crate.settings)
     files.hide_bytecode(crate.settings.directory)
     outcomes.collect()
     for session in catalog.STANDARD:
         if session.name not in crate.settings.skip:
             crate._add_standard(session)  # noqa: SLF001 - the two are one
+    taken = {session.name for session in catalog.STANDARD} - crate.settings.skip
+    for name, tests in custom_sessions(described, taken).items():
+        crate._add_custom(name, tests)  # noqa: SLF001 - the two are one
     return crate
+
+
+def _read_custom_tests(checked: Settings) -> list[CustomTest]:
+    found: list[CustomTest] = []
+    for name in checked.custom_tests:
+        text = files.read_text(checked.directory / name)
+        if text is None:
+            raise UserError(
+                "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
+            )
+        found += parse_custom_tests(text, name)
+    return found
 
 
 class Crate:
@@ -94,6 +117,8 @@ class Crate:
     def __init__(self, checked: Settings) -> None:
         self.settings = checked
         self._overrides: dict[str, Override] = dict(checked.overrides)
+        self._names: set[str] = set()
+        self._steps: dict[str, list[Body]] = {}
 
     def session(
         self,
@@ -111,13 +136,13 @@ class Crate:
             name: The session's name; the function's by default.
             tags: As in ``nox -t TAG``; with ``quick`` it is part of plain ``nox``.
             given: The settings of `rustvmm_sessions.config.Override`: ``platforms``,
-                ``timeout_minutes``, ``devices``, ``env``.
+                ``timeout_minutes``, ``devices``, ``env``, ``changed``.
         """
         if function is None:
             return lambda decorated: self.session(decorated, name=name, tags=tags, **given)
         name = name or function.__name__
         with _ending_with_message():
-            if name in self._overrides or (catalog.standard(name) and name not in self.settings.skip):
+            if name in self._names or (catalog.standard(name) and name not in self.settings.skip):
                 raise UserError(
                     f"there is a session {name!r} already",
                     where=f"@crate.session, {function.__name__}",
@@ -125,6 +150,41 @@ class Crate:
                 )
             self._overrides[name] = override(f"@crate.session, {function.__name__}", given)
         return self._add(name, function, function.__doc__ or f"Run {name}.", tags)
+
+    def before(self, *sessions: str) -> Callable[[Body], Body]:
+        """Add a step that runs before the named sessions; used as a decorator.
+
+        It runs once in a run of nox, however many of the sessions run, and gets the session that
+        came first. If it fails, all of them fail, and the message names it. What it leaves for
+        them are files, devices or namespaces: with ``nox -j`` they are processes of their own.
+
+        Args:
+            sessions: Names of sessions that are registered already, rust-vmm-ci's among them.
+        """
+        with _ending_with_message():
+            names = [self._registered(name) for name in sessions]
+            if not names:
+                raise UserError(
+                    "no session is named", where="@crate.before", fix='write @crate.before("unit-tests")'
+                )
+
+        def add(step: Body) -> Body:
+            for name in names:
+                self._steps.setdefault(name, []).append(step)
+            return step
+
+        return add
+
+    def _registered(self, name: str) -> str:
+        known = catalog.standard(name)
+        found = name if name in self._names else known.name if known else name
+        if found not in self._names:
+            raise UserError(
+                f"there is no session {name!r} yet",
+                where="@crate.before",
+                fix=did_you_mean(name, self._names),
+            )
+        return found
 
     def cargo(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
         """Run ``cargo ARGS`` in the crate's directory; the session fails if it does.
@@ -134,7 +194,7 @@ class Crate:
             args: Arguments for cargo.
             env: More variables laid over the caller's.
         """
-        setting = self._overrides[session.name]
+        setting = self._overrides.get(session.name, Override())
         cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
         cargo.run(*args, env=env, timeout=60 * setting.minutes(catalog.TIMEOUT_MINUTES)).check()
 
@@ -142,7 +202,7 @@ class Crate:
         """Run any program as `cargo` runs cargo: its process group ends with it."""
         from rustvmm_sessions.process import run  # noqa: PLC0415 - named like this method
 
-        setting = self._overrides[session.name]
+        setting = self._overrides.get(session.name, Override())
         variables = {**self.settings.env, **setting.env, **(env or {})}
         minutes = setting.minutes(catalog.TIMEOUT_MINUTES)
         run(args, cwd=self.settings.directory, env=variables, timeout=60 * minutes).check()
@@ -164,10 +224,31 @@ class Crate:
         description = f"{session.summary}\n\n{parser.format_help()}"
         self._add(session.name, body, description, session.tags, parallel=session.parallel)
 
+    def _add_custom(self, name: str, tests: tuple[CustomTest, ...]) -> None:
+        test = next((test for test in tests if test.is_for(machine())), tests[0])
+        everywhere = any(not test.platforms for test in tests)
+        setting = Override(
+            timeout_minutes=test.timeout_minutes,
+            devices=test.devices,
+            env=test.env,
+            platforms=None if everywhere else tuple(p for test in tests for p in test.platforms),
+        )
+        self._overrides[name] = setting
+
+        def body(_: nox.Session) -> None:
+            from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
+
+            cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
+            run_custom_test(cargo, test, 60 * setting.minutes(catalog.TIMEOUT_MINUTES))
+
+        summary = test.command.splitlines()[0]
+        self._add(name, body, f"Custom test: {summary}\n\n{test.command}", ("gate", "custom"))
+
     def _add(
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False
     ) -> Any:  # noqa: ANN401
         setting = self._overrides.get(name, Override())
+        self._names.add(name)
 
         def session_function(session: nox.Session) -> None:
             with interruptible(), _recorded(name) as record:
@@ -179,6 +260,8 @@ class Crate:
                 try:
                     for device in setting.devices:
                         tools.check_device(device)
+                    for step in self._steps.get(name, []):
+                        _run_once(step, session)
                     body(session)
                 except (UserError, CheckFailed) as error:
                     record("failed", str(error), error.fix, getattr(error, "output", ""))
@@ -195,6 +278,25 @@ class Crate:
             allow_parallel=parallel,
         )
         return decorate(session_function)
+
+
+def _run_once(step: Body, session: nox.Session) -> None:
+    """Run a step unless it has run in this run of nox; its failure is every session's."""
+    name = f"{step.__module__}.{step.__qualname__}"
+    with outcomes.once(name) as done:
+        if done.failure is None:
+            try:
+                step(session)
+                done.failure = ""
+            except Exception as error:  # whatever a noxfile's function raises
+                known = isinstance(error, UserError | CheckFailed) and str(error)
+                done.failure = known or f"{type(error).__name__}: {error}"
+                raise CheckFailed(
+                    f"the step {step.__name__} before {session.name} failed: {done.failure}",
+                    output=getattr(error, "output", "") or "",
+                ) from error
+        elif done.failure:
+            raise CheckFailed(f"the step {step.__name__} failed before: {done.failure}")
 
 
 @contextlib.contextmanager

@@ -392,8 +392,10 @@ def _audit(invocation: Invocation) -> None:
     )
 
 
-def _no_options(_: Parser) -> None:
-    pass
+def _setup_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--hooks", action="store_true", help="run .buildkite/hooks instead, with the variables of an agent"
+    )
 
 
 def _sessions_here(invocation: Invocation) -> dict[str, Override]:
@@ -408,6 +410,11 @@ def _sessions_here(invocation: Invocation) -> dict[str, Override]:
 
 
 def _setup(invocation: Invocation) -> None:
+    if invocation.given.hooks:
+        from rustvmm_sessions.actions.hooks import run_hooks  # noqa: PLC0415 - late
+
+        run_hooks(invocation.settings.directory)
+        return
     from rustvmm_sessions.actions.setup import provide_tools  # noqa: PLC0415 - late
 
     provide_tools(invocation.cargo, _sessions_here(invocation))
@@ -436,6 +443,6 @@ _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None
     "coverage": (_coverage_options, _coverage),
     "commit-format": (add_commit_format_options, _commit_format),
     "audit": (_audit_options, _audit),
-    "setup": (_no_options, _setup),
+    "setup": (_setup_options, _setup),
     "doctor": (_doctor_options, _doctor),
 }
