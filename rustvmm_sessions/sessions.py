@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nox
+import nox.registry
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Body = Callable[[nox.Session], None]
+
+_SETTINGS = "rustvmm_settings"
+"""Where a session in nox's registry has the settings of its crate."""
 
 
 def register(  # noqa: PLR0913 - the options of a crate, all by name
@@ -105,6 +109,26 @@ def _read_custom_tests(checked: Settings) -> list[CustomTest]:
             )
         found += parse_custom_tests(text, name)
     return found
+
+
+def settings_of(noxfile: Path) -> Settings:
+    """Run a noxfile and return what its ``register()`` call says; the defaults where it has none.
+
+    Raises:
+        UserError: The noxfile cannot be run.
+    """
+    import runpy  # noqa: PLC0415 - not for nox
+
+    try:
+        runpy.run_path(str(noxfile))
+    except (Exception, SystemExit) as error:  # whatever a noxfile raises
+        what = f"the noxfile cannot be run: {error}"
+        raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
+    for function in nox.registry.get().values():
+        found = vars(function).get(_SETTINGS)
+        if isinstance(found, Settings):
+            return found
+    return settings(noxfile.parent, {})
 
 
 class Crate:
@@ -267,6 +291,7 @@ class Crate:
                     record("failed", str(error), error.fix, getattr(error, "output", ""))
                     session.error(str(error))
 
+        vars(session_function)[_SETTINGS] = self.settings
         session_function.__name__ = name
         session_function.__doc__ = description
         decorate = nox.session(

@@ -201,7 +201,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _profile(given: str | None) -> Profile:
+def profile(given: str | None) -> Profile:
+    """Return the profile that an option gives, else the one of RUSTVMM_PROFILE, else ``ci``.
+
+    Raises:
+        UserError: There is none of that name.
+    """
     name = given or os.environ.get(PROFILE_VARIABLE) or Profile.CI
     if name not in list(Profile):
         raise UserError(
@@ -216,8 +221,8 @@ def _coverage(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.coverage import CoverageRequest, check_coverage  # noqa: PLC0415 - late
 
     given, settings = invocation.given, invocation.settings
-    profile = _profile(given.profile)
-    if given.allow_lower and profile is not Profile.DEVEL:
+    chosen = profile(given.profile)
+    if given.allow_lower and chosen is not Profile.DEVEL:
         raise UserError(
             "--allow-lower has no meaning under the profile ci, which never writes",
             where="--allow-lower",
@@ -226,7 +231,7 @@ def _coverage(invocation: Invocation) -> None:
     check_coverage(
         CoverageRequest(
             directory=settings.directory,
-            profile=profile,
+            profile=chosen,
             scope=Scope(given.scope or (Scope.WORKSPACE if settings.workspace else Scope.CRATE)),
             backend=Backend(given.backend),
             default_features=not given.no_default_features,
