@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import standard
+from rustvmm_sessions import catalog, standard
 from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -31,6 +32,9 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
+    except BrokenPipeError:  # our reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -56,10 +60,52 @@ def _commit_format(given: argparse.Namespace) -> None:
     )
 
 
+def _init_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--dry-run", action="store_true", help="show what would be written, write nothing")
+    add("--yes", action="store_true", help="create what is missing without asking")
+    add(
+        "--replace",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="replace FILE where it differs, instead of keeping it; may be repeated",
+    )
+    add(
+        "--platforms",
+        nargs="+",
+        choices=catalog.PLATFORMS,
+        metavar="PLATFORM",
+        help=f"what CI runs on: {', '.join(catalog.PLATFORMS)}",
+    )
+    add("--dependabot", choices=["weekly", "monthly", "none"], default="weekly", help="(default: weekly)")
+    add("--publish", action="store_true", help="publish packages on crates.io when their tags are pushed")
+
+
+def _init(given: argparse.Namespace) -> None:
+    from rustvmm_sessions.actions.init import InitRequest, initialize  # noqa: PLC0415 - as late as can be
+    from rustvmm_sessions.scaffold import Wishes  # noqa: PLC0415
+
+    initialize(
+        InitRequest(
+            directory=Path.cwd(),
+            wishes=Wishes(
+                platforms=tuple(given.platforms) if given.platforms else None,
+                dependabot=given.dependabot,
+                publish=given.publish,
+            ),
+            replace=tuple(given.replace),
+            yes=given.yes,
+            dry_run=given.dry_run,
+        )
+    )
+
+
 _COMMANDS: dict[
     str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]
 ] = {
     "doctor": ("say which tools are there and which are missing", _doctor_options, _doctor),
+    "init": ("bring a repository the files it needs, after showing them", _init_options, _init),
     "commit-format": (
         "check the messages of the commits that are not upstream yet",
         standard.add_commit_format_options,
