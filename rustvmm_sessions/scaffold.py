@@ -59,6 +59,8 @@ class Found:
         coverage_config: Whether there is a coverage_config_ARCH.json.
         recorded: Whether there is tests/coverage.
         workflows: Whether there are GitHub workflows.
+        publishing: Workflows that publish already, others than ours.
+        calling_old: Custom tests whose commands call rust-vmm-ci.
         dependabot: Where dependabot's configuration is, or would be.
     """
 
@@ -74,6 +76,8 @@ class Found:
     coverage_config: bool = False
     recorded: bool = False
     workflows: bool = False
+    publishing: tuple[str, ...] = ()
+    calling_old: tuple[str, ...] = ()
     dependabot: str = ".github/dependabot.yml"
 
 
@@ -101,7 +105,7 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
         plan[f"{inside}.platform"] = "".join(f"{name}\n" for name in names)
     if wishes.dependabot != "none":
         plan[found.dependabot] = dependabot(found, wishes)
-    if wishes.publish:
+    if wishes.publish and not found.publishing:
         plan |= {package.workflow: publishing(package, found.place) for package in found.packages}
     return plan
 
@@ -222,7 +226,16 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
         f"{folder} is a workspace of its own: cd {shlex.quote(folder)} && rustvmm-sessions init"
         for folder in found.apart
     ]
-    if wishes.publish:
+    if found.calling_old:
+        todo.append(
+            f"Custom tests that call {OLD_SUBMODULE}: {', '.join(found.calling_old)}; "
+            "docs/moving-from-rust-vmm-ci.md has what takes its place."
+        )
+    if wishes.publish and found.publishing:
+        todo.append(
+            f"Packages are published already by {', '.join(found.publishing)}: no workflow was planned."
+        )
+    elif wishes.publish:
         todo += [
             f"Trust the workflow on crates.io: https://crates.io/crates/{package.name}/settings, "
             f"{package.workflow.rpartition('/')[2]}"

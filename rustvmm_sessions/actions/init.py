@@ -126,6 +126,10 @@ def look(directory: Path, top: Path) -> Found:
         custom_tests=tuple(tests),
         redefined=_redefined(tests),
         packages=_publishable(cargo),
+        publishing=_publishing(top, {package.workflow for package in _publishable(cargo)}),
+        calling_old=tuple(
+            test.name for read in tests.values() for test in read if scaffold.OLD_SUBMODULE in test.command
+        ),
         apart=tuple(os.path.relpath(path, directory) for path in apart),
         submodules=submodules,
         hooks=tuple(
@@ -215,6 +219,16 @@ def _publishable(cargo: Cargo) -> tuple[Publishable, ...]:
         Publishable(name=package["name"], alone=len(packages) == 1)
         for package in packages
         if package["publish"] is None or "crates-io" in package["publish"]
+    )
+
+
+def _publishing(top: Path, ours: set[str]) -> tuple[str, ...]:
+    """Return workflows that publish to crates.io under other names: two would race."""
+    names = [
+        path.relative_to(top).as_posix() for path in sorted((top / ".github" / "workflows").glob("*.y*ml"))
+    ]
+    return tuple(
+        name for name in names if name not in ours and "cargo publish" in (files.read_text(top / name) or "")
     )
 
 

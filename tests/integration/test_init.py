@@ -136,6 +136,25 @@ def test_a_single_package_is_published_by_v_tags(crate: CrateBuilder) -> None:
     assert (crate.directory / ".platform").read_text() == "x86_64\nriscv64\n"
 
 
+def test_a_workflow_that_publishes_already_is_not_doubled(crate: CrateBuilder) -> None:
+    crate.with_file(".github/workflows/release.yml", "jobs: {x: {steps: [{run: cargo publish}]}}\n")
+
+    outcome = init(crate, "--yes", "--publish")
+
+    assert "Packages are published already by .github/workflows/release.yml" in outcome.out
+    assert not (crate.directory / ".github/workflows/publish.yml").exists()
+
+
+def test_custom_tests_that_call_the_submodule_are_named(crate: CrateBuilder) -> None:
+    test = {
+        "test_name": "performance",
+        "command": "pytest -s rust-vmm-ci/integration_tests/test_benchmark.py",
+    }
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test]}))
+
+    assert "Custom tests that call rust-vmm-ci: performance" in init(crate, "--yes").out
+
+
 # What is kept
 
 
