@@ -231,7 +231,7 @@ class Settings:
         features: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
-        commit_rules: What is asked of commit messages.
+        commit_format: What is asked of commit messages.
         custom_tests: Description files of custom tests, from the crate's directory.
     """
 
@@ -245,7 +245,7 @@ class Settings:
     overrides: dict[str, Override] = field(default_factory=dict)
     platforms: tuple[str, ...] | None = None
     coverage_tolerance: Fraction | None = None
-    commit_rules: CommitRules = field(default_factory=CommitRules)
+    commit_format: CommitRules = field(default_factory=CommitRules)
     custom_tests: tuple[str, ...] = ()
 
 
@@ -294,12 +294,12 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         overrides=_overrides("register(overrides=...)", given.get("overrides")),
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
-        commit_rules=_commit_rules("register(commit_format=...)", given.get("commit_format")),
+        commit_format=_commit_format("register(commit_format=...)", given.get("commit_format")),
         custom_tests=_strings("register(custom_tests=...)", [custom] if isinstance(custom, str) else custom),
     )
 
 
-def _commit_rules(where: str, given: object) -> CommitRules:
+def _commit_format(where: str, given: object) -> CommitRules:
     if given is None:
         return CommitRules()
     if not isinstance(given, Mapping):

@@ -347,7 +347,7 @@ def _commit_format(invocation: Invocation) -> None:
     check_commit_format(
         invocation.given,
         directory=directory,
-        rules=invocation.settings.commit_rules,
+        rules=invocation.settings.commit_format,
         invoked_from=invocation.invoked_from,
         command=(sys.executable, "-m", "nox", *noxfile, "-s", invocation.session.name, "--", "--message"),
     )

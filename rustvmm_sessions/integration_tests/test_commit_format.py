@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 def test_commit_format(crate_settings: Settings) -> None:
     """All faults of all commits are in the output."""
-    check_commits(CommitFormatRequest(directory=crate_settings.directory, rules=crate_settings.commit_rules))
+    check_commits(CommitFormatRequest(directory=crate_settings.directory, rules=crate_settings.commit_format))

@@ -228,7 +228,7 @@ def test_git_s_comments_and_what_is_below_the_scissors_are_no_message() -> None:
 
 def test_limits_and_exemptions_are_settings(tmp_path: Any) -> None:
     given = {"title": 72, "body": 100, "signed_off": False, "exempt": ["bot@example.com"]}
-    rules = settings(tmp_path, {"commit_format": given}).commit_rules
+    rules = settings(tmp_path, {"commit_format": given}).commit_format
 
     assert found(message("x" * 72, "y" * 100, signed=False), rules) == []
     assert [rule for rule, _ in found(message("x" * 73, "y" * 101, signed=False), rules)] == ["title", "body"]
