@@ -103,8 +103,10 @@ def look(directory: Path, top: Path) -> Found:
     manifests = list(_manifests(directory, skipped))
     if not (directory / "Cargo.toml").is_file():
         places = [os.path.relpath(path, directory) for path in _outermost(manifests)]
+        more = f" and {len(places) - 5} more" if len(places) > 5 else ""
         raise UserError(
-            "there is no Cargo.toml here" + (f"; there is one in {', '.join(places)}" if places else ""),
+            "there is no Cargo.toml here"
+            + (f"; there is one in {', '.join(places[:5])}{more}" if places else ""),
             where=str(directory),
             fix=f"run it there: cd {places[0]}"
             if places
@@ -147,13 +149,22 @@ def look(directory: Path, top: Path) -> Found:
 
 def _manifests(directory: Path, skipped: set[Path], depth: int = 0) -> Iterator[Path]:
     """Yield folders with a Cargo.toml, not too deep, outside of submodules, builds and vendored sources."""
-    if (directory / "Cargo.toml").is_file():
+    if os.path.isfile(directory / "Cargo.toml"):  # noqa: PTH113 - no error where it may not be looked at
         yield directory
     if depth < _DEPTH:
-        for path in sorted(directory.iterdir()):
-            ignored = path.name.startswith(".") or path.name in ("target", "vendor", "node_modules")
-            if path.is_dir() and not path.is_symlink() and not ignored and path not in skipped:
+        for path in _folders(directory):
+            if path.name not in ("target", "vendor", "node_modules") and path not in skipped:
                 yield from _manifests(path, skipped, depth + 1)
+
+
+def _folders(directory: Path) -> list[Path]:
+    """Return folders in a folder; none of one that may not be read, and none that is hidden or a link."""
+    try:
+        with os.scandir(directory) as entries:
+            names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name[0] != "."]
+    except OSError:
+        return []
+    return [directory / name for name in sorted(names)]
 
 
 def _outermost(folders: list[Path]) -> list[Path]:
