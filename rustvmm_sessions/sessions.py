@@ -15,14 +15,13 @@ import nox.registry
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.config import Override, Settings, did_you_mean, override, settings
-from rustvmm_sessions.custom_tests import CustomTest
-from rustvmm_sessions.custom_tests import parse as parse_custom_tests
-from rustvmm_sessions.custom_tests import sessions as custom_sessions
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rustvmm_sessions.custom_tests import CustomTest
 
     Body = Callable[[nox.Session], None]
 
@@ -93,13 +92,17 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     for session in catalog.STANDARD:
         if session.name not in crate.settings.skip:
             crate._add_standard(session)  # noqa: SLF001 - the two are one
-    taken = {session.name for session in catalog.STANDARD} - crate.settings.skip
-    for name, tests in custom_sessions(described, taken).items():
+    for name, tests in described.items():
         crate._add_custom(name, tests)  # noqa: SLF001 - the two are one
     return crate
 
 
-def _read_custom_tests(checked: Settings) -> list[CustomTest]:
+def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
+    """Return the sessions that the crate's description files make."""
+    if not checked.custom_tests:
+        return {}
+    from rustvmm_sessions import custom_tests  # noqa: PLC0415 - only crates that have some pay for it
+
     found: list[CustomTest] = []
     for name in checked.custom_tests:
         text = files.read_text(checked.directory / name)
@@ -107,8 +110,8 @@ def _read_custom_tests(checked: Settings) -> list[CustomTest]:
             raise UserError(
                 "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
             )
-        found += parse_custom_tests(text, name)
-    return found
+        found += custom_tests.parse(text, name)
+    return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
 
 
 def settings_of(noxfile: Path) -> Settings:
