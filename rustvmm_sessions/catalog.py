@@ -10,6 +10,12 @@ RISCV64 = "riscv64"
 PLATFORMS = (X86_64, AARCH64, RISCV64)
 TIMEOUT_MINUTES = 15
 """Time limit of a session that sets none, as on rust-vmm's agents."""
+HELPERS = "helpers"
+"""The tag of sessions that are no part of a pipeline."""
+IMAGE = "rustvmm/dev:g8b11be7"
+"""The container image that rust-vmm's agents run sessions in."""
+RISCV64_IMAGE = f"{IMAGE}-riscv"
+"""The same, an x86_64 image, whose entry point runs its arguments in a riscv64 virtual machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +52,10 @@ class StandardSession:
         matrix: What it runs for each feature combination; None where features play no part.
         parallel: Whether it may run beside others. Those that run tests may not: tests own
             devices, ports and files.
+        platforms: What its pipeline steps are for; empty for a single step on any machine.
+        privileged: Whether its steps run in a privileged container.
+        propagate_environment: Whether its steps see the build's variables in the container.
+        soft_fail: Whether the build passes when it fails.
     """
 
     name: str
@@ -56,6 +66,10 @@ class StandardSession:
     timeout_minutes: int = TIMEOUT_MINUTES
     matrix: CargoRun | None = None
     parallel: bool = False
+    platforms: tuple[str, ...] = PLATFORMS
+    privileged: bool = False
+    propagate_environment: bool = False
+    soft_fail: bool = False
 
     @property
     def forwards(self) -> bool:
@@ -72,6 +86,7 @@ STANDARD = (
         tags=("gate", "quick", "lint"),
         tools=("rustfmt",),
         parallel=True,
+        platforms=(),
     ),
     StandardSession(
         name="clippy",
@@ -101,6 +116,7 @@ STANDARD = (
         tools=("musl-target",),
         matrix=CargoRun(command=("build", "--release", "--all-targets"), musl=True, deny_warnings=True),
         parallel=True,
+        platforms=(X86_64, AARCH64),
     ),
     StandardSession(
         name="doc",
@@ -108,6 +124,7 @@ STANDARD = (
         summary="Build the documentation with all features; warnings fail it.",
         tags=("gate",),
         parallel=True,
+        platforms=(),
     ),
     StandardSession(
         name="unit-tests",
@@ -115,6 +132,7 @@ STANDARD = (
         summary="Run all tests with all feature combinations; arguments go to cargo test.",
         tags=("gate", "quick", "test"),
         matrix=CargoRun(command=("test",), tests=True),
+        privileged=True,
     ),
     StandardSession(
         name="unit-tests-release",
@@ -122,6 +140,7 @@ STANDARD = (
         summary="Run the tests in release with all feature combinations.",
         tags=("gate", "test"),
         matrix=CargoRun(command=("test", "--release"), tests=True),
+        privileged=True,
     ),
     StandardSession(
         name="unit-tests-musl",
@@ -130,6 +149,8 @@ STANDARD = (
         tags=("gate", "test", "musl"),
         tools=("musl-target",),
         matrix=CargoRun(command=("test",), musl=True, tests=True),
+        platforms=(X86_64, AARCH64),
+        privileged=True,
     ),
     StandardSession(
         name="unit-tests-musl-release",
@@ -138,6 +159,8 @@ STANDARD = (
         tags=("gate", "test", "musl"),
         tools=("musl-target",),
         matrix=CargoRun(command=("test", "--release"), musl=True, tests=True),
+        platforms=(X86_64, AARCH64),
+        privileged=True,
     ),
     StandardSession(
         name="coverage",
@@ -145,6 +168,8 @@ STANDARD = (
         summary="Measure line coverage and compare it with tests/coverage.",
         tags=("gate", "quick"),
         tools=("llvm-tools", "cargo-llvm-cov"),
+        privileged=True,
+        platforms=(X86_64,),
     ),
     StandardSession(
         name="commit-format",
@@ -152,6 +177,8 @@ STANDARD = (
         summary="Check the messages of the commits that are not upstream yet.",
         tags=("gate",),
         parallel=True,
+        platforms=(),
+        propagate_environment=True,
     ),
     StandardSession(
         name="audit",
@@ -160,16 +187,23 @@ STANDARD = (
         tags=("gate", "network"),
         tools=("cargo-audit",),
         parallel=True,
+        platforms=(X86_64,),
+    ),
+    StandardSession(
+        name="pipeline",
+        summary="Print the pipeline of these sessions, for Buildkite or GitHub.",
+        tags=(HELPERS,),
+        parallel=True,
     ),
     StandardSession(
         name="setup",
         summary="Provide the tools that the sessions need and that are missing.",
-        tags=("helpers",),
+        tags=(HELPERS,),
     ),
     StandardSession(
         name="doctor",
         summary="Say which tools are there, which are missing, and what provides them.",
-        tags=("helpers",),
+        tags=(HELPERS,),
         parallel=True,
     ),
 )

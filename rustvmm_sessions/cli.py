@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, standard
-from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.pipeline.options import add_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,8 @@ def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 a check failed, 2 a wrong call or configuration."""
     parser = argparse.ArgumentParser(prog="rustvmm-sessions", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (summary, add_options, _) in _COMMANDS.items():
-        add_options(commands.add_parser(name, help=summary, description=summary, allow_abbrev=False))
+    for name, (help_text, options_of, _) in _COMMANDS.items():
+        options_of(commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False))
     given = parser.parse_args(words)
     try:
         _COMMANDS[given.command][2](given)
@@ -32,9 +32,8 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except BrokenPipeError:  # our reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader has seen enough; nothing is left for the interpreter to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -46,6 +45,7 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
 
 def _doctor(given: argparse.Namespace) -> None:
     from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - as late as can be
+    from rustvmm_sessions.cargo import Cargo  # noqa: PLC0415
 
     report(examine(Cargo(directory=Path.cwd())), as_json=given.json)
 
@@ -101,8 +101,57 @@ def _init(given: argparse.Namespace) -> None:
     )
 
 
+def _pipeline_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "-t",
+        "--test-description",
+        type=Path,
+        metavar="JSON",
+        help="the tests, in rust-vmm-ci's form; without it, the standard ones",
+    )
+    add(
+        "-p",
+        "--platform-allowlist",
+        type=Path,
+        metavar="FILE",
+        help="the platforms, one a line (default: .platform; where it is missing, x86_64 and aarch64)",
+    )
+    add(
+        "--workspace-selective",
+        type=_truth,
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="BOOL",
+        help="steps for each member of a workspace, run when it or what it depends on changes",
+    )
+    add("--include", type=Path, metavar="FILE", help="add the steps of a pipeline file, as they are")
+    add_options(parser)
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def _pipeline(given: argparse.Namespace) -> None:
+    from rustvmm_sessions.actions.pipeline import Described, deliver, of_description  # noqa: PLC0415 - late
+
+    asked = Described(
+        directory=Path(),
+        description=given.test_description,
+        platforms=given.platform_allowlist,
+        selective=given.workspace_selective,
+        include=given.include,
+    )
+    deliver(of_description(asked), given, Path())
+
+
 _COMMANDS: dict[
-    str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]]
+    str,
+    tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]],
 ] = {
     "doctor": ("say which tools are there and which are missing", _doctor_options, _doctor),
     "init": ("bring a repository the files it needs, after showing them", _init_options, _init),
@@ -111,6 +160,7 @@ _COMMANDS: dict[
         standard.add_commit_format_options,
         _commit_format,
     ),
+    "pipeline": ("print the pipeline of a crate without a noxfile", _pipeline_options, _pipeline),
 }
 
 if __name__ == "__main__":

@@ -11,14 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import UserError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCORE_TOLERANCE = Fraction(1, 2)
 """Points by which rust-vmm-ci lets coverage differ from ``coverage_score``."""
@@ -28,9 +26,9 @@ _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", re.DOTALL)
 """An escaped character, a set in brackets, or any other character of a regular expression."""
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
     """Return the entry of `names` most like `name`, or an empty string where none resembles it."""
-    matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)
     return matches[0] if matches else ""
 
 
@@ -185,6 +183,11 @@ class Override:
             session's own default.
         runner: What runs its tests, ``cargo`` or ``nextest``.
         changed: Paths on whose change its step of a pipeline runs; empty for always.
+        privileged: Whether its pipeline steps run in a privileged container; None for the
+            session's own default.
+        agents: Tags of the agents that take its steps, laid over the usual ones.
+        soft_fail: Whether the build passes when its steps fail; None as for `privileged`.
+        skip: Why its steps are in the pipeline but not run; empty where they are.
     """
 
     timeout_minutes: float | None = None
@@ -194,10 +197,23 @@ class Override:
     doctests: bool | None = None
     runner: str = "cargo"
     changed: tuple[str, ...] = ()
+    privileged: bool | None = None
+    agents: dict[str, str] = field(default_factory=dict)
+    soft_fail: bool | None = None
+    skip: str = ""
 
     def minutes(self, default: float) -> float:
         """Return the time limit, or `default`."""
         return default if self.timeout_minutes is None else self.timeout_minutes
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSession:
+    """A session of the crate's own, as far as the pipeline needs to know it."""
+
+    name: str
+    tags: tuple[str, ...]
+    override: Override
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +249,8 @@ class Settings:
         audit_ignore: Advisories the crate lives with.
         commit_format: What is asked of commit messages.
         custom_tests: Description files of custom tests, from the crate's directory.
+        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps.
+        pipeline_include: A pipeline file of the crate's own, whose steps come last.
     """
 
     directory: Path
@@ -247,6 +265,8 @@ class Settings:
     coverage_tolerance: Fraction | None = None
     commit_format: CommitRules = field(default_factory=CommitRules)
     custom_tests: tuple[str, ...] = ()
+    pipeline_command: str = "nox"
+    pipeline_include: Path | None = None
 
 
 RUNNERS = ("cargo", "nextest")
@@ -262,6 +282,8 @@ OPTIONS = (
     "audit_ignore",
     "commit_format",
     "custom_tests",
+    "pipeline_command",
+    "pipeline_include",
 )
 """The options of ``register()``."""
 
@@ -283,6 +305,7 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
     features = given.get("features")
     names = _strings("register(skip=...)", given.get("skip"))
     custom = given.get("custom_tests")
+    include = _string("register(pipeline_include=...)", given.get("pipeline_include"))
     return Settings(
         directory=directory,
         workspace=workspace,
@@ -296,6 +319,8 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
         commit_format=_commit_format("register(commit_format=...)", given.get("commit_format")),
         custom_tests=_strings("register(custom_tests=...)", [custom] if isinstance(custom, str) else custom),
+        pipeline_command=_string("register(pipeline_command=...)", given.get("pipeline_command")) or "nox",
+        pipeline_include=Path(include) if include else None,
     )
 
 
@@ -354,20 +379,23 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
     ):
         raise _wrong(f"{where}, timeout_minutes", "a number of minutes above 0", minutes)
-    doctests = given.get("doctests")
-    if doctests is not None and not isinstance(doctests, bool):
-        raise _wrong(f"{where}, doctests", "True or False", doctests)
+    flags = {name: given.get(name) for name in ("doctests", "privileged", "soft_fail")}
+    for name, flag in flags.items():
+        if flag is not None and not isinstance(flag, bool):
+            raise _wrong(f"{where}, {name}", "True or False", flag)
     runner = given.get("runner", "cargo")
     if runner not in RUNNERS:
         raise UserError(f"there is no runner {runner!r}", where=where, fix=did_you_mean(str(runner), RUNNERS))
     return Override(
-        doctests=doctests,
+        **flags,
         runner=runner,
         timeout_minutes=minutes,
         devices=_strings(f"{where}, devices", given.get("devices")),
         env=_environment(f"{where}, env", given.get("env")),
         platforms=_platforms(f"{where}, platforms", given.get("platforms")),
         changed=_strings(f"{where}, changed", given.get("changed")),
+        agents=_environment(f"{where}, agents", given.get("agents")),
+        skip=_string(f"{where}, skip", given.get("skip")),
     )
 
 
@@ -386,6 +414,14 @@ def _session(where: str, name: object) -> str:
             fix=did_you_mean(str(name), [s.name for s in catalog.STANDARD]),
         )
     return found.name
+
+
+def _string(where: str, value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not value:
+        raise _wrong(where, "a non-empty string", value)
+    return value
 
 
 def _strings(where: str, value: object) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import nox.registry
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import Override, Settings, did_you_mean, override, settings
+from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, override, settings
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rustvmm_sessions.custom_tests import CustomTest
+    from rustvmm_sessions.pipeline.included import Command
 
     Body = Callable[[nox.Session], None]
 
@@ -42,6 +43,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     audit_ignore: Mapping[str, tuple[str, str]] | None = None,
     commit_format: Mapping[str, Any] | None = None,
     custom_tests: str | Sequence[str] = (),
+    pipeline_command: str | None = None,
+    pipeline_include: str | None = None,
     **unknown: Any,  # noqa: ANN401 - named in a message
 ) -> Crate:
     """Register the standard sessions for the crate whose noxfile calls this.
@@ -63,6 +66,10 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
             those of `rustvmm_sessions.commits.CommitRules`.
         custom_tests: Description files of rust-vmm-ci, such as ``.buildkite/custom-tests.json``;
             their tests become sessions. Their commands are shell, and run by ``sh -e -c``.
+        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps, where
+            an image carries it in another form, such as ``python3 /opt/nox.pyz``.
+        pipeline_include: A pipeline file of the crate's own, such as ``.buildkite/pipeline.yml``:
+            its steps become part of the pipeline, and what they run becomes sessions.
         unknown: Nothing else; what is given is refused with the nearest right name.
 
     Returns:
@@ -82,6 +89,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         "audit_ignore": audit_ignore,
         "commit_format": commit_format,
         "custom_tests": custom_tests,
+        "pipeline_command": pipeline_command,
+        "pipeline_include": pipeline_include,
         **unknown,
     }
     with _ending_with_message():
@@ -94,6 +103,9 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
             crate._add_standard(session)  # noqa: SLF001 - the two are one
     for name, tests in described.items():
         crate._add_custom(name, tests)  # noqa: SLF001 - the two are one
+    if crate.settings.pipeline_include:
+        with _ending_with_message():
+            crate._add_included(crate.settings.pipeline_include)  # noqa: SLF001
     return crate
 
 
@@ -146,6 +158,7 @@ class Crate:
         self._overrides: dict[str, Override] = dict(checked.overrides)
         self._names: set[str] = set()
         self._steps: dict[str, list[Body]] = {}
+        self._own: list[OwnSession] = []
 
     def session(
         self,
@@ -176,6 +189,7 @@ class Crate:
                     fix=f'give it another name, or leave the other out: register(skip=["{name}"])',
                 )
             self._overrides[name] = override(f"@crate.session, {function.__name__}", given)
+        self._own.append(OwnSession(name=name, tags=tuple(tags), override=self._overrides[name]))
         return self._add(name, function, function.__doc__ or f"Run {name}.", tags)
 
     def before(self, *sessions: str) -> Callable[[Body], Body]:
@@ -246,6 +260,7 @@ class Crate:
                 settings=replace(self.settings, overrides=self._overrides),
                 override=setting,
                 invoked_from=Path(running.invoked_from),
+                own=self._own,
             )
 
         description = f"{session.summary}\n\n{parser.format_help()}"
@@ -261,6 +276,7 @@ class Crate:
             platforms=None if everywhere else tuple(p for test in tests for p in test.platforms),
         )
         self._overrides[name] = setting
+        self._own.append(OwnSession(name=name, tags=("gate", "custom"), override=setting))
 
         def body(_: nox.Session) -> None:
             from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
@@ -270,6 +286,32 @@ class Crate:
 
         summary = test.command.splitlines()[0]
         self._add(name, body, f"Custom test: {summary}\n\n{test.command}", ("gate", "custom"))
+
+    def _add_included(self, file: Path) -> None:
+        """Add what the steps of the crate's own pipeline file run, each by its label."""
+        from rustvmm_sessions.actions.pipeline import read_included  # noqa: PLC0415 - only with such a file
+        from rustvmm_sessions.pipeline.included import commands  # noqa: PLC0415
+
+        for command in commands(read_included(self.settings.directory, file)):
+            name = command.label
+            standard_one = catalog.standard(name)
+            taken = standard_one and standard_one.name == name and name not in self.settings.skip
+            if taken or name in self._overrides:
+                raise UserError(
+                    f"there is a session {name!r} already", where=str(file), fix="give the step another label"
+                )
+            self._overrides[name] = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
+
+            def body(session: nox.Session, command: Command = command) -> None:
+                if command.matrix:
+                    raise UserError(
+                        f"the step {command.label!r} has a matrix, which Buildkite expands",
+                        where=str(file),
+                        fix="run its command with the values filled in",
+                    )
+                self.run(session, "bash", "-e", "-c", command.script)  # as the agent runs it
+
+            self._add(name, body, f"Run the step of {file}.\n\n{command.script}", ())
 
     def _add(
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False

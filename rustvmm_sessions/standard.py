@@ -16,6 +16,7 @@ from rustvmm_sessions.config import Override, Settings, did_you_mean
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.features import parse_partition
 from rustvmm_sessions.model import Backend, Profile, Scope
+from rustvmm_sessions.pipeline.options import add_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.actions.gate import GateRequest
     from rustvmm_sessions.catalog import StandardSession
     from rustvmm_sessions.commits import CommitRules
+    from rustvmm_sessions.config import OwnSession
 
 PROFILE_VARIABLE = "RUSTVMM_PROFILE"
 
@@ -39,6 +41,7 @@ class Invocation:
         rest: Words for ``cargo test``.
         invoked_from: The directory where nox was called, which paths in options start from.
         toolchain: The name after a leading ``+``; empty for cargo's choice.
+        own: The crate's own sessions.
     """
 
     session: StandardSession
@@ -48,6 +51,7 @@ class Invocation:
     rest: tuple[str, ...]
     invoked_from: Path
     toolchain: str
+    own: tuple[OwnSession, ...] = ()
 
     @property
     def cargo(self) -> Cargo:
@@ -75,6 +79,7 @@ def run(  # noqa: PLR0913 - all that an invocation is made of
     settings: Settings,
     override: Override,
     invoked_from: Path,
+    own: Sequence[OwnSession] = (),
 ) -> None:
     """Run a standard session with the words after ``--``; with ``--help``, show its options.
 
@@ -97,6 +102,7 @@ def run(  # noqa: PLR0913 - all that an invocation is made of
         rest=rest,
         invoked_from=invoked_from,
         toolchain=toolchain,
+        own=tuple(own),
     )
     _SESSIONS[session.name][1](invocation)
 
@@ -435,6 +441,13 @@ def _doctor(invocation: Invocation) -> None:
     report(examine(invocation.cargo, _sessions_here(invocation)), as_json=invocation.given.json)
 
 
+def _pipeline(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.pipeline import deliver, of_sessions  # noqa: PLC0415 - late
+
+    pipeline = of_sessions(invocation.settings, invocation.own, invocation.given.format)
+    deliver(pipeline, invocation.given, invocation.invoked_from)
+
+
 _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None]]] = {
     "fmt": (_fix_option, _fmt),
     "clippy": (_clippy_options, _matrix),
@@ -448,6 +461,7 @@ _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None
     "coverage": (_coverage_options, _coverage),
     "commit-format": (add_commit_format_options, _commit_format),
     "audit": (_audit_options, _audit),
+    "pipeline": (add_options, _pipeline),
     "setup": (_setup_options, _setup),
     "doctor": (_doctor_options, _doctor),
 }

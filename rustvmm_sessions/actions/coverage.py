@@ -88,6 +88,8 @@ class CoverageRequest:
 class _Outcome:
     """What is known so far; the JSON file says all of it, also when the run stops half-way."""
 
+    toolchain: str | None = None
+    backend: Backend | None = None
     measurement: Measurement | None = None
     recorded: Recorded | None = None
     decision: Decision | None = None
@@ -126,27 +128,27 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     with (
         ThreadPoolExecutor(1) as background,
         files.locked(own, on_wait=say_waiting),
-        _untouched_lockfile(request, cargo, own),
+        _untouched_lockfile(request, cargo),
     ):
         lowered = background.submit(_lowered, request, outcome.recorded)
-        reporter, measurement = _measure(request, config, cargo, own)
+        reporter, measurement = _measure(request, config, cargo, own, outcome)
         outcome.measurement = measurement
         say(explain.measured(measurement))
         coverage_reports.write(request, reporter, cargo, own)
         _judge(request, config, outcome, own, lowered.result())
 
 
-def _untouched_lockfile(
-    request: CoverageRequest, cargo: Cargo, own: Path
-) -> contextlib.AbstractContextManager[None]:
+def _untouched_lockfile(request: CoverageRequest, cargo: Cargo) -> contextlib.AbstractContextManager[None]:
     """In CI Cargo.lock stays as it is; a developer's cargo may update it, as it always does."""
     if request.profile is Profile.CI:
-        return lockfile_kept(cargo.workspace, own)
+        shared = files.own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
+        return lockfile_kept(cargo.workspace, shared)
     return contextlib.nullcontext()
 
 
 def _check_outputs(request: CoverageRequest) -> None:
-    """Refuse, before anything is built, to write a report where none can go."""
+    """Refuse, before anything is built, reports that cannot be made or written."""
+    coverage_reports.check(request)
     for option, path in (
         ("--lcov", request.lcov),
         ("--cobertura", request.cobertura),
@@ -219,12 +221,14 @@ def stale_patterns(config: CoverageConfig, root: Path, target_directory: Path) -
 
 
 def _measure(
-    request: CoverageRequest, config: CoverageConfig, cargo: Cargo, own: Path
+    request: CoverageRequest, config: CoverageConfig, cargo: Cargo, own: Path, outcome: _Outcome
 ) -> tuple[Reporter, Measurement]:
+    outcome.toolchain = cargo.toolchain.release
     llvm = need_llvm_tools(cargo)
     tool = find_cargo_llvm_cov() if request.backend is not Backend.CARGO else None
     if tool is None and request.backend is Backend.CARGO_LLVM_COV:
         raise UserError("cargo-llvm-cov 0.9 or newer is missing", where="--backend=cargo-llvm-cov", fix=SETUP)
+    outcome.backend = Backend.CARGO if tool is None else Backend.CARGO_LLVM_COV
     selection = TestSelection(
         workspace=request.scope is Scope.WORKSPACE,
         features=config.features,
@@ -305,19 +309,22 @@ def _judge(
     outcome.passed = decision.passed
     recorded = outcome.recorded
     source = RECORD if recorded is None else recorded.path.relative_to(request.directory).as_posix()
-    say(explain.recorded(recorded, source))
-    for line in (*explain.difference(decision, measurement, recorded), *notes):
-        say(line)
+    lines = [
+        explain.recorded(recorded, source),
+        *explain.difference(decision, measurement, recorded),
+        *notes,
+    ]
     last = _last_pass_file(request, config, measurement, own)
     if decision.verdict is not Verdict.EQUAL:
         before = _last_pass(last)
         moved = explain.moved(measurement.files, before) if before else []
-        for line in moved or explain.least_covered(measurement.files):
-            say(line)
-    for line in explain.commands(decision, RECORD, allow_lower=request.allow_lower):
+        lines += moved or explain.least_covered(measurement.files)
+    lines += explain.commands(decision, RECORD, allow_lower=request.allow_lower)
+    for line in lines:
         say(line)
     if not decision.passed:
-        raise CheckFailed(explain.summary(decision, measurement, recorded))
+        output = "\n".join([explain.measured(measurement), *lines])
+        raise CheckFailed(explain.summary(decision, measurement, recorded), output=output)
     counts = [[file.path, file.lines.covered, file.lines.count] for file in measurement.files]
     files.write_atomic(last, json.dumps(counts))
 
@@ -415,8 +422,8 @@ def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:
         "passed": outcome.passed,
         "wrote": outcome.wrote,
         "arch": machine(),
-        "toolchain": measurement.toolchain if measurement else None,
-        "backend": measurement.backend if measurement else None,
+        "toolchain": outcome.toolchain,
+        "backend": outcome.backend,
         "lines": {**lines(measurement.lines), "percent": float(measurement.lines.percent)}
         if measurement
         else None,

@@ -47,9 +47,21 @@ def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path)
         _say_diff(request, lcov)
 
 
+def check(request: CoverageRequest) -> None:
+    """Refuse reports that could not be made in the end.
+
+    Raises:
+        UserError: A library is missing, or the changed lines cannot be told.
+    """
+    if request.cobertura is not None:
+        _need("lcov_cobertura")
+    if request.diff is not None:
+        _need("diff_cover")
+        _diff_base(request)
+
+
 def cobertura(lcov: str, root: Path) -> str:
     """Convert an LCOV tracefile to Cobertura XML with paths relative to `root`."""
-    _need("lcov_cobertura")
     from lcov_cobertura import LcovCobertura  # noqa: PLC0415 - an optional dependency
 
     xml: str = LcovCobertura(lcov, base_dir=str(root)).convert()
@@ -58,16 +70,7 @@ def cobertura(lcov: str, root: Path) -> str:
 
 def _say_diff(request: CoverageRequest, lcov: str) -> None:
     """Print the coverage of the lines changed since the merge base, uncommitted and new files included."""
-    _need("diff_cover")
-    git = Git(directory=request.directory)
-    if git.line("rev-parse", "--is-inside-work-tree") != "true":
-        raise UserError(
-            "this is no git work tree: there is nothing to compare with",
-            where=str(request.directory),
-            fix="drop --diff",
-        )
-    reference = request.diff or git.upstream()
-    base = git.merge_base(reference)
+    git, reference, base = _diff_base(request)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "lcov.info").write_text(lcov)
@@ -97,6 +100,19 @@ def _say_diff(request: CoverageRequest, lcov: str) -> None:
     for path, statistics in sorted(result["src_stats"].items()):
         for line in statistics["violation_lines"]:
             say(f"  {path}:{line}")
+
+
+def _diff_base(request: CoverageRequest) -> tuple[Git, str, str]:
+    """Return git, the reference that changes are taken against, and its merge base with HEAD."""
+    git = Git(directory=request.directory)
+    if git.line("rev-parse", "--is-inside-work-tree") != "true":
+        raise UserError(
+            "this is no git work tree: there is nothing to compare with",
+            where=str(request.directory),
+            fix="drop --diff",
+        )
+    reference = request.diff or git.upstream()
+    return git, reference, git.merge_base(reference)
 
 
 def changes(git: Git, base: str, scratch: Path) -> str:

@@ -262,7 +262,7 @@ class ProfiledTests:
         ]
         described = ", ".join(f"{build.tests.get(name, name)} ({name})" for name in sorted(silent))
         if not done.ok:
-            raise CheckFailed(_why_failed(done, described))
+            raise CheckFailed(_why_failed(done, described), output=done.stdout + done.stderr)
         if silent:
             raise CheckFailed(
                 f"no profile was left by {described}: it ended without running its exit handlers"

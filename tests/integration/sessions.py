@@ -52,8 +52,9 @@ def status(crate: CrateBuilder) -> str:
 
 
 def ending(outcome: Outcome) -> str:
-    """What nox prints last, from where the session ended."""
-    return outcome.err[outcome.err.rindex("nox > Session ") :].strip()
+    """What nox prints last, from where the session ended, without its full stop and the time it took."""
+    last = outcome.err[outcome.err.rindex("nox > Session ") :].strip()
+    return re.sub(r"( \(took [^)]*\))?\.$", "", last)
 
 
 def repeat(crate: CrateBuilder, outcome: Outcome) -> Outcome:

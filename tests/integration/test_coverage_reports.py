@@ -215,7 +215,7 @@ def test_json_of_a_test_that_fails(crate: CrateBuilder) -> None:
     crate.with_record("86.7\n").with_lib(LIB.replace("sign(3), 1)", "sign(3), 2)"))
     assert outcome_as_json(crate) == (
         1,
-        expected(verdict="none", passed=False, toolchain=None, backend=None, lines=None, files=[]),
+        expected(verdict="none", passed=False, lines=None, files=[]),
     )
 
 

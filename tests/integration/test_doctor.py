@@ -225,7 +225,7 @@ def test_a_missing_musl_target_is_one_message(tmp_path: Path, rustc: dict[str, s
         outcome = session(crate, name, env=rustc)
         assert outcome.code == 1
         assert f"Session {name} aborted: the target {TRIPLE} is missing for rustc " in ending(outcome)
-        assert f"\n  to do: run `rustup target add {TRIPLE}`." in ending(outcome)
+        assert f"\n  to do: run `rustup target add {TRIPLE}`" in ending(outcome)
         assert "+ cargo" not in outcome.err
 
 
@@ -242,7 +242,7 @@ def test_a_missing_component_is_one_message(tmp_path: Path, name: str, command: 
     assert outcome.code == 1
     assert f"Session {name} aborted: cargo {command} does not work with rustc" in ending(outcome)
     assert f": {component} is missing\n" in ending(outcome)
-    assert f"\n  to do: run `rustup component add {component}`." in ending(outcome)
+    assert f"\n  to do: run `rustup component add {component}`" in ending(outcome)
     _, tools = doctor(crate, {"CARGO": str(cargo)})
     assert tools[component]["fix"] == f"run `rustup component add {component}`"
 

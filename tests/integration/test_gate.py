@@ -40,7 +40,7 @@ def test_bad_format_fails_and_fix_mends_it(tmp_path: Path) -> None:
     assert outcome.code == 1
     assert "-    if x<0{" in outcome.out
     assert ending(outcome) == (
-        "nox > Session fmt aborted: the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it."
+        "nox > Session fmt aborted: the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it"
     )
     fixed = crate.nox("-s", "fmt", "--", "--fix")
     assert fixed.code == 0, fixed.text
@@ -93,7 +93,7 @@ def test_a_compiler_warning_fails_builds_and_clippy_but_no_tests(tmp_path: Path)
             "nox > Session build-gnu aborted: sample with default features fails; repeat it:\n"
             "  cargo build --release --all-targets --package=sample "
         )
-        assert ending(outcome).endswith("\n  1 warning, in run 1 of 1.")
+        assert ending(outcome).endswith("\n  1 warning, in run 1 of 1")
         again = repeat(crate, outcome)
         assert again.code == 101
         assert "error: function `unused` is never used" in again.err
@@ -101,7 +101,7 @@ def test_a_compiler_warning_fails_builds_and_clippy_but_no_tests(tmp_path: Path)
         outcome = session(crate, "clippy")
         assert outcome.code == 1
         assert "error: function `unused` is never used" in outcome.err
-        assert ending(outcome).endswith("\n  exit status 101, in run 1 of 1.")
+        assert ending(outcome).endswith("\n  exit status 101, in run 1 of 1")
         assert repeat(crate, outcome).code == 101
     assert session(crate, "unit-tests").code == 0
 
@@ -285,7 +285,7 @@ def test_a_session_ends_at_its_time_limit(tmp_path: Path) -> None:
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
     assert "sample with default features fails" in ending(outcome)
-    assert "stopped at its time limit after 3 s, in run 1 of 1" in ending(outcome)
+    assert re.search(r"\n  stopped at its time limit after \d+ s, in run 1 of 1$", ending(outcome))
 
 
 # Combinations of features
@@ -310,7 +310,7 @@ def test_a_bug_under_one_combination_is_found_and_the_combination_named(tmp_path
     ran = combinations(outcome)
     assert ran[-1] == "sample with features a, c"
     assert set(ran[:-1]) >= {"sample with all features", "sample with feature a", "sample with feature c"}
-    assert ending(outcome).startswith(
+    assert ending(outcome) == (
         "nox > Session unit-tests aborted: sample with features a, c fails; repeat it:\n"
         "  cargo test --package=sample --no-default-features --features=a,c --lib\n"
         f"  exit status 101, in run {len(ran)} of 8"
@@ -368,12 +368,15 @@ def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:
         tmp_path / "wrapper", 'case " $* " in *" --crate-name sample "*) kill -KILL $$ ;; esac\nexec "$@"'
     )
     crate = crate_in(tmp_path / "crate")
-    for name in ("build-gnu", "unit-tests"):
-        outcome = session(crate, name, env={"RUSTC_WRAPPER": str(killer)})
-        assert outcome.code == 1
-        assert "(signal: 9, SIGKILL: kill)" in outcome.err
-        assert f"Session {name} aborted: sample with default features fails" in ending(outcome)
-        assert "exit status 101" in ending(outcome)
+    names = ("build-gnu", "unit-tests")
+    env: dict[str, str | None] = {"RUSTC_WRAPPER": str(killer)}
+    outcome = untouched(crate, lambda: crate.nox("-s", *names, env=env))
+    assert outcome.code == 1
+    for name in names:
+        assert f"Session {name} aborted: sample with default features fails" in outcome.err
+        _, _, repeated = outcome.out.partition(f"\n{name} failed:\n")
+        assert "(signal: 9, SIGKILL: kill)" in repeated.partition(" failed:\n")[0]
+    assert "exit status 101, in run 1 of 1" in ending(outcome)
 
 
 def on_a_disk_of(size: int, directory: Path) -> tuple[list[str], str]:

@@ -298,6 +298,23 @@ def test_one_crate_of_a_monorepo_is_run_when_it_or_what_it_needs_changed(tmp_pat
     )
 
 
+def test_features_of_a_member_are_its_own_beside_an_old_root_package(tmp_path: Path) -> None:
+    lib = '#[cfg(not(feature = "a"))]\ncompile_error!("the feature is lost");\n'
+    manifest = (
+        '{}[features]\na = []\n[package.metadata.cargo-all-features]\nalways_include_features = ["a"]\n'
+    )
+    crate = new_crate(tmp_path).with_file("Cargo.toml", MANIFEST.format(name="old").replace("2021", "2018"))
+    crate.with_file(
+        "inner/Cargo.toml", manifest.format(MANIFEST.format(name="inner").replace("[workspace]", ""))
+    )
+    crate.with_file("Cargo.toml", (tmp_path / "Cargo.toml").read_text() + 'members = ["inner"]\n')
+    one = CrateBuilder(tmp_path / "inner").with_file("src/lib.rs", lib).with_noxfile("workspace=False")
+    crate.with_git()
+    outcome = session(one, "clippy")
+    assert outcome.code == 0, outcome.text
+    assert "--manifest-path=inner/Cargo.toml" in commands(outcome)[0]
+
+
 def test_a_workspace_has_no_package_of_its_own_to_run(tmp_path: Path) -> None:
     crate = workspace_in(tmp_path).with_noxfile("workspace=False")
     outcome = session(crate, "clippy")
@@ -371,7 +388,7 @@ def test_a_session_of_the_crate_s_own_and_one_that_is_skipped_are_in_the_table(t
     outcome = untouched(crate, lambda: crate.nox("-s", "fmt", "own"))
     assert outcome.code == 1
     fmt, own = outcome.out.splitlines()[2:4]
-    assert re.fullmatch(r"fmt +skipped +0\.0  fmt is for riscv64, this machine is \w+", fmt)
+    assert re.fullmatch(r"fmt +skipped +\d+\.\d  fmt is for riscv64, this machine is \w+", fmt)
     assert re.fullmatch(r"own +failed +\d+\.\d  cargo nonsense: exit status 101", own)
 
 

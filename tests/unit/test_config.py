@@ -311,7 +311,7 @@ UNKNOWN = [
         "there is no option 'xyz'",
         "register()",
         "there are: audit_ignore, commit_format, coverage_tolerance, custom_tests, depth, env, features, "
-        "overrides, platforms, skip, workspace",
+        "overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
     ),
     (
         {"skip": ["coverag"]},

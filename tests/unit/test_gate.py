@@ -11,7 +11,7 @@ import pytest
 
 from rustvmm_sessions.actions import gate
 from rustvmm_sessions.actions.gate import GateRequest
-from rustvmm_sessions.cargo import Cargo, Package, Workspace
+from rustvmm_sessions.cargo import Cargo, Package, Toolchain, Workspace, rustflags
 from rustvmm_sessions.catalog import standard
 from rustvmm_sessions.features import Run
 
@@ -28,6 +28,10 @@ class KnownCargo(Cargo):
     @cached_property
     def workspace(self) -> Workspace:
         return Workspace(root=ROOT, target_directory=ROOT / "target", members=(LIB, BIN), current=LIB)
+
+    @cached_property
+    def toolchain(self) -> Toolchain:
+        return Toolchain(release="1.95.0", host="x-gnu", llvm_major=22)
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -197,6 +201,30 @@ def test_lines_that_are_no_messages_are_passed_over(line: str) -> None:
 
 
 # The command that repeats a failure
+
+
+@pytest.mark.parametrize(
+    ("section", "triple", "key"),
+    [
+        ("build", "", "build"),
+        ("build", "x-musl", "build"),
+        ("target.x-gnu", "", "target.'cfg(all())'"),
+        ("target.x-gnu", "x-musl", "build"),  # what is set for another target is not in force
+        ("target.x-musl", "x-musl", "target.'cfg(all())'"),
+        ("target.'cfg(unix)'", "x-musl", "target.'cfg(all())'"),
+    ],
+)
+def test_flags_join_those_in_force_for_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, triple: str, key: str
+) -> None:
+    for name in ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "home"))
+    (tmp_path / ".cargo").mkdir()
+    (tmp_path / ".cargo/config.toml").write_text(f'[{section}]\nrustflags = ["-Cdebuginfo=0"]\n')
+    words, env = rustflags(KnownCargo(directory=tmp_path), "rustflags", ("-D", "warnings"), triple=triple)
+    assert words == (f'--config={key}.rustflags=["-D", "warnings"]',)
+    assert env == {}
 
 
 @pytest.mark.parametrize(

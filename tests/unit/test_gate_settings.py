@@ -6,8 +6,11 @@ import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import nox
+import nox.registry
 import pytest
 
+from rustvmm_sessions import outcomes, register
 from rustvmm_sessions.catalog import STANDARD
 from rustvmm_sessions.config import IgnoredAdvisory, Settings, override, settings
 from rustvmm_sessions.errors import UserError
@@ -123,6 +126,26 @@ def test_a_session_without_tests_does_not_take_what_it_would_ignore(name: str, k
     assert f"{name} runs no tests, so it has no {key!r}" in message
     assert f"where: register(overrides={{{name!r}: ...}})" in message
     assert "to do: take it out" in message
+
+
+# What nox is told
+
+
+def test_nox_may_run_sessions_side_by_side_unless_they_run_tests(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(nox.registry, "_REGISTRY", {})
+    monkeypatch.setattr(outcomes, "collect", lambda: None)
+    crate = register()
+    crate.session(lambda _: None, name="own")
+    registered = nox.registry.get()
+    beside_others = [name for name, session in registered.items() if session.allow_parallel]
+    assert beside_others == [s.name for s in STANDARD if s.parallel]
+    assert {"fmt", "clippy", "build-gnu", "doc", "audit"} <= set(beside_others)
+    assert {"own", "coverage", *(s.name for s in STANDARD if s.forwards)}.isdisjoint(beside_others)
+    by_default = [name for name, session in registered.items() if session.default]
+    assert by_default == [s.name for s in STANDARD if "quick" in s.tags]
 
 
 # audit_ignore

@@ -27,11 +27,12 @@ LAYERS = (
         "explain",
         "features",
         "llvm_export",
+        "pipeline",
         "ratchet",
         "scaffold",
     },  # pure
     {"console", "files", "outcomes", "process"},
-    {"cargo", "git", "tools", "upstream"},
+    {"cargo", "git", "manifests", "tools", "upstream"},
     {"actions"},
     {"cli", "integration_tests", "pytest_plugin", "sessions", "standard"},
     {""},  # the package itself: the public names

@@ -305,6 +305,19 @@ def test_the_advisory_database_is_named_by_option_or_variable_from_where_nox_was
     assert [type(entry) for entry in asked[0].ignored] == [IgnoredAdvisory]
 
 
+def test_doctor_and_setup_are_told_which_sessions_run_on_this_machine(
+    invocations: list[Invocation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standard, "machine", lambda: "aarch64")
+    elsewhere, here = Override(platforms=("x86_64",)), Override(platforms=("aarch64",))
+    overrides = {"audit": elsewhere, "doc": here, "guest": here}
+    run("doctor", settings=Settings(directory=CRATE, skip=frozenset(["fmt"]), overrides=overrides))
+    run("doctor", settings=Settings(directory=CRATE, platforms=("riscv64",), overrides=overrides))
+    gate = [s.name for s in STANDARD if "gate" in s.tags and s.name not in ("fmt", "audit")]
+    assert list(standard._sessions_here(invocations[0])) == [*gate, "guest"]
+    assert standard._sessions_here(invocations[1]) == {"doc": here, "guest": here}
+
+
 def test_a_parser_is_argparse_s_that_raises_instead_of_ending_the_process() -> None:
     parser = standard.parser(session("clippy"))
     assert isinstance(parser, argparse.ArgumentParser)

@@ -1,0 +1,1 @@
+"""The pipeline: sessions and described tests times platforms, as steps that CI can render."""

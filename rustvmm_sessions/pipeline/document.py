@@ -1,0 +1,349 @@
+"""JSON and YAML with the line of every key, so that a message can say where something stands.
+
+YAML is read as Buildkite's agent reads it (go-yaml v3, YAML 1.2 with a little of 1.1), not as PyYAML
+does: there ``yes`` is a string and ``1e3`` and ``0o17`` are numbers.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from rustvmm_sessions.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import yaml
+
+MAX_DEPTH = 60
+MAX_NODES = 500_000
+"""More than any file of 1 MiB has, unless its aliases multiply."""
+
+Key = str | int
+Place = Callable[..., str]
+"""Says where a part stands that a path of keys leads to, for messages."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's content and where its parts stand.
+
+    Attributes:
+        name: The file's name, or the variable's.
+        data: Its content: dicts with string keys, lists, strings, numbers, booleans, None.
+        places: Lists the path of every value with its line, from 1; walked on errors only.
+    """
+
+    name: str
+    data: Any
+    places: Callable[[], Iterator[tuple[tuple[Key, ...], int]]]
+
+    @cached_property
+    def _lines(self) -> dict[tuple[Key, ...], int]:
+        return dict(self.places())
+
+    def where(self, *path: Key, note: str = "") -> str:
+        """Return ``FILE:LINE, NOTE, key 'KEY'`` of a path, or of the nearest part around it."""
+        known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self._lines), ())
+        line = self._lines.get(known, 1)
+        key = known[-1] if known and isinstance(known[-1], str) else ""
+        return ", ".join(filter(None, (f"{self.name}:{line}", note, key and f"key {key!r}")))
+
+
+# JSON
+
+
+def read_json(text: str, name: str) -> Document:
+    """Read JSON strictly: no key twice, no NaN, no number beyond a float.
+
+    Raises:
+        UserError: With the line.
+    """
+    found = Document(name, None, lambda: _json_places(text))
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) != len(pairs):
+            raise _twice(name, _json_places(text))
+        return made
+
+    try:
+        data = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant, parse_float=_finite)
+        _check_depth(data)
+    except (ValueError, RecursionError) as error:
+        message = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(
+            f"invalid JSON: {getattr(error, 'msg', message)}",
+            where=f"{name}:{getattr(error, 'lineno', 1)}",
+            fix="correct it there",
+        ) from error
+    return Document(name, data, found.places)
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"the number {text} is too large")
+    return number
+
+
+def _check_depth(data: Any, depth: int = 0) -> None:  # noqa: ANN401 - any JSON
+    if depth > MAX_DEPTH:
+        raise RecursionError
+    if isinstance(data, dict | list):
+        for value in data.values() if isinstance(data, dict) else data:
+            if isinstance(value, dict | list):
+                _check_depth(value, depth + 1)
+
+
+_JSON_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+
+
+def _json_places(text: str) -> Iterator[tuple[tuple[Key, ...], int]]:
+    """Yield the path and line of every key and list item; a key given twice comes twice."""
+    path: list[Key] = []
+    kinds: list[str] = []
+    line, position, at_key = 1, 0, False
+    for match in _JSON_WORD.finditer(text):
+        line += text.count("\n", position, match.start())
+        position = match.start()
+        word = match.group()
+        if word in ("}", "]"):
+            kinds.pop()
+            path.pop()
+            at_key = False
+        elif word == ",":
+            at_key = bool(kinds) and kinds[-1] == "{"
+            if not at_key and path and isinstance(path[-1], int):
+                path[-1] += 1
+        elif at_key and word[0] == '"':
+            path[-1] = json.loads(word)
+            at_key = False
+            yield tuple(path), line
+        elif word != ":":
+            if kinds and kinds[-1] == "[":
+                yield tuple(path), line
+            if word in ("{", "["):
+                kinds.append(word)
+                path.append(0 if word == "[" else "")
+                at_key = word == "{"
+
+
+def _twice(name: str, places: Iterator[tuple[tuple[Key, ...], int]]) -> UserError:
+    seen: dict[tuple[Key, ...], int] = {}
+    for path, line in places:
+        if path in seen:
+            return UserError(
+                f"the key {path[-1]!r} is given twice, first in line {seen[path]}",
+                where=f"{name}:{line}",
+                fix="leave one of them",
+            )
+        seen[path] = line
+    return UserError("a key is given twice", where=name, fix="leave one of them")
+
+
+# YAML
+
+_INT = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]*|0x[0-9a-fA-F_]+|[1-9][0-9_]*)")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {
+    "": None,
+    **dict.fromkeys(("~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+def read_yaml(text: str, name: str) -> Document:
+    """Read one YAML document as Buildkite's agent does.
+
+    Raises:
+        UserError: Invalid YAML, a key twice, keys that are no strings, aliases without end; with
+            the line.
+    """
+    import yaml  # noqa: PLC0415 - only what reads YAML pays for it
+
+    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+    try:
+        node = yaml.compose(text, Loader=loader)
+        data = None if node is None else _Builder(name, text).build(node)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None)
+        message = "it is nested too deeply" if isinstance(error, RecursionError) else problem or str(error)
+        raise UserError(
+            f"invalid YAML: {message}",
+            where=f"{name}:{mark.line + 1 if mark else 1}",
+            fix="correct it there",
+        ) from error
+    return Document(name, data, lambda: _yaml_places(node))
+
+
+class _Builder:
+    """Builds data from the nodes of one document."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.left = MAX_NODES
+
+    def build(self, node: yaml.Node, depth: int = 0) -> Any:  # noqa: ANN401 - any YAML
+        import yaml  # noqa: PLC0415
+
+        self.left -= 1
+        if self.left < 0 or depth > MAX_DEPTH:
+            raise self.error(node, "aliases or nesting without end")
+        if isinstance(node, yaml.ScalarNode):
+            plain = not node.style and not self.text.startswith(("!", "&"), node.start_mark.index)
+            return scalar(node.value) if plain else node.value
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, depth + 1) for item in node.value]
+        made: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self.error(key, "a key is a list or a mapping")
+            content = self.build(value, depth + 1)
+            if key.value == "<<" and not key.style:
+                tables = content if isinstance(content, list) else [content]
+                if not all(isinstance(table, dict) for table in tables):
+                    raise self.error(key, "what << merges is no mapping")
+                for table in tables:  # the first to have a key wins
+                    merged = {**table, **merged}
+            elif key.value in made:
+                raise self.error(key, f"the key {key.value!r} is given twice")
+            else:
+                made[key.value] = content
+        return made | {key: value for key, value in merged.items() if key not in made}
+
+    def error(self, node: yaml.Node, what: str) -> UserError:
+        return UserError(what, where=f"{self.name}:{node.start_mark.line + 1}", fix="correct it there")
+
+
+def scalar(text: str) -> Any:  # noqa: ANN401 - whatever it stands for
+    """Return what a plain scalar is to go-yaml v3 (resolve.go)."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "+-.0123456789":
+        return text
+    digits = text.replace("_", "")
+    if _INT.fullmatch(text):
+        old_octal = re.fullmatch(r"[-+]?0[0-7]+", digits)
+        return int(digits, 8 if old_octal else 0)
+    return float(digits) if _FLOAT.fullmatch(digits) else text
+
+
+def _yaml_places(node: Any) -> Iterator[tuple[tuple[Key, ...], int]]:  # noqa: ANN401 - a yaml.Node
+    import yaml  # noqa: PLC0415
+
+    def walk(node: yaml.Node | None, path: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...], int]]:
+        pairs: list[tuple[Key, yaml.Node, yaml.Node]] = []
+        if isinstance(node, yaml.MappingNode):
+            pairs = [(key.value, key, value) for key, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            pairs = [(index, item, item) for index, item in enumerate(node.value)]
+        for key, marked, value in pairs:
+            yield (*path, key), marked.start_mark.line + 1
+            yield from walk(value, (*path, key))
+
+    return walk(node, ())
+
+
+# Writing YAML
+
+_PLAIN = re.compile(r"[A-Za-z/_](?:[\w ./@+=,$(){}\[\]~^*;<>|&'\"\\%!?-]|:(?=[^\s])|(?<=\S)#)*", re.ASCII)
+_LOOKALIKES = frozenset(["y", "n", "yes", "no", "on", "off", "true", "false", "null"])
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_FLAT = re.compile("[^\x20-\x7e\n\t\xa0-\u2027\u2030-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+
+
+def write_yaml(data: Any) -> str:  # noqa: ANN401 - any JSON
+    """Return `data` as YAML that YAML 1.1 (PyYAML) and 1.2 (Buildkite's agent) read alike.
+
+    Raises:
+        UserError: A string holds half a surrogate pair, which no file can.
+    """
+    lines: list[str] = []
+    _write(data, "", lines)
+    text = "\n".join(lines) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"the character \\u{ord(text[error.start]):04x} is half of a pair",
+            where=f"the pipeline's line {text[: error.start].rpartition(chr(10))[2].strip()!r}",
+            fix="write the character itself",
+        ) from None
+    return text
+
+
+def _write(data: Any, indent: str, lines: list[str]) -> None:  # noqa: ANN401
+    """Append the lines of a mapping, a list or a scalar that stands on lines of its own."""
+    if isinstance(data, dict) and data:
+        for key, value in data.items():
+            head = f"{indent}{_text(key, indent)}:"
+            if isinstance(value, str):
+                lines.append(f"{head} {_text(value, indent + '  ', block=True)}")
+            elif isinstance(value, dict) and value:
+                lines.append(head)
+                _write(value, indent + "  ", lines)
+            elif isinstance(value, list | tuple) and value:
+                lines.append(head)
+                _write(value, indent, lines)
+            else:
+                lines.append(f"{head} {_scalar(value, indent)}")
+    elif isinstance(data, list | tuple) and data:
+        for item in data:
+            if isinstance(item, dict | list | tuple) and item:
+                start = len(lines)
+                _write(item, indent + "  ", lines)
+                lines[start] = f"{indent}- {lines[start][len(indent) + 2 :]}"
+            else:
+                lines.append(f"{indent}- {_scalar(item, indent)}")
+    else:
+        lines.append(f"{indent}{_scalar(data, indent)}")
+
+
+def _scalar(value: Any, indent: str) -> str:  # noqa: ANN401
+    if isinstance(value, str):
+        return _text(value, indent + "  ", block=True)
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, float):  # YAML 1.1 wants a point and a signed exponent
+        mantissa, _, exponent = repr(value).partition("e")
+        return mantissa + (("" if "." in mantissa else ".0") + f"e{int(exponent):+}" if exponent else "")
+    return str(value) if isinstance(value, int) else ("{}" if isinstance(value, dict) else "[]")
+
+
+def _text(text: str, indent: str, *, block: bool = False) -> str:
+    if "\n" not in text:
+        return _line(text)
+    rows = text.split("\n")
+    if (
+        block
+        and rows[0][:1] not in ("", " ", "\t")
+        and not _FLAT.search(text)
+        and all(row.strip() or not row for row in rows)
+        and rows[-2:] != ["", ""]
+    ):
+        chomp = "" if not rows[-1] else "-"
+        body = rows if chomp else rows[:-1]
+        return "\n".join([f"|{chomp}", *(f"{indent}{row}" if row else "" for row in body)])
+    return _line(text)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _line(text: str) -> str:
+    if _PLAIN.fullmatch(text) and not text.endswith(" ") and text.lower() not in _LOOKALIKES:
+        return text
+    return _ESCAPED.sub(lambda c: f"\\u{ord(c.group()):04x}", json.dumps(text, ensure_ascii=False))

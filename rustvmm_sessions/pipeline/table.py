@@ -1,0 +1,61 @@
+"""The table of ``--explain``: each step, where it comes from, and why it is there or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.pipeline.included import commands
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.pipeline.model import Pipeline, Placement
+
+ANY = "any machine"
+
+
+def explain(pipeline: Pipeline) -> str:
+    """Return the table: a row for each template and crate, a column for each platform."""
+    rows: dict[tuple[int, str], dict[str, Placement]] = {}
+    for placement in pipeline.placements:
+        rows.setdefault((id(placement.template), placement.crate), {})[placement.platform] = placement
+    platforms = list(dict.fromkeys((*pipeline.platforms.names, *(p.platform for p in pipeline.placements))))
+    columns = [platform for platform in platforms if platform]
+    if any("" in row for row in rows.values()):
+        columns.append("")
+    table = [("step", "from", *(column or ANY for column in columns))]
+    for (_, crate), row in rows.items():
+        template = next(iter(row.values())).template
+        name = f"{crate}: {template.name}" if crate else template.name
+        cells = (_cell(column, row) for column in columns)
+        origin = template.place().partition(", test ")[0] if template.place else template.source
+        table.append((name, origin, *cells))
+    for step in pipeline.included:
+        inner = [
+            f"{step.label}: {command.label}" for command in commands([step]) if command.label != step.label
+        ]
+        table += [
+            (label, step.place(), "in Buildkite's words") for label in (step.label or "(no label)", *inner)
+        ]
+    count = len(pipeline.steps) + len(pipeline.included)
+    summary = (
+        f"{count} steps; platforms {', '.join(pipeline.platforms.names)}, from {pipeline.platforms.source}"
+    )
+    return "\n".join([*_aligned(table), "", summary])
+
+
+def _cell(column: str, row: dict[str, Placement]) -> str:
+    placement = row.get(column)
+    if placement is None:
+        if "" in row:
+            return "-"
+        return "no: not for this platform" if column else "-"
+    if placement.step is None:
+        return f"no: {placement.reason}"
+    skip = placement.step.extra.get("skip")
+    return f"skipped: {skip}" if skip else "yes"
+
+
+def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+    width = max(len(row) for row in table)
+    rows = [(*(cell.replace("\n", " ") for cell in row), *[""] * (width - len(row))) for row in table]
+    widths = [max(len(row[column]) for row in rows) for column in range(width)]
+    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

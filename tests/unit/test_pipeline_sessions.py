@@ -1,0 +1,282 @@
+"""The pipeline of registered sessions, for Buildkite's agents and for GitHub's runners."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rustvmm_sessions import catalog
+from rustvmm_sessions.catalog import StandardSession
+from rustvmm_sessions.config import OwnSession, override, settings
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.pipeline import buildkite, github
+from rustvmm_sessions.pipeline.compose import compose, parse_platforms
+from rustvmm_sessions.pipeline.document import read_yaml
+from rustvmm_sessions.pipeline.model import Pipeline, Platforms
+from rustvmm_sessions.pipeline.registered import of_crate
+from rustvmm_sessions.pipeline.table import explain
+from rustvmm_sessions.pipeline.variables import Variables
+
+ALL = Platforms(names=catalog.PLATFORMS, source=".platform")
+
+
+def own(name: str, *tags: str, **given: Any) -> OwnSession:
+    return OwnSession(name=name, tags=tags, override=override("@crate.session", given))
+
+
+def pipeline(
+    *sessions: OwnSession,
+    platforms: Platforms = ALL,
+    nox: str = "nox",
+    skip_standard: bool = False,
+    **options: Any,
+) -> Pipeline:
+    if skip_standard:
+        options["skip"] = [s.name for s in catalog.STANDARD]
+    templates = of_crate(settings(Path(), options), sessions, nox)
+    return compose(templates, platforms, Variables())
+
+
+def steps(made: Pipeline) -> dict[str, dict[str, Any]]:
+    return {step["label"]: step for step in buildkite.render(made)["steps"]}
+
+
+def docker(step: dict[str, Any]) -> dict[str, Any]:
+    options: dict[str, Any] = step["plugins"][0][buildkite.DOCKER_PLUGIN]
+    return options
+
+
+def test_standard_sessions_are_steps_and_helpers_are_not() -> None:
+    made = steps(pipeline())
+    assert {"fmt", "doc", "unit-tests-x86_64", "unit-tests-riscv64", "coverage-x86_64"} <= made.keys()
+    assert not {"coverage-aarch64", "unit-tests-musl-riscv64", "fmt-x86_64"} & made.keys()
+    assert not any(label.startswith(("setup", "doctor", "pipeline")) for label in made)
+    assert made["clippy-aarch64"] == {
+        "label": "clippy-aarch64",
+        "command": "nox -s clippy",
+        "retry": {"automatic": False},
+        "agents": {"os": "linux", "platform": "arm.metal", "hypervisor": "kvm"},
+        "plugins": [{"docker#v5.3.0": {"image": "rustvmm/dev:g8b11be7", "always-pull": True}}],
+        "timeout_in_minutes": 15,
+    }
+    assert docker(made["unit-tests-x86_64"])["privileged"] is True
+
+
+def test_the_table_says_why_a_session_has_no_step() -> None:
+    table = explain(
+        pipeline(own("bz", platforms=["x86_64"]), skip=["clippy"], overrides={"doc": {"skip": "why"}})
+    )
+    rows = {line.split()[0]: line for line in table.splitlines() if line}
+    assert rows["clippy"].count("no: register(skip=...)") == 3
+    assert "skipped: why" in rows["doc"]
+    assert "the noxfile" in rows["bz"]
+    assert rows["bz"].count("no: not for this platform") == 2
+
+
+def test_riscv64_runs_in_its_image_on_x86_64() -> None:
+    step = steps(pipeline())["clippy-riscv64"]
+    assert step["command"] == '"nox -s clippy"'
+    assert step["agents"] == {"os": "linux", "platform": "x86_64.metal"}
+    assert docker(step)["image"] == "rustvmm/dev:g8b11be7-riscv"
+
+
+def test_overrides_reach_the_steps() -> None:
+    made = steps(
+        pipeline(
+            env={"ALL": "1"},
+            overrides={
+                "unittests-gnu": {
+                    "timeout_minutes": 29.5,
+                    "devices": ["/dev/kvm"],
+                    "privileged": False,
+                    "env": {"A": "b c"},
+                    "agents": {"queue": "big", "hypervisor": "mshv"},
+                },
+                "coverage": {"soft_fail": True, "platforms": ["aarch64"]},
+                "doc": {"skip": "broken upstream"},
+            },
+        )
+    )
+    step = made["unit-tests-x86_64"]
+    assert step["timeout_in_minutes"] == 30
+    assert step["agents"] == {
+        "os": "linux",
+        "platform": "x86_64.metal",
+        "hypervisor": "mshv",
+        "queue": "big",
+    }
+    assert docker(step) == {
+        "image": "rustvmm/dev:g8b11be7",
+        "always-pull": True,
+        "devices": ["/dev/kvm"],
+        "environment": ["ALL=1", "A=b c"],
+    }
+    assert [label for label in made if label.startswith("coverage")] == ["coverage-aarch64"]
+    assert made["coverage-aarch64"]["soft_fail"] is True
+    assert made["doc"]["skip"] == "broken upstream"
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ({"privileged": "yes"}, "'yes' is not True or False"),
+        ({"soft_fail": 1}, "1 is not True or False"),
+        ({"agents": ["queue"]}, "is not a dict"),
+        ({"skip": True}, "True is not a non-empty string"),
+        ({"privilege": True}, "no option 'privilege'"),
+    ],
+)
+def test_wrong_overrides(given: dict[str, Any], what: str) -> None:
+    with pytest.raises(UserError) as error:
+        settings(Path(), {"overrides": {"coverage": given}})
+    assert what in str(error.value)
+
+
+def test_own_sessions_follow_unless_they_are_helpers() -> None:
+    made = steps(
+        pipeline(
+            own("build_bzimage", "gate", platforms=["x86_64"], timeout_minutes=20),
+            own("everywhere"),
+            own("flamegraph", "helpers"),
+            skip_standard=True,
+        )
+    )
+    assert list(made) == [
+        "build_bzimage-x86_64",
+        "everywhere-x86_64",
+        "everywhere-aarch64",
+        "everywhere-riscv64",
+    ]
+    assert made["build_bzimage-x86_64"]["timeout_in_minutes"] == 20
+
+
+def test_a_session_like_bench_is_one_optional_step_on_arm(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = StandardSession(
+        name="bench", summary="Compare.", tags=("bench",), platforms=("aarch64",), soft_fail=True
+    )
+    monkeypatch.setattr(catalog, "STANDARD", (bench,))
+    (step,) = steps(pipeline(platforms=parse_platforms(None, ".platform"))).values()
+    assert (step["label"], step["command"], step["soft_fail"]) == ("bench-aarch64", "nox -s bench", True)
+    assert step["agents"]["platform"] == "arm.metal"
+
+
+def test_dollars_of_literal_texts_are_doubled_for_the_agent_only() -> None:
+    made = pipeline(own("a $b: 'c'", platforms=["x86_64"]), nox="python3 $HOME/nox.pyz", skip_standard=True)
+    (step,) = buildkite.render(made)["steps"]
+    assert step["label"] == "a $$b: 'c'-x86_64"
+    assert step["command"] == "python3 $$HOME/nox.pyz -s 'a $$b: '\"'\"'c'\"'\"''"
+    assert list(jobs(workflow(made))) == ["a $b: 'c'-x86_64"]
+
+
+def test_what_the_agent_cannot_give_back_is_refused() -> None:
+    made = pipeline(own("x", env={"A": "\\$B"}), skip_standard=True)
+    with pytest.raises(UserError, match="cannot pass through the agent"):
+        buildkite.render(made)
+
+
+def fail(text: str) -> None:
+    raise AssertionError(text)
+
+
+# GitHub
+
+
+def workflow(made: Pipeline, warnings: list[str] | None = None) -> dict[str, Any]:
+    found = [] if warnings is None else warnings
+    data: dict[str, Any] = read_yaml(github.render(made, warn=found.append), "gate.yml").data
+    return data
+
+
+def jobs(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {job["label"]: job for job in data["jobs"]["session"]["strategy"]["matrix"]["include"]}
+
+
+def test_sessions_run_on_runners_of_their_platform() -> None:
+    found = jobs(workflow(pipeline()))
+    assert found["fmt"]["runner"] == "ubuntu-24.04"
+    assert found["clippy-aarch64"] == {
+        "label": "clippy-aarch64",
+        "platform": "aarch64",
+        "runner": "ubuntu-24.04-arm",
+        "minutes": 15,
+        "soft_fail": False,
+        "command": "nox -s clippy",
+    }
+    assert found["clippy-riscv64"]["runner"] == "ubuntu-24.04"
+    assert found["clippy-riscv64"]["minutes"] == 60
+    assert "--platform=linux/riscv64" in found["clippy-riscv64"]["command"]
+    assert "nox -s clippy" in found["clippy-riscv64"]["command"]
+
+
+def test_the_workflow_has_least_permissions_and_pinned_actions() -> None:
+    text = github.render(pipeline(), warn=fail)
+    data = read_yaml(text, "gate.yml").data
+    assert data["permissions"] == {"contents": "read"}
+    uses = [step["uses"] for step in data["jobs"]["session"]["steps"] if "uses" in step]
+    assert uses
+    assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", use) for use in uses)
+    assert "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2\n" in text
+
+
+def test_what_github_cannot_do_is_said() -> None:
+    warnings: list[str] = []
+    made = pipeline(
+        own("kvm", devices=["/dev/kvm"]), own("off", skip="why"), own("s390x"), skip_standard=True
+    )
+    assert list(jobs(workflow(made, warnings))) == [
+        "kvm-x86_64",
+        "kvm-riscv64",
+        "s390x-x86_64",
+        "s390x-aarch64",
+        "s390x-riscv64",
+    ]
+    assert warnings == ["the workflow has no 'kvm-aarch64': GitHub's arm64 runners have no /dev/kvm"]
+
+
+def test_githubs_own_expressions_are_not_made_of_our_texts() -> None:
+    made = pipeline(own("x", platforms=["x86_64"], env={"A": "${{ secrets.T }}"}), skip_standard=True)
+    assert jobs(workflow(made))["x-x86_64"]["command"] == "export 'A=${{ '${{' }} secrets.T }}' && nox -s x"
+
+
+def test_too_many_and_no_jobs_are_refused() -> None:
+    many = pipeline(*(own(f"s{n}") for n in range(100)), skip_standard=True)
+    with pytest.raises(UserError, match="300 jobs"):
+        github.render(many, warn=fail)
+    with pytest.raises(UserError, match="no job"):
+        github.render(pipeline(skip_standard=True), warn=fail)
+
+
+def test_the_coverage_summary_reads_the_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = workflow(pipeline())
+    (step,) = (s for s in data["jobs"]["session"]["steps"] if s.get("name") == "Coverage summary")
+    assert jobs(data)["coverage-x86_64"]["command"] == 'nox -s coverage -- --json "$COVERAGE"'
+    outcome = {
+        "passed": False,
+        "verdict": "lower",
+        "lines": {"covered": 90, "count": 100, "percent": 90.0},
+        "recorded": {"source": "tests/coverage", "percent": 92.7},
+        "files": [{"path": "a.rs", "covered": 50, "count": 50}, {"path": "b.rs", "covered": 40, "count": 50}],
+        "unstable": [{"path": "b,c.rs", "line": 7}],
+    }
+    (tmp_path / "coverage.json").write_text(json.dumps(outcome))
+    monkeypatch.setenv("COVERAGE", str(tmp_path / "coverage.json"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    printed: list[str] = []
+
+    def show(*words: str, sep: str = " ", file: Any = None) -> None:
+        (file.write(sep.join(words) + "\n") if file else printed.append(sep.join(words)))
+
+    exec(step["run"], {"print": show})  # noqa: S102 - the workflow's own script
+    said = "90 of 100 lines, 90.0 %; lower, tests/coverage has 92.7 %"
+    assert printed == [
+        f"::error title=coverage::{said}",
+        "::warning file=b%2Cc.rs,line=7::only some runs reach this line",
+    ]
+    assert (tmp_path / "summary.md").read_text() == (
+        f"### Coverage\n\n{said}\n\n"
+        "| file | lines not covered | lines |\n|---|---|---|\n| `b.rs` | 10 | 50 |\n| `a.rs` | 0 | 50 |\n"
+    )
