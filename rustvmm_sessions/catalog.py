@@ -172,6 +172,15 @@ STANDARD = (
         platforms=(X86_64,),
     ),
     StandardSession(
+        name="commit-format",
+        alias="commit-format",
+        summary="Check the messages of the commits that are not upstream yet.",
+        tags=("gate",),
+        parallel=True,
+        platforms=(),
+        propagate_environment=True,
+    ),
+    StandardSession(
         name="audit",
         alias="cargo-audit",
         summary="Look for dependencies with known vulnerabilities.",
@@ -182,7 +191,7 @@ STANDARD = (
     ),
     StandardSession(
         name="pipeline",
-        summary="Print the pipeline of these sessions, for Buildkite's agents or GitHub's runners.",
+        summary="Print the pipeline of these sessions, for Buildkite or GitHub.",
         tags=(HELPERS,),
         parallel=True,
     ),

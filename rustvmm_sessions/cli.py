@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions import catalog, standard
+from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
 
@@ -32,6 +34,8 @@ def main(words: list[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # the reader has seen enough; nothing is left for the interpreter to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 
@@ -44,6 +48,57 @@ def _doctor(given: argparse.Namespace) -> None:
     from rustvmm_sessions.cargo import Cargo  # noqa: PLC0415
 
     report(examine(Cargo(directory=Path.cwd())), as_json=given.json)
+
+
+def _commit_format(given: argparse.Namespace) -> None:
+    standard.check_commit_format(
+        given,
+        directory=Path.cwd(),
+        rules=CommitRules(),
+        invoked_from=Path.cwd(),
+        command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
+    )
+
+
+def _init_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--dry-run", action="store_true", help="show what would be written, write nothing")
+    add("--yes", action="store_true", help="create what is missing without asking")
+    add(
+        "--replace",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="replace FILE where it differs, instead of keeping it; may be repeated",
+    )
+    add(
+        "--platforms",
+        nargs="+",
+        choices=catalog.PLATFORMS,
+        metavar="PLATFORM",
+        help=f"what CI runs on: {', '.join(catalog.PLATFORMS)}",
+    )
+    add("--dependabot", choices=["weekly", "monthly", "none"], default="weekly", help="(default: weekly)")
+    add("--publish", action="store_true", help="publish packages on crates.io when their tags are pushed")
+
+
+def _init(given: argparse.Namespace) -> None:
+    from rustvmm_sessions.actions.init import InitRequest, initialize  # noqa: PLC0415 - as late as can be
+    from rustvmm_sessions.scaffold import Wishes  # noqa: PLC0415
+
+    initialize(
+        InitRequest(
+            directory=Path.cwd(),
+            wishes=Wishes(
+                platforms=tuple(given.platforms) if given.platforms else None,
+                dependabot=given.dependabot,
+                publish=given.publish,
+            ),
+            replace=tuple(given.replace),
+            yes=given.yes,
+            dry_run=given.dry_run,
+        )
+    )
 
 
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:
@@ -99,5 +154,14 @@ _COMMANDS: dict[
     tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], None]],
 ] = {
     "doctor": ("say which tools are there and which are missing", _doctor_options, _doctor),
+    "init": ("bring a repository the files it needs, after showing them", _init_options, _init),
+    "commit-format": (
+        "check the messages of the commits that are not upstream yet",
+        standard.add_commit_format_options,
+        _commit_format,
+    ),
     "pipeline": ("print the pipeline of a crate without a noxfile", _pipeline_options, _pipeline),
 }
+
+if __name__ == "__main__":
+    sys.exit(main())

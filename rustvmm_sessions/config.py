@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import UserError
 
 SCORE_TOLERANCE = Fraction(1, 2)
@@ -181,6 +182,7 @@ class Override:
         doctests: Whether documentation tests run with each feature combination; None for the
             session's own default.
         runner: What runs its tests, ``cargo`` or ``nextest``.
+        changed: Paths on whose change its step of a pipeline runs; empty for always.
         privileged: Whether its pipeline steps run in a privileged container; None for the
             session's own default.
         agents: Tags of the agents that take its steps, laid over the usual ones.
@@ -194,6 +196,7 @@ class Override:
     platforms: tuple[str, ...] | None = None
     doctests: bool | None = None
     runner: str = "cargo"
+    changed: tuple[str, ...] = ()
     privileged: bool | None = None
     agents: dict[str, str] = field(default_factory=dict)
     soft_fail: bool | None = None
@@ -244,6 +247,8 @@ class Settings:
         features: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
+        commit_format: What is asked of commit messages.
+        custom_tests: Description files of custom tests, from the crate's directory.
         pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps.
         pipeline_include: A pipeline file of the crate's own, whose steps come last.
     """
@@ -258,6 +263,8 @@ class Settings:
     overrides: dict[str, Override] = field(default_factory=dict)
     platforms: tuple[str, ...] | None = None
     coverage_tolerance: Fraction | None = None
+    commit_format: CommitRules = field(default_factory=CommitRules)
+    custom_tests: tuple[str, ...] = ()
     pipeline_command: str = "nox"
     pipeline_include: Path | None = None
 
@@ -273,6 +280,8 @@ OPTIONS = (
     "platforms",
     "coverage_tolerance",
     "audit_ignore",
+    "commit_format",
+    "custom_tests",
     "pipeline_command",
     "pipeline_include",
 )
@@ -295,6 +304,7 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         raise _wrong("register(depth=...)", "a whole number from 1", depth)
     features = given.get("features")
     names = _strings("register(skip=...)", given.get("skip"))
+    custom = given.get("custom_tests")
     include = _string("register(pipeline_include=...)", given.get("pipeline_include"))
     return Settings(
         directory=directory,
@@ -307,9 +317,29 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         overrides=_overrides("register(overrides=...)", given.get("overrides")),
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
+        commit_format=_commit_format("register(commit_format=...)", given.get("commit_format")),
+        custom_tests=_strings("register(custom_tests=...)", [custom] if isinstance(custom, str) else custom),
         pipeline_command=_string("register(pipeline_command=...)", given.get("pipeline_command")) or "nox",
         pipeline_include=Path(include) if include else None,
     )
+
+
+def _commit_format(where: str, given: object) -> CommitRules:
+    if given is None:
+        return CommitRules()
+    if not isinstance(given, Mapping):
+        raise _wrong(where, 'a dict such as {"title": 72}', given)
+    _known(where, given, tuple(f.name for f in fields(CommitRules)))
+    default = CommitRules()
+    lengths = {key: given.get(key, getattr(default, key)) for key in ("title", "body")}
+    for key, value in lengths.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise _wrong(f"{where}, {key}", "a whole number from 1", value)
+    signed_off = given.get("signed_off", default.signed_off)
+    if not isinstance(signed_off, bool):
+        raise _wrong(f"{where}, signed_off", "True or False", signed_off)
+    exempt = _strings(f"{where}, exempt", given.get("exempt", default.exempt))
+    return CommitRules(**lengths, signed_off=signed_off, exempt=exempt)
 
 
 def _overrides(where: str, given: object) -> dict[str, Override]:
@@ -363,6 +393,7 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         devices=_strings(f"{where}, devices", given.get("devices")),
         env=_environment(f"{where}, env", given.get("env")),
         platforms=_platforms(f"{where}, platforms", given.get("platforms")),
+        changed=_strings(f"{where}, changed", given.get("changed")),
         agents=_environment(f"{where}, agents", given.get("agents")),
         skip=_string(f"{where}, skip", given.get("skip")),
     )

@@ -32,6 +32,23 @@ _LOCAL_VARIABLES = (
 """What ``git rev-parse --local-env-vars`` names, but for configuration, which may be meant for us."""
 
 
+PULL_REQUEST_VARIABLES = ("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "GITHUB_BASE_REF")
+"""What CI sets for a pull request, to the branch that it is for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoteBranch:
+    """A branch of another repository.
+
+    Attributes:
+        remote: The remote's name, or its URL where it has none here.
+        name: The branch's name; empty for the remote's default branch.
+    """
+
+    remote: str
+    name: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Git:
     """Git in one directory.
@@ -44,7 +61,7 @@ class Git:
     directory: Path
     env: Mapping[str, str] = field(default_factory=dict)
 
-    def read(self, *args: str) -> Finished:
+    def read(self, *args: str, timeout: float | None = None) -> Finished:
         """Run ``git ARGS`` and keep what it prints.
 
         A hook's variables, which would point git elsewhere, are taken out, and a repository that
@@ -54,6 +71,7 @@ class Git:
             ["git", *args],
             cwd=self.directory,
             env={**dict.fromkeys(_LOCAL_VARIABLES), **self._trust(), **self.env},
+            timeout=timeout,
             read_stdout=True,
             read_stderr=True,
             echo=False,
@@ -90,7 +108,7 @@ class Git:
             raise self._unknown(reference)
         base = self.line("merge-base", "HEAD", commit)
         if not base:
-            if self._shallow:
+            if self.shallow:
                 raise UserError(
                     f"this clone is shallow: the merge base of HEAD and {reference!r} is not in it",
                     where=str(self.directory),
@@ -104,7 +122,8 @@ class Git:
         return base
 
     @property
-    def _shallow(self) -> bool:
+    def shallow(self) -> bool:
+        """Whether history was cut off when this was cloned."""
         return self.line("rev-parse", "--is-shallow-repository") == "true"
 
     def _unknown(self, reference: str) -> UserError:
@@ -114,7 +133,7 @@ class Git:
             )
         # A clone of a single branch fetches no other one unless it is told to.
         everything = "origin '+refs/heads/*:refs/remotes/origin/*'"
-        if self._shallow:
+        if self.shallow:
             return UserError(
                 f"this clone is shallow, and {reference!r} names no commit of it",
                 where=str(self.directory),
@@ -135,23 +154,24 @@ class Git:
     def upstream(self) -> str:
         """Return the reference of the branch that this work will go to, as far as known here.
 
+        Nothing is fetched; `rustvmm_sessions.upstream` does.
+        """
+        branch = self.base_branch()
+        if branch.name:
+            return f"{branch.remote}/{branch.name}"
+        head = self.line("symbolic-ref", "--quiet", "--short", f"refs/remotes/{branch.remote}/HEAD")
+        return head or f"{branch.remote}/main"
+
+    def base_branch(self) -> RemoteBranch:
+        """Return the branch that this work will go to, as the environment says it.
+
         The remote is BUILDKITE_REPO's, else REMOTE's, else ``origin``; the branch is that of
-        BUILDKITE_PULL_REQUEST_BASE_BRANCH, GITHUB_BASE_REF or BASE_BRANCH, else the remote's
-        default branch, else ``main``. Nothing is fetched.
+        BUILDKITE_PULL_REQUEST_BASE_BRANCH, GITHUB_BASE_REF or BASE_BRANCH.
         """
         remote = os.environ.get("BUILDKITE_REPO") or os.environ.get("REMOTE") or "origin"
         for name in (self.line("remote") or "").splitlines():
             if self.line("remote", "get-url", "--", name) == remote:
                 remote = name
-        branch = next(
-            (
-                value
-                for variable in ("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "GITHUB_BASE_REF", "BASE_BRANCH")
-                if (value := os.environ.get(variable))
-            ),
-            "",
-        )
-        if not branch:
-            head = self.line("symbolic-ref", "--quiet", "--short", f"refs/remotes/{remote}/HEAD")
-            return head or f"{remote}/main"
-        return f"{remote}/{branch}"
+        variables = (*PULL_REQUEST_VARIABLES, "BASE_BRANCH")
+        branch = next((value for variable in variables if (value := os.environ.get(variable))), "")
+        return RemoteBranch(remote=remote, name=branch.removeprefix("refs/heads/"))

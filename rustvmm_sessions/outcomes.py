@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -15,8 +16,13 @@ import shutil
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rustvmm_sessions import files
 from rustvmm_sessions.console import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 VARIABLE = "RUSTVMM_OUTCOMES"
 MOST_LINES = 400
@@ -63,6 +69,30 @@ def add(outcome: SessionOutcome) -> None:
         line = json.dumps(asdict(outcome)) + "\n"
         with contextlib.suppress(OSError), (folder / "outcomes").open("ab", buffering=0) as file:
             file.write(line.encode())  # in one call, so that lines of parallel sessions stay whole
+
+
+@dataclass(kw_only=True)
+class Done:
+    """What became of something that is done once in a run of nox.
+
+    Attributes:
+        failure: None while it is not done, empty where it succeeded, else why it failed.
+    """
+
+    failure: str | None = None
+
+
+@contextlib.contextmanager
+def once(name: str) -> Iterator[Done]:
+    """Give what is known of something done once, to one process at a time; what it leaves is kept."""
+    path = Path(os.environ[VARIABLE]) / f"once-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    with files.locked(path):
+        done = Done(failure=path.read_text() if path.exists() else None)
+        try:
+            yield done
+        finally:
+            if done.failure is not None:
+                path.write_text(done.failure)
 
 
 def _finish(folder: Path, process: int) -> None:

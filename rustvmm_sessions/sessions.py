@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nox
+import nox.registry
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import Override, OwnSession, Settings, override, settings
+from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, override, settings
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from rustvmm_sessions.custom_tests import CustomTest
     from rustvmm_sessions.pipeline.included import Command
 
     Body = Callable[[nox.Session], None]
+
+_SETTINGS = "rustvmm_settings"
+"""Where a session in nox's registry has the settings of its crate."""
 
 
 def register(  # noqa: PLR0913 - the options of a crate, all by name
@@ -36,6 +41,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     platforms: Sequence[str] | None = None,
     coverage_tolerance: float | None = None,
     audit_ignore: Mapping[str, tuple[str, str]] | None = None,
+    commit_format: Mapping[str, Any] | None = None,
+    custom_tests: str | Sequence[str] = (),
     pipeline_command: str | None = None,
     pipeline_include: str | None = None,
     **unknown: Any,  # noqa: ANN401 - named in a message
@@ -55,6 +62,10 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         coverage_tolerance: Points by which coverage may differ from tests/coverage; 0 by default.
         audit_ignore: Advisories the crate lives with, each with a reason and the last day:
             ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
+        commit_format: What is asked of commit messages, such as ``{"title": 72}``; the keys are
+            those of `rustvmm_sessions.commits.CommitRules`.
+        custom_tests: Description files of rust-vmm-ci, such as ``.buildkite/custom-tests.json``;
+            their tests become sessions. Their commands are shell, and run by ``sh -e -c``.
         pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps, where
             an image carries it in another form, such as ``python3 /opt/nox.pyz``.
         pipeline_include: A pipeline file of the crate's own, such as ``.buildkite/pipeline.yml``:
@@ -76,21 +87,63 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         "platforms": platforms,
         "coverage_tolerance": coverage_tolerance,
         "audit_ignore": audit_ignore,
+        "commit_format": commit_format,
+        "custom_tests": custom_tests,
         "pipeline_command": pipeline_command,
         "pipeline_include": pipeline_include,
         **unknown,
     }
     with _ending_with_message():
         crate = Crate(settings(Path.cwd(), given))
+        described = _read_custom_tests(crate.settings)
     files.hide_bytecode(crate.settings.directory)
     outcomes.collect()
     for session in catalog.STANDARD:
         if session.name not in crate.settings.skip:
             crate._add_standard(session)  # noqa: SLF001 - the two are one
+    for name, tests in described.items():
+        crate._add_custom(name, tests)  # noqa: SLF001 - the two are one
     if crate.settings.pipeline_include:
         with _ending_with_message():
             crate._add_included(crate.settings.pipeline_include)  # noqa: SLF001
     return crate
+
+
+def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
+    """Return the sessions that the crate's description files make."""
+    if not checked.custom_tests:
+        return {}
+    from rustvmm_sessions import custom_tests  # noqa: PLC0415 - only crates that have some pay for it
+
+    found: list[CustomTest] = []
+    for name in checked.custom_tests:
+        text = files.read_text(checked.directory / name)
+        if text is None:
+            raise UserError(
+                "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
+            )
+        found += custom_tests.parse(text, name)
+    return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
+
+
+def settings_of(noxfile: Path) -> Settings:
+    """Run a noxfile and return what its ``register()`` call says; the defaults where it has none.
+
+    Raises:
+        UserError: The noxfile cannot be run.
+    """
+    import runpy  # noqa: PLC0415 - not for nox
+
+    try:
+        runpy.run_path(str(noxfile))
+    except (Exception, SystemExit) as error:  # whatever a noxfile raises
+        what = f"the noxfile cannot be run: {error}"
+        raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
+    for function in nox.registry.get().values():
+        found = vars(function).get(_SETTINGS)
+        if isinstance(found, Settings):
+            return found
+    return settings(noxfile.parent, {})
 
 
 class Crate:
@@ -103,6 +156,8 @@ class Crate:
     def __init__(self, checked: Settings) -> None:
         self.settings = checked
         self._overrides: dict[str, Override] = dict(checked.overrides)
+        self._names: set[str] = set()
+        self._steps: dict[str, list[Body]] = {}
         self._own: list[OwnSession] = []
 
     def session(
@@ -121,13 +176,13 @@ class Crate:
             name: The session's name; the function's by default.
             tags: As in ``nox -t TAG``; with ``quick`` it is part of plain ``nox``.
             given: The settings of `rustvmm_sessions.config.Override`: ``platforms``,
-                ``timeout_minutes``, ``devices``, ``env``.
+                ``timeout_minutes``, ``devices``, ``env``, ``changed``.
         """
         if function is None:
             return lambda decorated: self.session(decorated, name=name, tags=tags, **given)
         name = name or function.__name__
         with _ending_with_message():
-            if name in self._overrides or (catalog.standard(name) and name not in self.settings.skip):
+            if name in self._names or (catalog.standard(name) and name not in self.settings.skip):
                 raise UserError(
                     f"there is a session {name!r} already",
                     where=f"@crate.session, {function.__name__}",
@@ -137,6 +192,41 @@ class Crate:
         self._own.append(OwnSession(name=name, tags=tuple(tags), override=self._overrides[name]))
         return self._add(name, function, function.__doc__ or f"Run {name}.", tags)
 
+    def before(self, *sessions: str) -> Callable[[Body], Body]:
+        """Add a step that runs before the named sessions; used as a decorator.
+
+        It runs once in a run of nox, however many of the sessions run, and gets the session that
+        came first. If it fails, all of them fail, and the message names it. What it leaves for
+        them are files, devices or namespaces: with ``nox -j`` they are processes of their own.
+
+        Args:
+            sessions: Names of sessions that are registered already, rust-vmm-ci's among them.
+        """
+        with _ending_with_message():
+            names = [self._registered(name) for name in sessions]
+            if not names:
+                raise UserError(
+                    "no session is named", where="@crate.before", fix='write @crate.before("unit-tests")'
+                )
+
+        def add(step: Body) -> Body:
+            for name in names:
+                self._steps.setdefault(name, []).append(step)
+            return step
+
+        return add
+
+    def _registered(self, name: str) -> str:
+        known = catalog.standard(name)
+        found = name if name in self._names else known.name if known else name
+        if found not in self._names:
+            raise UserError(
+                f"there is no session {name!r} yet",
+                where="@crate.before",
+                fix=did_you_mean(name, self._names),
+            )
+        return found
+
     def cargo(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
         """Run ``cargo ARGS`` in the crate's directory; the session fails if it does.
 
@@ -145,7 +235,7 @@ class Crate:
             args: Arguments for cargo.
             env: More variables laid over the caller's.
         """
-        setting = self._overrides[session.name]
+        setting = self._overrides.get(session.name, Override())
         cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
         cargo.run(*args, env=env, timeout=60 * setting.minutes(catalog.TIMEOUT_MINUTES)).check()
 
@@ -153,7 +243,7 @@ class Crate:
         """Run any program as `cargo` runs cargo: its process group ends with it."""
         from rustvmm_sessions.process import run  # noqa: PLC0415 - named like this method
 
-        setting = self._overrides[session.name]
+        setting = self._overrides.get(session.name, Override())
         variables = {**self.settings.env, **setting.env, **(env or {})}
         minutes = setting.minutes(catalog.TIMEOUT_MINUTES)
         run(args, cwd=self.settings.directory, env=variables, timeout=60 * minutes).check()
@@ -175,6 +265,27 @@ class Crate:
 
         description = f"{session.summary}\n\n{parser.format_help()}"
         self._add(session.name, body, description, session.tags, parallel=session.parallel)
+
+    def _add_custom(self, name: str, tests: tuple[CustomTest, ...]) -> None:
+        test = next((test for test in tests if test.is_for(machine())), tests[0])
+        everywhere = any(not test.platforms for test in tests)
+        setting = Override(
+            timeout_minutes=test.timeout_minutes,
+            devices=test.devices,
+            env=test.env,
+            platforms=None if everywhere else tuple(p for test in tests for p in test.platforms),
+        )
+        self._overrides[name] = setting
+        self._own.append(OwnSession(name=name, tags=("gate", "custom"), override=setting))
+
+        def body(_: nox.Session) -> None:
+            from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
+
+            cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
+            run_custom_test(cargo, test, 60 * setting.minutes(catalog.TIMEOUT_MINUTES))
+
+        summary = test.command.splitlines()[0]
+        self._add(name, body, f"Custom test: {summary}\n\n{test.command}", ("gate", "custom"))
 
     def _add_included(self, file: Path) -> None:
         """Add what the steps of the crate's own pipeline file run, each by its label."""
@@ -206,6 +317,7 @@ class Crate:
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False
     ) -> Any:  # noqa: ANN401
         setting = self._overrides.get(name, Override())
+        self._names.add(name)
 
         def session_function(session: nox.Session) -> None:
             with interruptible(), _recorded(name) as record:
@@ -217,11 +329,14 @@ class Crate:
                 try:
                     for device in setting.devices:
                         tools.check_device(device)
+                    for step in self._steps.get(name, []):
+                        _run_once(step, session)
                     body(session)
                 except (UserError, CheckFailed) as error:
                     record("failed", str(error), error.fix, getattr(error, "output", ""))
                     session.error(str(error))
 
+        vars(session_function)[_SETTINGS] = self.settings
         session_function.__name__ = name
         session_function.__doc__ = description
         decorate = nox.session(
@@ -233,6 +348,25 @@ class Crate:
             allow_parallel=parallel,
         )
         return decorate(session_function)
+
+
+def _run_once(step: Body, session: nox.Session) -> None:
+    """Run a step unless it has run in this run of nox; its failure is every session's."""
+    name = f"{step.__module__}.{step.__qualname__}"
+    with outcomes.once(name) as done:
+        if done.failure is None:
+            try:
+                step(session)
+                done.failure = ""
+            except Exception as error:  # whatever a noxfile's function raises
+                known = isinstance(error, UserError | CheckFailed) and str(error)
+                done.failure = known or f"{type(error).__name__}: {error}"
+                raise CheckFailed(
+                    f"the step {step.__name__} before {session.name} failed: {done.failure}",
+                    output=getattr(error, "output", "") or "",
+                ) from error
+        elif done.failure:
+            raise CheckFailed(f"the step {step.__name__} failed before: {done.failure}")
 
 
 @contextlib.contextmanager

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.actions.gate import GateRequest
     from rustvmm_sessions.catalog import StandardSession
+    from rustvmm_sessions.commits import CommitRules
     from rustvmm_sessions.config import OwnSession
 
 PROFILE_VARIABLE = "RUSTVMM_PROFILE"
@@ -206,7 +207,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _profile(given: str | None) -> Profile:
+def profile(given: str | None) -> Profile:
+    """Return the profile that an option gives, else the one of RUSTVMM_PROFILE, else ``ci``.
+
+    Raises:
+        UserError: There is none of that name.
+    """
     name = given or os.environ.get(PROFILE_VARIABLE) or Profile.CI
     if name not in list(Profile):
         raise UserError(
@@ -221,8 +227,8 @@ def _coverage(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.coverage import CoverageRequest, check_coverage  # noqa: PLC0415 - late
 
     given, settings = invocation.given, invocation.settings
-    profile = _profile(given.profile)
-    if given.allow_lower and profile is not Profile.DEVEL:
+    chosen = profile(given.profile)
+    if given.allow_lower and chosen is not Profile.DEVEL:
         raise UserError(
             "--allow-lower has no meaning under the profile ci, which never writes",
             where="--allow-lower",
@@ -231,7 +237,7 @@ def _coverage(invocation: Invocation) -> None:
     check_coverage(
         CoverageRequest(
             directory=settings.directory,
-            profile=profile,
+            profile=chosen,
             scope=Scope(given.scope or (Scope.WORKSPACE if settings.workspace else Scope.CRATE)),
             backend=Backend(given.backend),
             default_features=not given.no_default_features,
@@ -327,6 +333,52 @@ def _matrix(invocation: Invocation) -> None:
     run_matrix(_gate_request(invocation))
 
 
+# commit-format
+
+
+def add_commit_format_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that the session and the command have in common."""
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument("--message", type=Path, metavar="FILE", help="check the message in FILE instead")
+    one.add_argument(
+        "--install-hook",
+        action="store_true",
+        help="check each message as it is written, by a commit-msg hook",
+    )
+
+
+def _commit_format(invocation: Invocation) -> None:
+    directory = invocation.settings.directory
+    noxfile = ("-f", str(directory / "noxfile.py"))
+    check_commit_format(
+        invocation.given,
+        directory=directory,
+        rules=invocation.settings.commit_format,
+        invoked_from=invocation.invoked_from,
+        command=(sys.executable, "-m", "nox", *noxfile, "-s", invocation.session.name, "--", "--message"),
+    )
+
+
+def check_commit_format(
+    given: argparse.Namespace,
+    *,
+    directory: Path,
+    rules: CommitRules,
+    invoked_from: Path,
+    command: tuple[str, ...],
+) -> None:
+    """Do what the options of `add_commit_format_options` say; a hook runs `command`."""
+    from rustvmm_sessions.actions import commit_format  # noqa: PLC0415 - late
+
+    request = commit_format.CommitFormatRequest(directory=directory, rules=rules)
+    if given.install_hook:
+        commit_format.install_hook(request, command)
+    elif given.message is not None:
+        commit_format.check_message(request, invoked_from / given.message)
+    else:
+        commit_format.check_commits(request)
+
+
 # audit, setup, doctor
 
 
@@ -351,8 +403,10 @@ def _audit(invocation: Invocation) -> None:
     )
 
 
-def _no_options(_: Parser) -> None:
-    pass
+def _setup_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--hooks", action="store_true", help="run .buildkite/hooks instead, with the variables of an agent"
+    )
 
 
 def _sessions_here(invocation: Invocation) -> dict[str, Override]:
@@ -367,6 +421,11 @@ def _sessions_here(invocation: Invocation) -> dict[str, Override]:
 
 
 def _setup(invocation: Invocation) -> None:
+    if invocation.given.hooks:
+        from rustvmm_sessions.actions.hooks import run_hooks  # noqa: PLC0415 - late
+
+        run_hooks(invocation.settings.directory)
+        return
     from rustvmm_sessions.actions.setup import provide_tools  # noqa: PLC0415 - late
 
     provide_tools(invocation.cargo, _sessions_here(invocation))
@@ -400,8 +459,9 @@ _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None
     "unit-tests-musl": (_matrix_options, _matrix),
     "unit-tests-musl-release": (_matrix_options, _matrix),
     "coverage": (_coverage_options, _coverage),
+    "commit-format": (add_commit_format_options, _commit_format),
     "audit": (_audit_options, _audit),
     "pipeline": (add_options, _pipeline),
-    "setup": (_no_options, _setup),
+    "setup": (_setup_options, _setup),
     "doctor": (_doctor_options, _doctor),
 }

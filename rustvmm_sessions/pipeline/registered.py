@@ -34,14 +34,6 @@ _STANDARD_TESTS = (
 )
 """rust-vmm-ci's standard tests in its order."""
 
-_COMMIT_FORMAT = StandardSession(
-    name="commit-format",
-    alias="commit-format",
-    summary="Check the commit messages.",
-    platforms=(),
-    propagate_environment=True,
-)
-
 
 def of_crate(settings: Settings, own: Sequence[OwnSession], nox: str) -> tuple[Template, ...]:
     """Return the templates of a crate's sessions: the standard ones, then its own.
@@ -70,7 +62,9 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
     """
     found = []
     for test in _STANDARD_TESTS:
-        session = catalog.standard(test) or _COMMIT_FORMAT
+        session = catalog.standard(test)
+        if session is None:
+            raise AssertionError(f"no session has the alias {test!r}")
         by_crate = of_crates and (session.matrix is not None or session.name == "coverage")
         command = f"{'cd {crate_path} && ' if by_crate else ''}nox -s {session.name}"
         found.append(

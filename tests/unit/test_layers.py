@@ -18,11 +18,23 @@ ROOT = Path(rustvmm_sessions.__file__).parent
 # Every module has its place here; a folder's name stands for the modules in it.
 LAYERS = (
     {"errors", "model"},
-    {"catalog", "changed", "config", "explain", "features", "llvm_export", "ratchet"},  # pure
+    {
+        "catalog",
+        "changed",
+        "commits",
+        "config",
+        "custom_tests",
+        "explain",
+        "features",
+        "llvm_export",
+        "pipeline",
+        "ratchet",
+        "scaffold",
+    },  # pure
     {"console", "files", "outcomes", "process"},
-    {"cargo", "git", "tools"},
+    {"cargo", "git", "manifests", "tools", "upstream"},
     {"actions"},
-    {"cli", "sessions", "standard"},
+    {"cli", "integration_tests", "pytest_plugin", "sessions", "standard"},
     {""},  # the package itself: the public names
 )
 PURE = 1  # the highest layer that knows nothing of the machine

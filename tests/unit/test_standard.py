@@ -110,7 +110,8 @@ def test_the_options_are_those_of_the_contract() -> None:
     assert standard.parser(session("doc")).known == ["--help", "--changed"]
     assert standard.parser(session("audit")).known == ["--help", "--db"]
     assert standard.parser(session("doctor")).known == ["--help", "--json"]
-    assert standard.parser(session("setup")).known == ["--help"]
+    assert standard.parser(session("setup")).known == ["--help", "--hooks"]
+    assert standard.parser(session("commit-format")).known == ["--help", "--message", "--install-hook"]
 
 
 # Words that a session does not know

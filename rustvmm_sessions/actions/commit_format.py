@@ -1,0 +1,160 @@
+"""The commit check: every message between upstream and HEAD, or one message, by the crate's rules."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rustvmm_sessions import commits, files, upstream
+from rustvmm_sessions.commits import CommitRules, Message
+from rustvmm_sessions.console import say
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.git import Git
+
+_HOOK_MARK = "# Installed by rustvmm-sessions."
+_HOOK = """\
+#!/bin/sh
+{mark} It checks the message of each commit; `git commit --no-verify` passes it by.
+case $(head -n 1 "$1") in
+"fixup! "* | "squash! "* | "amend! "*) exit 0 ;; # to be squashed before they are pushed
+esac
+{command} "$(realpath "$1")"
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitFormatRequest:
+    """What a commit check is asked to do.
+
+    Attributes:
+        directory: A directory of the repository.
+        rules: What is asked of messages.
+    """
+
+    directory: Path
+    rules: CommitRules = field(default_factory=CommitRules)
+
+    @property
+    def git(self) -> Git:
+        """Git of the repository."""
+        return Git(directory=self.directory)
+
+
+def check_commits(request: CommitFormatRequest) -> None:
+    """Check the commits between upstream and HEAD, all of them, and say all that is wrong.
+
+    Raises:
+        CheckFailed: A message breaks a rule.
+        UserError: It cannot be said which commits these are.
+    """
+    git = request.git
+    base = upstream.find_base(git)
+    found = commits.parse_log(
+        git.read(
+            *("-c", "log.showSignature=false", "log", "--reverse", "--no-color", "--encoding=UTF-8"),
+            *(f"--format={commits.LOG_FORMAT}", "--end-of-options", f"{base.tip}..HEAD", "--"),
+        )
+        .check()
+        .stdout
+    )
+    if not found:
+        say(f"There are no commits between {base.name} ({base.tip[:12]}) and HEAD: nothing to check.")
+        return
+    reasons = [commits.exempt(commit, request.rules) for commit in found]
+    say(f"{_count(len(found), 'commit')} since {base.name} ({base.commit[:12]}).")
+    for commit, reason in zip(found, reasons, strict=True):
+        if reason:
+            say(f"  not checked: {commit.short} {commit.message.title} ({reason})")
+    checked = [commit for commit, reason in zip(found, reasons, strict=True) if not reason]
+    wrong = 0
+    total = 0
+    for commit in checked:
+        faults = commits.faults(commit.message, request.rules)
+        wrong += bool(faults)
+        total += len(faults)
+        if faults:
+            say(f"{commit.short} {commit.message.title}")
+        for fault in faults:
+            mend = commits.command(fault, commit, head=commit is found[-1], base=base.commit[:12])
+            say(f"  {fault.rule}: {fault.what}\n    to do: {mend}")
+    if total:
+        raise CheckFailed(
+            f"{_count(total, 'fault')} in {wrong} of {_count(len(checked), 'commit message')}; see above"
+        )
+    say(f"{_count(len(checked), 'commit message')} as {'it' if len(checked) == 1 else 'they'} should be.")
+
+
+def check_message(request: CommitFormatRequest, path: Path) -> None:
+    """Check the message in a file, as git gives it to a commit-msg hook.
+
+    Raises:
+        CheckFailed: It breaks a rule.
+        UserError: The file cannot be read.
+    """
+    text = files.read_text(path)
+    if text is None:
+        raise UserError("there is no such file", where=str(path), fix="name the file with the message")
+    git = request.git
+    if git.commit("MERGE_HEAD"):
+        say("A merge is not checked.")
+        return
+    comment = git.line("config", "core.commentChar") or "#"
+    edited = os.environ.get("GIT_EDITOR") != ":"  # so git tells its hooks that there is no editor
+    cleaned = commits.cleaned(text, comment, edited=edited)
+    faults = commits.faults(Message(text=cleaned, trailers=_trailers(git, cleaned)), request.rules)
+    for fault in faults:
+        say(f"{fault.rule}: {fault.what}")
+    if faults:
+        raise CheckFailed(f"{_count(len(faults), 'fault')} in the commit message; its text is in {path}")
+
+
+def _trailers(git: Git, text: str) -> tuple[tuple[str, str], ...]:
+    with tempfile.NamedTemporaryFile("w", prefix="rustvmm-message-") as file:
+        file.write(text + "\n")
+        file.flush()
+        done = git.read("interpret-trailers", "--parse", "--no-divider", file.name).check()
+    return commits.parse_trailers(done.stdout)
+
+
+def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None:
+    """Install a commit-msg hook that runs a command with the message's file as last argument.
+
+    Raises:
+        UserError: There is no repository, a hook of somebody else's, or the hooks of this
+            repository are those of others as well.
+    """
+    git = request.git
+    folder = git.line("rev-parse", "--git-path", "hooks")
+    common = git.line("rev-parse", "--path-format=absolute", "--git-common-dir")
+    if folder is None or common is None:
+        raise UserError("this is no git repository", where=str(request.directory), fix="run it in a clone")
+    hook = (request.directory / folder / "commit-msg").resolve()
+    top = Path(git.line("rev-parse", "--show-toplevel") or common)
+    text = _HOOK.format(mark=_HOOK_MARK, command=shlex.join(command))
+    if not any(hook.is_relative_to(Path(place).resolve()) for place in (common, top)):
+        raise UserError(
+            "core.hooksPath leads out of this repository: the hook would run in others, too",
+            where=str(hook.parent),
+            fix=f'call this in its commit-msg: {shlex.join(command)} "$1"',
+        )
+    before = files.read_text(hook)
+    if before is not None and _HOOK_MARK not in before:
+        raise UserError(
+            "there is a commit-msg hook already; it is left as it is",
+            where=str(hook),
+            fix=f'add this line to it: {shlex.join(command)} "$1" || exit 1',
+        )
+    if before == text and os.access(hook, os.X_OK):
+        say(f"The hook is installed already: {hook}")
+        return
+    files.write_atomic(hook, text)
+    hook.chmod(hook.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    say(f"Installed {hook}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,49 @@
+"""Run a crate's custom test as Buildkite's agent does: its command is shell, by contract."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.cargo import Cargo, machine
+from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.custom_tests import CustomTest, commands
+from rustvmm_sessions.errors import CheckFailed
+from rustvmm_sessions.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def run_custom_test(cargo: Cargo, test: CustomTest, timeout: float) -> None:
+    """Run all cases of a custom test.
+
+    This is the one place where a command goes through a shell.
+
+    Args:
+        cargo: Cargo in the crate's directory, with the session's variables.
+        test: The test.
+        timeout: Seconds for all of it.
+
+    Raises:
+        CheckFailed: A case failed, and ``soft_fail`` does not pass over it.
+    """
+    ends = time.monotonic() + timeout
+    cases = commands(test, machine(), _members(cargo) if test.per_crate else ())
+    for case, command in cases:
+        if case:
+            say(f"{test.name}: {case}")
+        left = max(0.01, ends - time.monotonic())
+        done = run(["sh", "-e", "-c", command], cwd=cargo.directory, env=cargo.env, timeout=left)
+        if done.ok:
+            continue
+        what = f"{test.name}{f' ({case})' if case else ''}: {done.ending}"
+        if not test.tolerates(done.returncode):
+            raise CheckFailed(what, output=done.stdout + done.stderr)
+        warn(f"{what}; its soft_fail passes over that")
+
+
+def _members(cargo: Cargo) -> Iterable[tuple[str, str]]:
+    workspace = cargo.workspace
+    return [(m.name, os.path.relpath(m.directory, workspace.root)) for m in workspace.members]

@@ -1,0 +1,63 @@
+"""Run a repository's Buildkite hooks on a developer's machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from rustvmm_sessions.console import say
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.git import Git
+from rustvmm_sessions.process import run
+
+HOOKS = ("post-checkout", "pre-command")
+"""The repository's hooks that an agent runs before a step's command, in its order."""
+
+
+def run_hooks(directory: Path) -> None:
+    """Run the hooks of ``.buildkite/hooks`` that prepare a machine, in the agent's order.
+
+    Each script's path is shown first. It runs in the top of the work tree by bash, as the agent
+    sources it, with the variables that an agent sets.
+
+    Raises:
+        CheckFailed: A hook failed; it is named.
+        UserError: There is no hook, or no bash.
+    """
+    git = Git(directory=directory)
+    top = Path(git.line("rev-parse", "--show-toplevel") or directory)
+    folder = top / ".buildkite" / "hooks"
+    found = [folder / name for name in HOOKS if (folder / name).is_file()]
+    if not found:
+        raise UserError(
+            "there is no hook to run", where=str(folder), fix=f"a hook is a file named {' or '.join(HOOKS)}"
+        )
+    if shutil.which("bash") is None:
+        raise UserError("bash is missing, which hooks are written for", where="PATH", fix="install bash")
+    env = agent_variables(git, top)
+    for hook in found:
+        say(f"Running the hook {hook}")
+        done = run(["bash", "-e", hook], cwd=top, env=env)
+        if not done.ok:
+            raise CheckFailed(f"the hook {hook}: {done.ending}", output=done.stdout + done.stderr)
+
+
+def agent_variables(git: Git, top: Path) -> dict[str, str]:
+    """Return what an agent would set for a build of HEAD; what is set already stays."""
+    made = {
+        "CI": "true",
+        "BUILDKITE": "true",
+        "BUILDKITE_AGENT_NAME": "local",
+        "BUILDKITE_BRANCH": git.line("symbolic-ref", "--quiet", "--short", "HEAD") or "HEAD",
+        "BUILDKITE_BUILD_CHECKOUT_PATH": str(top),
+        "BUILDKITE_BUILD_ID": "local",
+        "BUILDKITE_BUILD_NUMBER": "0",
+        "BUILDKITE_BUILD_PATH": str(top.parent),
+        "BUILDKITE_COMMIT": git.commit("HEAD") or "HEAD",
+        "BUILDKITE_JOB_ID": "local",
+        "BUILDKITE_PIPELINE_SLUG": top.name,
+        "BUILDKITE_PULL_REQUEST": "false",
+        "BUILDKITE_REPO": git.line("remote", "get-url", "origin") or str(top),
+    }
+    return {name: os.environ.get(name, value) for name, value in made.items()}

@@ -1,0 +1,334 @@
+"""Bring a repository the files of this library: look, plan, show, ask, write all or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions import catalog, files, scaffold
+from rustvmm_sessions.actions.hooks import HOOKS
+from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.config import did_you_mean
+from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.custom_tests import CustomTest, parse
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.git import Git
+from rustvmm_sessions.scaffold import Found, Publishable, Wishes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+_DEPTH = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitRequest:
+    """What is asked for.
+
+    Attributes:
+        directory: The crate's directory.
+        wishes: What the files are to say.
+        replace: Files that may be replaced, from `directory` or the repository's top.
+        yes: Whether to write without asking.
+        dry_run: Whether only to show.
+    """
+
+    directory: Path
+    wishes: Wishes = field(default_factory=Wishes)
+    replace: tuple[str, ...] = ()
+    yes: bool = False
+    dry_run: bool = False
+
+
+def initialize(request: InitRequest) -> None:
+    """Show what would be written as a diff, ask, and write it.
+
+    Raises:
+        UserError: There is no crate here, a file cannot be understood, or there is nobody to ask.
+    """
+    top = Path(Git(directory=request.directory).line("rev-parse", "--show-toplevel") or request.directory)
+    found = look(request.directory, top)
+    plan = scaffold.planned(found, request.wishes)
+    replace = _replaced(request, top, plan)
+    before = {name: _current(top, name) for name in plan}
+    write = {
+        name: text
+        for name, text in plan.items()
+        if before[name] is None or (before[name] != text and name in replace)
+    }
+    for name, text in plan.items():
+        if name in write:
+            _say_diff(name, before[name], text)
+    for name, text in plan.items():
+        if name not in write and before[name] != text:
+            say(f"Kept: {name} is not what it would be; `--replace {name}` makes it so:")
+            _say_diff(name, before[name], text)
+    if not write:
+        say("Nothing to write.")
+    elif request.dry_run:
+        say(f"Would write {', '.join(write)}.")
+    elif request.yes or _agreed(write):
+        _write_all(top, write, before)
+        say(f"Wrote {', '.join(write)}.")
+    else:
+        say("Nothing written.")
+        return
+    say("Left to do:")
+    for item in scaffold.left_to_do(found, request.wishes):
+        say(f"- {item}".replace("\n", "\n  "))
+
+
+# Looking
+
+
+def look(directory: Path, top: Path) -> Found:
+    """Return what the repository has.
+
+    Args:
+        directory: The crate's directory.
+        top: The repository's.
+
+    Raises:
+        UserError: There is no manifest, or a file cannot be understood.
+    """
+    submodules = _submodules(top)
+    skipped = {top / path for path in submodules.values()}
+    manifests = list(_manifests(directory, skipped))
+    if not (directory / "Cargo.toml").is_file():
+        places = [os.path.relpath(path, directory) for path in _outermost(manifests)]
+        more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+        raise UserError(
+            "there is no Cargo.toml here"
+            + (f"; there is one in {', '.join(places[:5])}{more}" if places else ""),
+            where=str(directory),
+            fix=f"run it there: cd {places[0]}"
+            if places
+            else "run it in the directory of a crate or workspace",
+        )
+    cargo = Cargo(directory=directory)
+    own = {member.directory for member in cargo.workspace.members} | {cargo.workspace.root}
+    apart = _outermost([path for path in manifests if path.resolve() not in own])
+    tests = {
+        path: read for path in _descriptions(directory) if (read := _read_tests(directory, path)) is not None
+    }
+    root = cargo.workspace.root
+    return Found(
+        place=directory.resolve().relative_to(top.resolve()).as_posix()
+        if directory.resolve() != top.resolve()
+        else "",
+        member=root != directory.resolve(),
+        platforms=_platforms(directory / ".platform"),
+        custom_tests=tuple(tests),
+        redefined=_redefined(tests),
+        packages=_publishable(cargo),
+        publishing=_publishing(top, {package.workflow for package in _publishable(cargo)}),
+        calling_old=tuple(
+            test.name for read in tests.values() for test in read if scaffold.OLD_SUBMODULE in test.command
+        ),
+        apart=tuple(os.path.relpath(path, directory) for path in apart),
+        submodules=submodules,
+        hooks=tuple(
+            f".buildkite/hooks/{name}" for name in HOOKS if (top / ".buildkite/hooks" / name).is_file()
+        ),
+        coverage_config=any(directory.glob("coverage_config_*.json")),
+        recorded=(directory / "tests" / "coverage").exists(),
+        dependabot=next(
+            (name for name in (".github/dependabot.yml", ".github/dependabot.yaml") if (top / name).exists()),
+            ".github/dependabot.yml",
+        ),
+        workflows=any((top / ".github" / "workflows").glob("*.y*ml")),
+    )
+
+
+def _manifests(directory: Path, skipped: set[Path], depth: int = 0) -> Iterator[Path]:
+    """Yield folders with a Cargo.toml, not too deep, outside of submodules, builds and vendored sources."""
+    if os.path.isfile(directory / "Cargo.toml"):  # noqa: PTH113 - no error where it may not be looked at
+        yield directory
+    if depth < _DEPTH:
+        for path in _folders(directory):
+            if path.name not in ("target", "vendor", "node_modules") and path not in skipped:
+                yield from _manifests(path, skipped, depth + 1)
+
+
+def _folders(directory: Path) -> list[Path]:
+    """Return folders in a folder; none of one that may not be read, and none that is hidden or a link."""
+    try:
+        with os.scandir(directory) as entries:
+            names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name[0] != "."]
+    except OSError:
+        return []
+    return [directory / name for name in sorted(names)]
+
+
+def _outermost(folders: list[Path]) -> list[Path]:
+    return [path for path in folders if not any(parent in folders for parent in path.parents)]
+
+
+def _submodules(top: Path) -> dict[str, str]:
+    listed = Git(directory=top).line(
+        "config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$"
+    )
+    pairs = (line.partition(" ") for line in (listed or "").splitlines())
+    return {key[len("submodule.") : -len(".path")]: path for key, _, path in pairs}
+
+
+def _platforms(path: Path) -> tuple[str, ...] | None:
+    text = files.read_text(path)
+    if text is None:
+        return None
+    names = tuple(dict.fromkeys(text.split()))
+    for name in names:
+        if name not in catalog.PLATFORMS:
+            raise UserError(
+                f"there is no platform {name!r}", where=str(path), fix=did_you_mean(name, catalog.PLATFORMS)
+            )
+    return names
+
+
+def _descriptions(directory: Path) -> list[str]:
+    return [
+        path.relative_to(directory).as_posix() for path in sorted((directory / ".buildkite").glob("*.json"))
+    ]
+
+
+def _read_tests(directory: Path, name: str) -> tuple[CustomTest, ...] | None:
+    """Return the tests of a description file; None of what is none, or cannot be used."""
+    try:
+        text = files.read_text(directory / name) or ""
+        return parse(text, name) if '"test_name"' in text else None
+    except UserError as error:
+        warn(f"{name} is left out of the noxfile:\n{error}")
+        return None
+
+
+def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
+    """Return the standard sessions that are not for this crate, as its tests take their place.
+
+    A file with most of the standard names is run by Buildkite instead of the standard tests, any
+    other one beside them.
+    """
+    standard = [session for session in catalog.STANDARD if session.alias]
+    found: list[str] = []
+    for read in tests.values():
+        names = {test.name for test in read if "pytest" not in test.command}
+        own = [session.name for session in standard if {session.name, session.alias} & names]
+        if 2 * len(own) > len(standard):
+            found += own
+    return tuple(dict.fromkeys(found))
+
+
+def _publishable(cargo: Cargo) -> tuple[Publishable, ...]:
+    packages = cargo.metadata["packages"]
+    return tuple(
+        Publishable(name=package["name"], alone=len(packages) == 1)
+        for package in packages
+        if package["publish"] is None or "crates-io" in package["publish"]
+    )
+
+
+def _publishing(top: Path, ours: set[str]) -> tuple[str, ...]:
+    """Return workflows that publish to crates.io under other names: two would race."""
+    names = [
+        path.relative_to(top).as_posix() for path in sorted((top / ".github" / "workflows").glob("*.y*ml"))
+    ]
+    return tuple(
+        name for name in names if name not in ours and "cargo publish" in (files.read_text(top / name) or "")
+    )
+
+
+# Writing
+
+
+def _replaced(request: InitRequest, top: Path, plan: Mapping[str, str]) -> set[str]:
+    """Return the files of the plan that the user allows to be replaced."""
+    found = set()
+    for given in request.replace:
+        paths = [os.path.relpath(base.resolve() / given, top.resolve()) for base in (request.directory, top)]
+        name = next((path for path in paths if path in plan), None)
+        if name is None:
+            raise UserError(
+                f"{given!r} is no file that would be written",
+                where="--replace",
+                fix=did_you_mean(given, plan),
+            )
+        found.add(name)
+    return found
+
+
+def _current(top: Path, name: str) -> str | None:
+    """Return what a file holds, None where there is none; it has to lie in the repository."""
+    path = top / name
+    if not path.resolve().is_relative_to(top.resolve()):
+        raise UserError(
+            "a symbolic link leads out of the repository",
+            where=f"{path} -> {path.resolve()}",
+            fix="remove the link",
+        )
+    return files.read_text(path)
+
+
+def _say_diff(name: str, before: str | None, after: str) -> None:
+    old = "/dev/null" if before is None else f"a/{name}"
+    lines = difflib.unified_diff(
+        (before or "").splitlines(), after.splitlines(), old, f"b/{name}", lineterm=""
+    )
+    say("\n".join(lines) + "\n")
+
+
+def _agreed(write: Mapping[str, str]) -> bool:
+    if not sys.stdin.isatty():
+        raise UserError(
+            "there is no terminal to ask on: nothing is written",
+            where="standard input",
+            fix="add --yes, or --dry-run",
+        )
+    try:
+        answer = input(f"Write {', '.join(write)}? [y/N] ")
+    except EOFError:
+        return False
+    return answer.strip().lower() in ("y", "yes")
+
+
+def _write_all(top: Path, write: Mapping[str, str], before: Mapping[str, str | None]) -> None:
+    """Write all files or none: stop signals wait, and an error undoes what was done."""
+    made: list[Path] = []
+    done: list[str] = []
+    with _signals_wait():
+        try:
+            for name, text in write.items():
+                path = top / name
+                missing = [folder for folder in path.parents if not folder.exists()]
+                made += missing
+                done.append(name)
+                files.write_atomic(path.resolve(), text)
+        except BaseException:
+            for name in done:
+                _restore(top / name, before[name])
+            for folder in sorted(made, key=lambda folder: len(folder.parts), reverse=True):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
+
+
+def _restore(path: Path, before: str | None) -> None:
+    with contextlib.suppress(OSError, UserError):
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            files.write_atomic(path.resolve(), before)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)

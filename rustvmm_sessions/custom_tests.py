@@ -1,0 +1,209 @@
+"""A crate's custom tests, as rust-vmm-ci's description files have them, and the sessions they become."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rustvmm_sessions import catalog
+from rustvmm_sessions.config import did_you_mean, nearest
+from rustvmm_sessions.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+_EXAMPLE = 'write {"tests": [{"test_name": "build-x", "command": "cargo build", "platform": ["x86_64"]}]}'
+_KEYS = ("test_name", "command", "platform", "docker_plugin", "timeout_in_minutes", "soft_fail", "matrix")
+_PASSED_ON = ("hypervisor", "conditional", "queue", "scope", "crate_path", "retry", "if_changed")
+_OURS = re.compile(r"pytest\s.*\btest_(coverage|commit_format)\.py\b")
+"""rust-vmm-ci's own tests, which are standard sessions here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CustomTest:
+    """A test of a description file, as far as it can be run outside Buildkite.
+
+    Attributes:
+        name: ``test_name``.
+        command: A shell command of one or more lines, for Buildkite's interpolation.
+        platforms: The architectures it is for; empty for all.
+        timeout_minutes: Its time limit; None for the usual one.
+        devices: Device files of the docker plugin that it needs.
+        env: Variables that the docker plugin sets.
+        soft_fail: Exit statuses that do not count as a failure; None among them for all.
+        matrix: Buildkite's matrix as it is; None for none.
+    """
+
+    name: str
+    command: str
+    platforms: tuple[str, ...] = ()
+    timeout_minutes: float | None = None
+    devices: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    soft_fail: tuple[int | None, ...] = ()
+    matrix: Any = None
+
+    @property
+    def per_crate(self) -> bool:
+        """Whether it runs once for each member of a workspace."""
+        return "{crate}" in self.command or "{crate_path}" in self.command
+
+    def is_for(self, machine: str) -> bool:
+        """Whether it runs on an architecture."""
+        return not self.platforms or machine in self.platforms
+
+    def tolerates(self, status: int) -> bool:
+        """Whether an exit status is no failure."""
+        return None in self.soft_fail or status in self.soft_fail
+
+
+def parse(text: str, name: str) -> tuple[CustomTest, ...]:
+    """Read a description file; `name` names it in messages.
+
+    Raises:
+        UserError: Naming the file and the test; a misspelt key is one, keys of Buildkite are not.
+    """
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f"{name}:{getattr(error, 'lineno', 1)}"
+        raise UserError(
+            f"invalid JSON: {getattr(error, 'msg', error)}", where=where, fix="correct the file"
+        ) from error
+    if not isinstance(data, dict) or not isinstance(data.get("tests"), list):
+        raise UserError("the list of tests is missing", where=name, fix=_EXAMPLE)
+    return tuple(_test(test, f"{name}, test {number}") for number, test in enumerate(data["tests"], 1))
+
+
+def _test(given: Any, where: str) -> CustomTest:  # noqa: ANN401 - any JSON
+    if not isinstance(given, dict):
+        raise UserError("a test is an object", where=where, fix=_EXAMPLE)
+    if isinstance(given.get("test_name"), str):
+        where = f"{where} ({given['test_name']})"
+    for key in given:
+        if key not in (*_KEYS, *_PASSED_ON) and (close := nearest(key, _KEYS)):
+            raise UserError(f"a test has no key {key!r}", where=where, fix=f"did you mean {close!r}?")
+    command = given.get("command")
+    lines: list[Any] = command if isinstance(command, list) else [command]
+    for key, values in (("test_name", [given.get("test_name")]), ("command", lines)):
+        if not values or not all(isinstance(value, str) and value for value in values):
+            raise UserError(f"{key} is missing, or no string", where=where, fix=_EXAMPLE)
+    minutes = given.get("timeout_in_minutes")
+    if minutes is not None and (
+        isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
+    ):
+        raise UserError(
+            "timeout_in_minutes is a number above 0", where=where, fix='write "timeout_in_minutes": 20'
+        )
+    docker = given.get("docker_plugin") or {}
+    if not isinstance(docker, dict):
+        raise UserError("docker_plugin is an object", where=where, fix='write {"privileged": true}')
+    return CustomTest(
+        name=given["test_name"],
+        command="\n".join(lines),
+        platforms=_platforms(given.get("platform"), where),
+        timeout_minutes=minutes,
+        devices=tuple(device.partition(":")[0] for device in _strings(docker.get("devices"))),
+        env=dict(pair.split("=", 1) for pair in _strings(docker.get("environment")) if "=" in pair),
+        soft_fail=_soft_fail(given.get("soft_fail")),
+        matrix=given.get("matrix"),
+    )
+
+
+def _strings(value: object) -> list[str]:
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
+
+
+def _platforms(value: object, where: str) -> tuple[str, ...]:
+    names = _strings(value)
+    for name in names:
+        if name not in catalog.PLATFORMS:
+            raise UserError(
+                f"there is no platform {name!r}", where=where, fix=did_you_mean(name, catalog.PLATFORMS)
+            )
+    return tuple(names)
+
+
+def _soft_fail(value: object) -> tuple[int | None, ...]:
+    if value in (True, "true"):
+        return (None,)
+    statuses = [entry.get("exit_status") for entry in value] if isinstance(value, list) else []
+    return tuple(status if isinstance(status, int) else None for status in statuses)
+
+
+def sessions(tests: Iterable[CustomTest], taken: Container[str]) -> dict[str, tuple[CustomTest, ...]]:
+    """Return the sessions that tests become: names, and a test for each of several architectures.
+
+    Nothing replaces anything: a test whose name is taken by another meaning gets ``NAME-2``. And
+    nothing runs twice: the same command is registered once, and rust-vmm-ci's own tests are not,
+    where the standard session of that meaning is.
+    """
+    found: dict[str, tuple[CustomTest, ...]] = {}
+    for test in tests:
+        ours = _OURS.search(test.command)
+        if ours and ours[1].replace("_", "-") in taken:
+            continue
+        for number in itertools.count(1):
+            name = test.name if number == 1 else f"{test.name}-{number}"
+            others = found.get(name, ())
+            if any(
+                (o.command, o.matrix, o.platforms) == (test.command, test.matrix, test.platforms)
+                for o in others
+            ):
+                break
+            if name not in taken and not any(_overlap(other, test) for other in others):
+                found[name] = (*others, test)
+                break
+    return found
+
+
+def _overlap(one: CustomTest, other: CustomTest) -> bool:
+    return not one.platforms or not other.platforms or bool({*one.platforms} & {*other.platforms})
+
+
+def commands(
+    test: CustomTest, machine: str, members: Iterable[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
+    r"""Return what to run on a machine: for each case its name and its shell command.
+
+    Buildkite's interpolation turns ``$$`` and ``\$`` into ``$``; the rest is left to the shell.
+
+    Args:
+        test: The test.
+        machine: What ``{target_platform}`` stands for.
+        members: Names and folders of the workspace's members, for ``{crate}`` and ``{crate_path}``.
+    """
+    command = re.sub(r"\$\$|\\\$", "$", test.command).replace("{target_platform}", machine)
+    places = list(members) if test.per_crate else [("", "")]
+    found = []
+    for (name, path), case in itertools.product(places, _matrix(test.matrix)):
+        text = command.replace("{crate}", name).replace("{crate_path}", path)
+        for key, value in case.items():
+            variable = re.escape(f"matrix.{key}" if key else "matrix")
+            text = value.join(re.split(rf"\{{\{{\s*{variable}\s*\}}\}}", text))
+        found.append((", ".join(filter(None, (name, *case.values()))), text))
+    return found
+
+
+def _matrix(matrix: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401 - any JSON
+    """Yield the cases of a matrix: values by dimension, the only one of a list without a name."""
+    setup = matrix.get("setup", []) if isinstance(matrix, Mapping) else matrix
+    adjustments = matrix.get("adjustments", []) if isinstance(matrix, Mapping) else []
+    dimensions = setup if isinstance(setup, Mapping) else {"": setup} if setup else {}
+    cases = [
+        dict(zip(dimensions, map(str, values), strict=True))
+        for values in itertools.product(*dimensions.values())
+    ]
+    for adjustment in adjustments:
+        given = adjustment.get("with")
+        case = {
+            key: str(value) for key, value in (given if isinstance(given, Mapping) else {"": given}).items()
+        }
+        cases = [other for other in cases if other != case]
+        if not adjustment.get("skip"):
+            cases.append(case)
+    yield from cases

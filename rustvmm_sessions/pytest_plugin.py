@@ -1,0 +1,81 @@
+"""The pytest plugin of `rustvmm_sessions.integration_tests`; it is never loaded by itself.
+
+``pytest -p rustvmm_sessions.pytest_plugin --pyargs rustvmm_sessions.integration_tests``, in the
+crate's directory. What the crate's noxfile registers, its tolerance for one, holds here as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rustvmm_sessions import standard
+from rustvmm_sessions.config import Settings, settings
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.model import Profile, Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Add rust-vmm-ci's options."""
+    pluginmanager.set_blocked("profiling")  # pytest-profiling has a --profile, too
+    group = parser.getgroup("rustvmm-sessions")
+    try:
+        group.addoption(
+            "--profile",
+            choices=[str(profile) for profile in Profile],
+            help="ci (default; also by RUSTVMM_PROFILE) or devel, which records better coverage",
+        )
+    except ValueError as error:
+        raise pytest.UsageError(
+            "another plugin has an option --profile; leave it out: `-p no:profiling` for pytest-profiling"
+        ) from error
+    group.addoption("--no-cleanup", action="store_true", help="write a coverage report as HTML, and keep it")
+    group.addoption(
+        "--test-scope",
+        choices=[str(scope) for scope in Scope],
+        help="all members of the workspace (default), or the package in this directory",
+    )
+
+
+@pytest.fixture(scope="session")
+def profile(request: pytest.FixtureRequest) -> Profile:
+    """The profile that checks run with."""
+    return standard.profile(request.config.getoption("--profile"))
+
+
+@pytest.fixture(scope="session")
+def no_cleanup(request: pytest.FixtureRequest) -> bool:
+    """Whether reports are kept."""
+    return bool(request.config.getoption("--no-cleanup"))
+
+
+@pytest.fixture(scope="session")
+def crate_settings(request: pytest.FixtureRequest) -> Settings:
+    """The settings of the crate in the directory where pytest was called."""
+    directory = request.config.invocation_params.dir
+    if not (directory / "noxfile.py").is_file():
+        return settings(directory, {})
+    from rustvmm_sessions.sessions import settings_of  # noqa: PLC0415 - nox is slow to import
+
+    return settings_of(directory / "noxfile.py")
+
+
+@pytest.fixture(scope="session")
+def test_scope(request: pytest.FixtureRequest, crate_settings: Settings) -> Scope:
+    """What is tested."""
+    given = request.config.getoption("--test-scope")
+    return Scope(given or (Scope.WORKSPACE if crate_settings.workspace else Scope.CRATE))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Show a check's verdict and a user's error as the sessions do: one message, no traceback."""
+    del item
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, UserError | CheckFailed):
+        report.longrepr = str(call.excinfo.value)
+    return report

@@ -1,0 +1,257 @@
+"""What a repository needs to use this library: files by what is found in it, and what is left to do."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions import catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_PLATFORMS = (catalog.X86_64, catalog.AARCH64)
+"""What rust-vmm-ci takes for granted where there is no .platform."""
+
+OLD_SUBMODULE = "rust-vmm-ci"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publishable:
+    """A package that may be published on crates.io.
+
+    Attributes:
+        name: Its name.
+        alone: Whether it is the only package of the repository.
+    """
+
+    name: str
+    alone: bool
+
+    @property
+    def workflow(self) -> str:
+        """The file of its workflow."""
+        return f".github/workflows/publish{'' if self.alone else f'-{self.name}'}.yml"
+
+    @property
+    def tags(self) -> str:
+        """The tags that publish it."""
+        return "v*" if self.alone else f"{self.name}-v*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a repository has.
+
+    Attributes:
+        place: The crate's directory, from the repository's top; empty at the top.
+        member: Whether it is a member of a workspace whose manifest is elsewhere.
+        platforms: What .platform says; None without that file.
+        custom_tests: Description files, from the crate's directory.
+        redefined: Standard sessions that a description file has commands of its own for.
+        packages: Packages that may be published.
+        apart: Folders with a workspace of their own.
+        submodules: Paths of submodules by their names.
+        hooks: Buildkite hooks of the repository.
+        coverage_config: Whether there is a coverage_config_ARCH.json.
+        recorded: Whether there is tests/coverage.
+        workflows: Whether there are GitHub workflows.
+        publishing: Workflows that publish already, others than ours.
+        calling_old: Custom tests whose commands call rust-vmm-ci.
+        dependabot: Where dependabot's configuration is, or would be.
+    """
+
+    place: str = ""
+    member: bool = False
+    platforms: tuple[str, ...] | None = None
+    custom_tests: tuple[str, ...] = ()
+    redefined: tuple[str, ...] = ()
+    packages: tuple[Publishable, ...] = ()
+    apart: tuple[str, ...] = ()
+    submodules: Mapping[str, str]
+    hooks: tuple[str, ...] = ()
+    coverage_config: bool = False
+    recorded: bool = False
+    workflows: bool = False
+    publishing: tuple[str, ...] = ()
+    calling_old: tuple[str, ...] = ()
+    dependabot: str = ".github/dependabot.yml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """What the user asks for.
+
+    Attributes:
+        platforms: The platforms; None for what is found, else the usual ones.
+        dependabot: ``weekly``, ``monthly`` or ``none``.
+        publish: Whether packages are to be published from GitHub.
+    """
+
+    platforms: tuple[str, ...] | None = None
+    dependabot: str = "weekly"
+    publish: bool = False
+
+
+def planned(found: Found, wishes: Wishes) -> dict[str, str]:
+    """Return the files to be there, from the repository's top, with their text."""
+    inside = f"{found.place}/" if found.place else ""
+    plan = {f"{inside}noxfile.py": noxfile(found)}
+    names = wishes.platforms or found.platforms or DEFAULT_PLATFORMS
+    if set(names) != set(found.platforms or ()):
+        plan[f"{inside}.platform"] = "".join(f"{name}\n" for name in names)
+    if wishes.dependabot != "none":
+        plan[found.dependabot] = dependabot(found, wishes)
+    if wishes.publish and not found.publishing:
+        plan |= {package.workflow: publishing(package, found.place) for package in found.packages}
+    return plan
+
+
+def noxfile(found: Found) -> str:
+    """Return the noxfile with the settings that the repository's files imply.
+
+    What other files say for themselves (.platform, coverage_config_ARCH.json) is not repeated.
+    """
+    options = []
+    if found.member:
+        options.append("workspace=False")
+    if found.redefined:
+        options.append(f"skip={_listed(found.redefined)}")
+    if found.custom_tests:
+        one = len(found.custom_tests) == 1
+        options.append(f"custom_tests={_listed(found.custom_tests)[one : -1 if one else None]}")
+    call = f"register({', '.join(options)})"
+    if len(options) > 1:
+        call = "register(\n" + "".join(f"    {option},\n" for option in options) + ")"
+    return (
+        "# /// script\n"
+        '# dependencies = ["rustvmm-sessions[tools]", "nox"]\n'
+        "# ///\n"
+        "import nox\n"
+        "from rustvmm_sessions import register\n\n"
+        f"crate = {call}\n\n"
+        'if __name__ == "__main__":\n'
+        "    nox.main()\n"
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    text = json.dumps(names, ensure_ascii=False)
+    if len(text) <= 80:
+        return text
+    return "[\n" + "".join(f"        {json.dumps(name, ensure_ascii=False)},\n" for name in names) + "    ]"
+
+
+def dependabot(found: Found, wishes: Wishes) -> str:
+    """Return dependabot's configuration: one grouped pull request for each kind of dependency."""
+    place = json.dumps(f"/{found.place}")
+    entries = [
+        f"""\
+        # Rust dependencies, those in Cargo.lock that others depend on included, in one pull request.
+        - package-ecosystem: cargo
+          directory: {place}
+          schedule:
+            interval: {wishes.dependabot}
+          allow:
+            - dependency-type: all
+          groups:
+            rust-dependencies:
+              patterns: ["*"]
+        """
+    ]
+    kinds = [("github-actions", found.workflows or (wishes.publish and bool(found.packages)))]
+    kinds.append(("gitsubmodule", any(name != OLD_SUBMODULE for name in found.submodules)))
+    entries += [
+        f"""\
+        - package-ecosystem: {kind}
+          directory: "/"
+          schedule:
+            interval: {wishes.dependabot}
+        """
+        for kind, wanted in kinds
+        if wanted
+    ]
+    body = "".join(textwrap.indent(textwrap.dedent(entry), "  ") for entry in entries)
+    return f"version: 2\nupdates:\n{body}"
+
+
+def publishing(package: Publishable, place: str) -> str:
+    """Return a workflow that publishes a package when its tag is pushed, without a stored token."""
+    inside = f"        working-directory: {json.dumps(place)}\n" if place else ""
+    return f"""\
+name: Publish {package.name} to crates.io
+
+on:
+  push:
+    tags: ["{package.tags}"]
+
+permissions: {{}}
+
+jobs:
+  publish:
+    runs-on: ubuntu-latest
+    permissions:
+      contents: read
+      id-token: write # crates.io gives a token to the workflow that it trusts
+    steps:
+      - uses: actions/checkout@v4
+        with:
+          persist-credentials: false
+      - uses: rust-lang/crates-io-auth-action@v1
+        id: auth
+      - run: cargo publish --package {package.name}
+{inside}        env:
+          CARGO_REGISTRY_TOKEN: ${{{{ steps.auth.outputs.token }}}}
+"""
+
+
+def left_to_do(found: Found, wishes: Wishes) -> list[str]:
+    """Return what cannot be done here, each with the exact commands or the page."""
+    todo = []
+    if not found.recorded:
+        start = (
+            "judged by coverage_config_ARCH.json until then"
+            if found.coverage_config
+            else "it has no baseline yet"
+        )
+        todo.append(
+            f"Record the coverage ({start}): nox -s coverage -- --profile devel && git add tests/coverage"
+        )
+    if found.hooks:
+        todo.append(f"To run {', '.join(found.hooks)} on your machine: nox -s setup -- --hooks")
+    todo += [
+        f"{folder} is a workspace of its own: cd {shlex.quote(folder)} && rustvmm-sessions init"
+        for folder in found.apart
+    ]
+    if found.calling_old:
+        todo.append(
+            f"Custom tests that call {OLD_SUBMODULE}: {', '.join(found.calling_old)}; "
+            "docs/moving-from-rust-vmm-ci.md has what takes its place."
+        )
+    if wishes.publish and found.publishing:
+        todo.append(
+            f"Packages are published already by {', '.join(found.publishing)}: no workflow was planned."
+        )
+    elif wishes.publish:
+        todo += [
+            f"Trust the workflow on crates.io: https://crates.io/crates/{package.name}/settings, "
+            f"{package.workflow.rpartition('/')[2]}"
+            for package in found.packages
+        ]
+    todo.append(
+        "For Buildkite, ask an admin of its organization for a pipeline, and add its webhook in GitHub's "
+        "settings of the repository (pull request and push events)."
+    )
+    if OLD_SUBMODULE in found.submodules:
+        path = shlex.quote(found.submodules[OLD_SUBMODULE])
+        todo.append(
+            "When CI runs without it, remove the submodule:\n"
+            f"  git submodule deinit --force -- {path}\n"
+            f"  git rm --force -- {path}\n"
+            f"  rm -rf .git/modules/{OLD_SUBMODULE}\n"
+            f'  git commit --signoff --message "Remove the submodule {OLD_SUBMODULE}"'
+        )
+    return todo

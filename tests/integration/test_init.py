@@ -1,0 +1,343 @@
+"""Bringing the files of this library to a repository."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "rustvmm_sessions.cli", "init"]
+
+
+def init(crate: CrateBuilder, *options: str, cwd: Path | None = None) -> Outcome:
+    return run([*COMMAND, *options], cwd=cwd or crate.directory)
+
+
+def contents(crate: CrateBuilder) -> dict[str, str]:
+    listed = crate.git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+    return {name: (crate.directory / name).read_text() for name in listed if name}
+
+
+@pytest.fixture
+def crate(tmp_path: Path) -> CrateBuilder:
+    crate = new_crate(tmp_path / "crate")
+    (crate.directory / "noxfile.py").unlink()
+    return crate.with_git()
+
+
+def written(crate: CrateBuilder) -> list[str]:
+    return sorted(
+        line[3:] for line in crate.git("status", "--porcelain", "--untracked-files=all").splitlines()
+    )
+
+
+# What is written
+
+
+def test_a_crate_gets_a_noxfile_that_works_and_a_second_run_changes_nothing(crate: CrateBuilder) -> None:
+    outcome = init(crate, "--yes")
+
+    assert outcome.code == 0, outcome.text
+    assert written(crate) == [".github/dependabot.yml", ".platform", "noxfile.py"]
+    assert (crate.directory / ".platform").read_text() == "x86_64\naarch64\n"
+    assert crate.nox("-s", "fmt").code == 0
+    before = contents(crate)
+    again = init(crate, "--yes")
+    assert again.code == 0
+    assert again.out.startswith("Nothing to write.\n")
+    assert contents(crate) == before
+
+
+def test_the_noxfile_names_its_dependencies_as_a_script_does(crate: CrateBuilder) -> None:
+    init(crate, "--yes")
+
+    lines = (crate.directory / "noxfile.py").read_text().splitlines()
+    block = [line.removeprefix("# ") for line in lines[1 : lines.index("# ///", 1)]]
+    assert tomllib.loads("\n".join(block)) == {"dependencies": ["rustvmm-sessions[tools]", "nox"]}
+
+
+def test_custom_tests_become_sessions(crate: CrateBuilder) -> None:
+    test = {"test_name": "build-x", "command": "true", "platform": ["x86_64", "aarch64"]}
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test]}))
+    crate.with_file(".buildkite/other.json", '{"not": "tests"}')
+
+    init(crate, "--yes")
+
+    assert 'custom_tests=".buildkite/custom-tests.json"' in (crate.directory / "noxfile.py").read_text()
+    assert crate.nox("-s", "build-x").code == 0
+
+
+def test_tests_in_place_of_the_standard_ones_leave_those_out(crate: CrateBuilder) -> None:
+    names = [
+        "style",
+        "clippy",
+        "doc",
+        "build-gnu",
+        "build-musl",
+        "unittests-gnu",
+        "unittests-musl",
+        "cargo-audit",
+    ]
+    tests = [{"test_name": name, "command": f"echo {name}"} for name in names]
+    crate.with_file(".buildkite/main-tests.json", json.dumps({"tests": tests}))
+
+    init(crate, "--yes")
+
+    listed = crate.nox("-l").out
+    assert "clippy [gate,custom]" in listed
+    assert "clippy-2" not in listed
+    assert "- fmt" not in listed
+    assert "commit-format [gate]" in listed
+
+
+def test_a_description_that_cannot_be_used_is_left_out_and_said(crate: CrateBuilder) -> None:
+    crate.with_file(".buildkite/custom-tests.json", '{"tests": [{"test_name": "x", "comand": "y"}]}')
+
+    outcome = init(crate, "--yes")
+
+    assert outcome.code == 0
+    assert "warning: .buildkite/custom-tests.json is left out of the noxfile:" in outcome.err
+    assert "custom_tests" not in (crate.directory / "noxfile.py").read_text()
+
+
+def test_each_publishable_package_gets_a_workflow(crate: CrateBuilder) -> None:
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one", "two", "three"]\nresolver = "2"\n')
+    for name, publish in (("one", ""), ("two", "publish = false"), ("three", 'publish = ["crates-io"]')):
+        manifest = MANIFEST.format(name=f"{name}-vm").replace("\n[workspace]\n", f"{publish}\n")
+        crate.with_file(f"{name}/Cargo.toml", manifest).with_file(f"{name}/src/lib.rs", "")
+
+    outcome = init(crate, "--yes", "--publish", "--dependabot=none")
+
+    workflows = sorted(path.name for path in (crate.directory / ".github/workflows").iterdir())
+    assert workflows == ["publish-one-vm.yml", "publish-three-vm.yml"]
+    text = (crate.directory / ".github/workflows/publish-one-vm.yml").read_text()
+    assert 'tags: ["one-vm-v*"]' in text
+    assert "run: cargo publish --package one-vm\n" in text
+    assert "https://crates.io/crates/one-vm/settings, publish-one-vm.yml" in outcome.out
+
+
+def test_a_single_package_is_published_by_v_tags(crate: CrateBuilder) -> None:
+    init(crate, "--yes", "--publish", "--dependabot=monthly", "--platforms", "x86_64", "riscv64")
+
+    assert 'tags: ["v*"]' in (crate.directory / ".github/workflows/publish.yml").read_text()
+    assert "interval: monthly" in (crate.directory / ".github/dependabot.yml").read_text()
+    assert (crate.directory / ".platform").read_text() == "x86_64\nriscv64\n"
+
+
+def test_a_workflow_that_publishes_already_is_not_doubled(crate: CrateBuilder) -> None:
+    crate.with_file(".github/workflows/release.yml", "jobs: {x: {steps: [{run: cargo publish}]}}\n")
+
+    outcome = init(crate, "--yes", "--publish")
+
+    assert "Packages are published already by .github/workflows/release.yml" in outcome.out
+    assert not (crate.directory / ".github/workflows/publish.yml").exists()
+
+
+def test_custom_tests_that_call_the_submodule_are_named(crate: CrateBuilder) -> None:
+    test = {
+        "test_name": "performance",
+        "command": "pytest -s rust-vmm-ci/integration_tests/test_benchmark.py",
+    }
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test]}))
+
+    assert "Custom tests that call rust-vmm-ci: performance" in init(crate, "--yes").out
+
+
+# What is kept
+
+
+def test_a_file_that_differs_is_kept_and_shown_and_replaced_only_by_name(crate: CrateBuilder) -> None:
+    crate.with_file("noxfile.py", "import nox\n").with_file(".platform", "x86_64").commit("own")
+
+    outcome = init(crate, "--yes")
+
+    assert outcome.code == 0
+    assert "Kept: noxfile.py is not what it would be; `--replace noxfile.py` makes it so:" in outcome.out
+    assert "-import nox\n" not in outcome.out.partition("Kept:")[0]
+    assert (crate.directory / "noxfile.py").read_text() == "import nox\n"
+    assert (crate.directory / ".platform").read_text() == "x86_64"
+    init(crate, "--yes", "--replace", "noxfile.py")
+    assert "register(" in (crate.directory / "noxfile.py").read_text()
+    assert (crate.directory / ".platform").read_text() == "x86_64"
+
+
+def test_a_file_that_is_not_planned_cannot_be_replaced(crate: CrateBuilder) -> None:
+    outcome = init(crate, "--yes", "--replace", "noxfil.py")
+
+    assert outcome.code == 2
+    assert "did you mean 'noxfile.py'?" in outcome.err
+    assert written(crate) == []
+
+
+@pytest.mark.parametrize("options", [[], ["--publish"]])
+def test_without_terminal_and_yes_nothing_is_written(crate: CrateBuilder, options: list[str]) -> None:
+    outcome = init(crate, *options)
+
+    assert outcome.code == 2
+    assert "+crate = register()" in outcome.out
+    assert "there is no terminal to ask on: nothing is written" in outcome.err
+    assert written(crate) == []
+
+
+def test_a_dry_run_shows_and_writes_nothing(crate: CrateBuilder) -> None:
+    outcome = init(crate, "--dry-run", "--yes")
+
+    assert outcome.code == 0
+    assert "+crate = register()" in outcome.out
+    assert written(crate) == []
+
+
+@pytest.mark.parametrize(("answer", "count"), [("y", 3), ("yes", 3), ("", 0), ("n", 0), ("\x04", 0)])
+def test_on_a_terminal_it_asks(crate: CrateBuilder, answer: str, count: int) -> None:
+    leader, follower = pty.openpty()
+    with subprocess.Popen(
+        COMMAND,
+        cwd=crate.directory,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=follower,
+        stdout=subprocess.PIPE,
+    ) as process:
+        os.write(leader, answer.encode() + b"\n")
+        out = process.communicate(timeout=60)[0].decode()
+    os.close(leader)
+    os.close(follower)
+
+    assert process.returncode == 0
+    assert "? [y/N]" in out
+    assert len(written(crate)) == count
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(crate: CrateBuilder) -> None:
+    crate.with_file(".github", "a file where a folder is needed\n").commit("in the way")
+
+    outcome = init(crate, "--yes")
+
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.text
+    assert written(crate) == []
+
+
+def test_a_link_out_of_the_repository_is_not_followed(crate: CrateBuilder, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (crate.directory / ".github").symlink_to(tmp_path / "outside")
+
+    outcome = init(crate, "--yes")
+
+    assert outcome.code == 2
+    assert "a symbolic link leads out of the repository" in outcome.err
+    assert list((tmp_path / "outside").iterdir()) == []
+    assert not (crate.directory / "noxfile.py").exists()
+
+
+def test_interrupted_it_writes_all_or_nothing(crate: CrateBuilder) -> None:
+    for wait in (0.05, 0.15, 0.25, 0.3, 0.35, 0.4):
+        process = subprocess.Popen(
+            [*COMMAND, "--yes"],
+            cwd=crate.directory,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(wait)
+        process.terminate()
+        process.wait()
+
+        assert written(crate) in ([], [".github/dependabot.yml", ".platform", "noxfile.py"])
+        crate.git("clean", "--quiet", "--force", "-d")
+
+
+# Unusual repositories
+
+
+def test_without_a_manifest_the_message_says_where_there_is_one(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("README", "").with_git()
+    none = init(crate)
+    assert none.code == 2
+    assert none.err.startswith("error: there is no Cargo.toml here\n")
+    crate.with_file("b/Cargo.toml", MANIFEST.format(name="b")).with_file("b/src/lib.rs", "")
+    crate.with_file("a/Cargo.toml", MANIFEST.format(name="a")).with_file("a/src/lib.rs", "")
+
+    several = init(crate)
+
+    assert several.code == 2
+    assert several.err.startswith("error: there is no Cargo.toml here; there is one in a, b\n")
+    assert "to do: run it there: cd a" in several.err
+
+
+def test_a_crate_in_a_folder_of_the_repository_has_its_files_where_they_count(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("README", "").with_git()
+    crate.with_file("rust/Cargo.toml", MANIFEST.format(name="inner")).with_file("rust/src/lib.rs", "").commit(
+        "c"
+    )
+
+    outcome = init(crate, "--yes", "--publish", cwd=tmp_path / "rust")
+
+    assert outcome.code == 0, outcome.text
+    assert written(crate) == [
+        ".github/dependabot.yml",
+        ".github/workflows/publish.yml",
+        "rust/.platform",
+        "rust/noxfile.py",
+    ]
+    assert 'directory: "/rust"' in (tmp_path / ".github/dependabot.yml").read_text()
+    assert 'working-directory: "rust"' in (tmp_path / ".github/workflows/publish.yml").read_text()
+
+
+def test_a_root_package_with_members_and_a_workspace_apart(crate: CrateBuilder) -> None:
+    crate.with_file("Cargo.toml", MANIFEST.format(name="root") + 'members = ["sub"]\nexclude = ["fuzz"]\n')
+    crate.with_file("sub/Cargo.toml", MANIFEST.format(name="sub").replace("[workspace]", ""))
+    crate.with_file("sub/src/lib.rs", "").with_file("fuzz/src/lib.rs", "")
+    crate.with_file("fuzz/Cargo.toml", MANIFEST.format(name="fuzz"))
+
+    outcome = init(crate, "--yes", "--publish")
+
+    assert outcome.code == 0, outcome.text
+    assert "- fuzz is a workspace of its own: cd fuzz && rustvmm-sessions init" in outcome.out
+    assert sorted(path.name for path in (crate.directory / ".github/workflows").iterdir()) == [
+        "publish-root.yml",
+        "publish-sub.yml",
+    ]
+    assert "register()" in (crate.directory / "noxfile.py").read_text()
+    member = init(crate, "--dry-run", cwd=crate.directory / "sub")
+    assert "+crate = register(workspace=False)" in member.out
+
+
+def test_the_commands_that_remove_the_submodule_work(crate: CrateBuilder, tmp_path: Path) -> None:
+    old = CrateBuilder(tmp_path / "old").with_file("Cargo.toml", MANIFEST.format(name="old")).with_git()
+    add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "--name", "rust-vmm-ci"]
+    crate.git(*add, str(old.directory), "ci/rust-vmm-ci")
+    crate.commit("submodule")
+
+    outcome = init(crate, "--yes")
+
+    assert "ci/rust-vmm-ci is a workspace of its own" not in outcome.out
+    lines = outcome.out.partition("remove the submodule:\n")[2].splitlines()
+    commands = [line.strip() for line in lines if line.startswith("    ")]
+    assert len(commands) == 4
+    for command in commands[:3]:
+        subprocess.run(["sh", "-c", command], cwd=crate.directory, check=True, capture_output=True)
+    assert not (crate.directory / "ci" / "rust-vmm-ci").exists()
+    assert not (crate.directory / ".git/modules/rust-vmm-ci").exists()
+    assert "rust-vmm-ci" not in (crate.directory / ".gitmodules").read_text()
+
+
+def test_a_wrong_platform_file_is_one_message(crate: CrateBuilder) -> None:
+    crate.with_file(".platform", "x86_64\narm64\n")
+
+    outcome = init(crate, "--yes")
+
+    assert outcome.code == 2
+    assert "there is no platform 'arm64'" in outcome.err
+    assert f"where: {crate.directory}/.platform" in outcome.err

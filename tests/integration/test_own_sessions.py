@@ -1,0 +1,243 @@
+"""Sessions of a crate's own, its custom tests, steps before sessions, and Buildkite's hooks."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.crates import CrateBuilder, new_crate
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOXFILE = """\
+import nox
+from rustvmm_sessions import register
+
+crate = register({options})
+
+{body}
+"""
+
+
+@pytest.fixture
+def crate(tmp_path: Path) -> CrateBuilder:
+    return new_crate(tmp_path / "crate").with_git()
+
+
+def with_tests(crate: CrateBuilder, *tests: dict[str, Any], options: str = "") -> CrateBuilder:
+    return crate.with_file("tests.json", json.dumps({"tests": tests})).with_noxfile(
+        f'custom_tests="tests.json"{options}'
+    )
+
+
+def with_body(crate: CrateBuilder, body: str, options: str = "") -> CrateBuilder:
+    return crate.with_file("noxfile.py", NOXFILE.format(body=body, options=options))
+
+
+# Custom tests
+
+
+def test_a_custom_test_runs_as_the_agent_runs_it(crate: CrateBuilder) -> None:
+    command = "echo $$((1 + 1)) \\$0 $FROM {target_platform}; false; echo never"
+    docker = {"environment": ["FROM=docker"]}
+    with_tests(crate, {"test_name": "a: b (c)", "command": command, "docker_plugin": docker})
+
+    outcome = crate.nox("-s", "a: b (c)")
+
+    assert outcome.code == 1
+    assert outcome.out.startswith("2 sh docker ")
+    assert "never\n" not in outcome.out
+    assert "a: b (c): exit status 1" in outcome.err
+
+
+def test_everything_runs_once_per_meaning_and_nothing_is_replaced(crate: CrateBuilder) -> None:
+    """rust-vmm-ci's test_run.py keeps the last test of a name, whatever it is for."""
+    with_tests(
+        crate,
+        {"test_name": "fmt", "command": "touch ran-fmt"},
+        {"test_name": "same", "command": "touch ran-a"},
+        {"test_name": "same", "command": "touch ran-b"},
+        {"test_name": "same", "command": "touch ran-a", "hypervisor": "mshv"},
+        {"test_name": "coverage", "command": 'pytest $(find . -name "test_coverage.py")'},
+        {"test_name": "riscv", "command": "touch ran-riscv", "platform": ["riscv64"]},
+    )
+    listed = crate.nox("-l").out
+
+    names = [line.split()[1] for line in listed.splitlines() if line.startswith(("- ", "* "))]
+    assert len(names) == len(set(names))
+    assert names[-4:] == ["fmt-2", "same", "same-2", "riscv"]
+    outcome = crate.nox("-t", "custom")
+    assert outcome.code == 0, outcome.text
+    assert sorted(path.name for path in crate.directory.glob("ran-*")) == ["ran-a", "ran-b", "ran-fmt"]
+    assert "riscv is for riscv64, this machine is" in outcome.text
+
+
+def test_a_test_that_may_fail_is_a_warning(crate: CrateBuilder) -> None:
+    with_tests(crate, {"test_name": "soft", "command": "exit 3", "soft_fail": True})
+
+    outcome = crate.nox("-s", "soft")
+
+    assert outcome.code == 0
+    assert "warning: soft: exit status 3; its soft_fail passes over that" in outcome.err
+
+
+def test_a_time_limit_ends_the_shell_and_what_it_started(crate: CrateBuilder) -> None:
+    with_tests(crate, {"test_name": "slow", "command": "sleep 60 & sleep 60", "timeout_in_minutes": 0.01})
+
+    outcome = crate.nox("-s", "slow")
+
+    assert outcome.code == 1
+    assert "slow: stopped at its time limit after 1 s" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "what"),
+    [
+        ("missing.json", "", "there is no such file"),
+        ("tests.json", '{"tests": [{"test_nam": "x", "command": "y"}]}', "did you mean 'test_name'?"),
+        ("tests.json", '{"tests": [', "tests.json:1"),
+    ],
+)
+def test_a_wrong_description_is_one_message(crate: CrateBuilder, name: str, text: str, what: str) -> None:
+    crate.with_file("tests.json", text).with_noxfile(f'custom_tests=["{name}"]')
+
+    outcome = crate.nox("-l")
+
+    assert outcome.code == 2
+    assert outcome.err.count("error: ") == 1
+    assert what in outcome.err
+    assert "Traceback" not in outcome.text
+
+
+# Steps before sessions
+
+STEP = """\
+@crate.before("one", "two")
+def test_kernel(session):
+    crate.run(session, "sh", "-c", "echo made >>made")
+    {then}
+"""
+SESSIONS = """\
+@crate.session
+def one(session):
+    crate.run(session, "cat", "made")
+
+@crate.session(name="two")
+def _(session):
+    crate.run(session, "cat", "made")
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["-j2"]])
+def test_a_step_runs_once_before_all_its_sessions(crate: CrateBuilder, options: list[str]) -> None:
+    with_body(crate, SESSIONS + "\n" + STEP.format(then=""))
+
+    outcome = crate.nox(*options, "-s", "one", "two")
+
+    assert outcome.code == 0, outcome.text
+    assert (crate.directory / "made").read_text() == "made\n"
+    assert crate.nox("-s", "one").code == 0
+    assert (crate.directory / "made").read_text() == "made\nmade\n"
+
+
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [
+        ('crate.run(session, "false")', "false: exit status 1"),
+        ("raise OSError('no space')", "OSError: no space"),
+        ("raise KeyError", "KeyError: "),
+    ],
+)
+def test_a_failed_step_is_named_and_fails_every_session(crate: CrateBuilder, then: str, why: str) -> None:
+    with_body(crate, SESSIONS + "\n" + STEP.format(then=then))
+
+    outcome = crate.nox("-s", "one", "two")
+
+    assert outcome.code == 1
+    assert f"the step test_kernel before one failed: {why}" in outcome.err
+    assert f"the step test_kernel failed before: {why}" in outcome.err
+    assert (crate.directory / "made").read_text() == "made\n"
+    assert "+ cat made" not in outcome.err
+
+
+def test_a_step_may_come_before_a_standard_session_by_either_name(crate: CrateBuilder) -> None:
+    body = '@crate.before("style")\ndef prepare(session):\n    crate.run(session, "touch", "prepared")\n'
+    with_body(crate, body)
+
+    assert crate.nox("-s", "fmt").code == 0
+    assert (crate.directory / "prepared").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        ('crate.before("unit-test")', "did you mean 'unit-tests'?"),
+        ("crate.before()", "no session is named"),
+        ('crate.before("audit")', "there is no session 'audit' yet"),
+    ],
+)
+def test_a_step_before_nothing_is_an_error(crate: CrateBuilder, call: str, what: str) -> None:
+    with_body(crate, call, options='skip=["audit"]')
+
+    outcome = crate.nox("-l")
+
+    assert outcome.code == 2
+    assert what in outcome.err
+    assert "Traceback" not in outcome.text
+
+
+def test_a_session_of_the_crate_s_own_says_where_and_when_it_runs(crate: CrateBuilder) -> None:
+    body = (
+        '@crate.session(platforms=["x86_64", "aarch64"], devices=["/dev/null"],\n'
+        '               timeout_minutes=1, tags=["gate"], env={"OWN": "yes"}, changed=["src/**"])\n'
+        "def own(session):\n"
+        '    crate.run(session, "sh", "-c", "echo own=$OWN")\n'
+    )
+    with_body(crate, body)
+
+    assert crate.nox("-s", "own").out == "own=yes\n"
+
+
+# Hooks
+
+
+def test_hooks_run_as_on_an_agent_after_their_path_is_shown(crate: CrateBuilder) -> None:
+    crate.with_file(".buildkite/hooks/pre-command", 'echo "second in $PWD"\n')
+    crate.with_file(
+        ".buildkite/hooks/post-checkout",
+        "set -u; [[ $BUILDKITE = true ]]\n"
+        'echo "$BUILDKITE_BUILD_CHECKOUT_PATH $BUILDKITE_COMMIT $BUILDKITE_BRANCH"\n',
+    ).with_file(".buildkite/hooks/pre-exit", "echo never\n")
+    top, head = crate.directory, crate.git("rev-parse", "HEAD").strip()
+
+    outcome = crate.nox("-s", "setup", "--", "--hooks")
+
+    assert outcome.code == 0
+    assert outcome.out.splitlines() == [
+        f"Running the hook {top}/.buildkite/hooks/post-checkout",
+        f"{top} {head} main",
+        f"Running the hook {top}/.buildkite/hooks/pre-command",
+        f"second in {top}",
+    ]
+
+
+def test_a_failing_hook_is_named_and_ends_the_run(crate: CrateBuilder) -> None:
+    crate.with_file(".buildkite/hooks/post-checkout", "exit 7\n")
+    crate.with_file(".buildkite/hooks/pre-command", "echo never\n")
+
+    outcome = crate.nox("-s", "setup", "--", "--hooks")
+
+    assert outcome.code == 1
+    assert f"the hook {crate.directory}/.buildkite/hooks/post-checkout: exit status 7" in outcome.err
+    assert "never" not in outcome.out
+
+
+def test_without_hooks_the_message_says_where_they_would_be(crate: CrateBuilder) -> None:
+    outcome = crate.nox("-s", "setup", "--", "--hooks")
+
+    assert outcome.code == 1
+    assert "there is no hook to run" in outcome.err
+    assert f"where: {crate.directory}/.buildkite/hooks" in outcome.err

@@ -1,0 +1,256 @@
+"""What a commit message must look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rustvmm_sessions import commits
+from rustvmm_sessions.commits import Commit, CommitRules, Message
+from rustvmm_sessions.config import settings
+from rustvmm_sessions.errors import UserError
+
+SIGNED = (("Signed-off-by", "Ann Lee <ann@example.com>"),)
+RULES = CommitRules()
+
+
+def message(title: str = "Add a thing", *body: str, signed: bool = True) -> Message:
+    lines = [title, "", *body]
+    trailers = SIGNED if signed else ()
+    if signed:
+        lines += ["", "Signed-off-by: Ann Lee <ann@example.com>"] if body else [": ".join(SIGNED[0])]
+    return Message(text="\n".join(lines), trailers=trailers)
+
+
+def commit(**given: Any) -> Commit:
+    return Commit(
+        **{
+            "hash": "a" * 40,
+            "short": "aaaaaaa",
+            "parents": ("b" * 40,),
+            "author": "ann@example.com",
+            "message": message(),
+            **given,
+        }
+    )
+
+
+def found(given: Message, rules: CommitRules = RULES) -> list[tuple[str, str]]:
+    return [(fault.rule, fault.what) for fault in commits.faults(given, rules)]
+
+
+def test_a_message_as_it_should_be_has_no_fault() -> None:
+    assert found(message("Add a thing", "Because.", "- it is needed")) == []
+    assert found(message()) == []
+
+
+def test_a_title_may_have_60_characters_of_any_script() -> None:
+    assert found(message("é" * 60)) == []
+    assert found(message("é" * 61)) == [("title", "the title has 61 characters, 60 are allowed")]
+
+
+def test_a_line_of_the_body_may_have_75_characters() -> None:
+    assert found(message("Title", "x " * 37 + "x")) == []
+    (fault,) = found(message("Title", "fine", "x" * 76))
+    assert fault == ("body", f"line 4 has 76 characters, 75 are allowed: {'x' * 40}...")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "see https://example.com/" + "x" * 80,
+        "[1]: <https://example.com/" + "x" * 80 + ">",
+        "> quoted " + "x" * 80,
+        "    $ indented " + "x" * 80,
+        "\tindented " + "x" * 80,
+    ],
+)
+def test_what_cannot_be_broken_may_be_longer(line: str) -> None:
+    assert found(message("Title", line)) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x" * 40 + " https://example.com/ " + "x" * 40,
+        "http and more words " + "x" * 60,
+        "Key: value " + "x" * 80,
+    ],
+)
+def test_text_beside_a_url_and_lines_that_look_like_trailers_count(line: str) -> None:
+    assert [rule for rule, _ in found(message("Title", line))] == ["body"]
+
+
+def test_a_long_trailer_is_allowed_where_git_finds_one() -> None:
+    long = "Reviewed-by: " + "x" * 80 + " <x@example.com>"
+    text = f"Title\n\n{long}\nSigned-off-by: Ann Lee <ann@example.com>"
+    reviewed = ("Reviewed-by", long.partition(": ")[2])
+
+    assert found(Message(text=text, trailers=(reviewed, *SIGNED))) == []
+    in_body = f"Title\n\n{long}\n\nSigned-off-by: Ann Lee <ann@example.com>"
+    assert [rule for rule, _ in found(Message(text=in_body, trailers=SIGNED))] == ["body"]
+
+
+def test_the_second_line_is_blank() -> None:
+    given = Message(text="Title\nmore of it\n\nSigned-off-by: Ann Lee <ann@example.com>", trailers=SIGNED)
+
+    assert found(given) == [("blank-line", "the line below the title is not blank")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["Ann Lee", "<ann@example.com>", "ann@example.com", "Ann <ann>", "Ann <a@b> and", "Ann Lee <>", ""],
+)
+def test_a_sign_off_has_a_name_and_an_address(value: str) -> None:
+    given = Message(text=f"Title\n\nSigned-off-by: {value}", trailers=(("Signed-off-by", value),))
+
+    assert found(given) == [
+        (
+            "sign-off",
+            f"the sign-off {value!r} is not a name and an address: Signed-off-by: Name <address>",
+        )
+    ]
+
+
+def test_a_line_that_is_no_trailer_does_not_sign_off() -> None:
+    given = Message(text="Title\n\nSigned-off-by: Ann <ann@example.com>\n\nAn afterthought.")
+
+    assert found(given) == [
+        (
+            "sign-off",
+            "the Signed-off-by line is no trailer: it belongs into the last paragraph, below a blank line",
+        )
+    ]
+
+
+@pytest.mark.parametrize("prefix", ["fixup", "squash", "amend"])
+def test_what_is_to_be_squashed_is_named_and_its_title_not_measured_twice(prefix: str) -> None:
+    assert found(message(f"{prefix}! " + "x" * 60)) == [
+        ("fixup", f"a {prefix}! commit is to be squashed into the one it mends")
+    ]
+    assert found(message(f"{prefix} the thing")) == []
+
+
+def test_all_faults_of_a_message_are_found() -> None:
+    given = Message(text=f"fixup! {'x' * 61}\nsecond\n{'y' * 80}")
+
+    assert [rule for rule, _ in found(given)] == ["fixup", "title", "blank-line", "body", "sign-off"]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "  \n\t"])
+def test_an_empty_message_is_a_fault(text: str) -> None:
+    assert found(Message(text=text)) == [("title", "the message is empty")]
+
+
+# Who is not checked
+
+
+def test_merges_and_dependabot_are_exempt() -> None:
+    assert commits.exempt(commit(parents=("b", "c")), RULES) == "merge"
+    for address in commits.DEPENDABOT:
+        assert commits.exempt(commit(author=address), RULES) == f"by {address}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "dependabot@example.com",
+        "dependabot[bot]@users.noreply.github.com",
+        "x49699333+dependabot[bot]@users.noreply.github.com",
+        "49699333+dependabot[bot]@users.noreply.github.com.example.com",
+        "SUPPORT@dependabot.com",
+        "",
+    ],
+)
+def test_who_only_looks_like_dependabot_is_checked(address: str) -> None:
+    assert commits.exempt(commit(author=address), RULES) == ""
+
+
+# What mends it
+
+
+@pytest.mark.parametrize(
+    ("given", "head", "expected"),
+    [
+        (message("x" * 61), True, "git commit --amend"),
+        (message("x" * 61), False, "git rebase --interactive aaaaaaa^  # and mark aaaaaaa as reword"),
+        (message(signed=False), True, "git commit --amend --no-edit --signoff"),
+        (message(signed=False), False, "git rebase --signoff base"),
+        (message("fixup! x"), True, "git rebase --interactive --autosquash base"),
+        (Message(text="T\n\nSigned-off-by: a\n\nmore"), True, "git commit --amend"),
+    ],
+)
+def test_each_fault_has_the_command_that_mends_it(given: Message, head: bool, expected: str) -> None:  # noqa: FBT001 - a case
+    (fault,) = commits.faults(given, RULES)
+
+    assert commits.command(fault, commit(message=given), head=head, base="base") == expected
+
+
+# Reading
+
+
+def test_a_log_is_read_whatever_is_in_the_messages() -> None:
+    first = (
+        "a" * 40,
+        "aaaaaaa",
+        "b" * 40,
+        "a@x",
+        "Title\n\nBody\n\nAcked-by: X <x@y>\n",
+        "Acked-by: X <x@y>\n",
+    )
+    second = ("b" * 40, "bbbbbbb", f"{'c' * 40} {'d' * 40}", "", "\n", "")
+    log = "".join("\0".join(fields) + "\0\n" for fields in (first, second))
+
+    one, two = commits.parse_log(log)
+
+    assert one.message == Message(
+        text="Title\n\nBody\n\nAcked-by: X <x@y>", trailers=(("Acked-by", "X <x@y>"),)
+    )
+    assert (one.hash, two.hash) == ("a" * 40, "b" * 40)
+    assert two.parents == ("c" * 40, "d" * 40)
+    assert two.message.text == ""
+    assert commits.parse_log("") == ()
+
+
+def test_git_s_comments_and_what_is_below_the_scissors_are_no_message() -> None:
+    text = (
+        "\nTitle  \n# a comment\n\nBody\n# ------------------------ >8 ------------------------\ndiff --git\n"
+    )
+
+    assert commits.cleaned(text, "#", edited=True) == "Title\n\nBody"
+    assert commits.cleaned(text, "#", edited=False) == "Title\n# a comment\n\nBody"
+    assert commits.cleaned("# 12 is a title\n", ";", edited=True) == "# 12 is a title"
+
+
+# Settings
+
+
+def test_limits_and_exemptions_are_settings(tmp_path: Any) -> None:
+    given = {"title": 72, "body": 100, "signed_off": False, "exempt": ["bot@example.com"]}
+    rules = settings(tmp_path, {"commit_format": given}).commit_format
+
+    assert found(message("x" * 72, "y" * 100, signed=False), rules) == []
+    assert [rule for rule, _ in found(message("x" * 73, "y" * 101, signed=False), rules)] == ["title", "body"]
+    assert commits.exempt(commit(author="bot@example.com"), rules)
+    assert not commits.exempt(commit(author=commits.DEPENDABOT[0]), rules)
+
+
+@pytest.mark.parametrize(
+    ("given", "what", "fix"),
+    [
+        ({"titel": 72}, "there is no option 'titel'", "did you mean 'title'?"),
+        ({"title": 0}, "0 is not a whole number from 1", "correct the noxfile"),
+        ({"body": True}, "True is not a whole number from 1", "correct the noxfile"),
+        ({"signed_off": "no"}, "'no' is not True or False", "correct the noxfile"),
+        ({"exempt": "bot@example.com"}, "'bot@example.com' is not a list of strings", "correct the noxfile"),
+        (72, "72 is not a dict such as", "correct the noxfile"),
+    ],
+)
+def test_a_wrong_setting_is_named(tmp_path: Any, given: Any, what: str, fix: str) -> None:
+    with pytest.raises(UserError) as error:
+        settings(tmp_path, {"commit_format": given})
+
+    assert what in error.value.what
+    assert "commit_format" in error.value.where
+    assert error.value.fix == fix

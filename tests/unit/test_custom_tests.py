@@ -1,0 +1,171 @@
+"""Description files of custom tests: how they are read, and what sessions they become."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rustvmm_sessions.custom_tests import CustomTest, commands, parse, sessions
+from rustvmm_sessions.errors import UserError
+
+TAKEN = {"clippy", "coverage", "commit-format"}
+
+
+def read(*tests: dict[str, Any]) -> tuple[CustomTest, ...]:
+    return parse(json.dumps({"tests": tests}), "tests.json")
+
+
+def a_test(name: str = "x", command: str = "make", **given: Any) -> CustomTest:
+    (test,) = read({"test_name": name, "command": command, **given})
+    return test
+
+
+def run(test: CustomTest, members: Any = ()) -> list[str]:
+    return [text for _, text in commands(test, "x86_64", members)]
+
+
+# Reading
+
+
+def test_what_concerns_a_local_run_is_read() -> None:
+    docker = {"devices": ["/dev/kvm:/dev/kvm:rwm", "/dev/vhost-net"], "environment": ["A=1=2", "HOME"]}
+    test = a_test(
+        platform="x86_64", timeout_in_minutes=20, docker_plugin=docker, hypervisor="mshv", env={"B": 1}
+    )
+
+    assert test.platforms == ("x86_64",)
+    assert test.timeout_minutes == 20
+    assert test.devices == ("/dev/kvm", "/dev/vhost-net")
+    assert test.env == {"A": "1=2"}
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "where"),
+    [
+        ('{"tests": [\n{]}', "invalid JSON", "f.json:2"),
+        ("[]", "the list of tests is missing", "f.json"),
+        ('{"tests": {}}', "the list of tests is missing", "f.json"),
+        ('{"tests": [1]}', "a test is an object", "f.json, test 1"),
+        ('{"tests": [{"command": "x"}]}', "test_name is missing", "f.json, test 1"),
+        ('{"tests": [{"test_name": "a"}]}', "command is missing", "f.json, test 1 (a)"),
+        ('{"tests": [{"test_name": "a", "command": []}]}', "command is missing", "(a)"),
+        ('{"tests": [{"test_name": "a", "command": ["x", 1]}]}', "command is missing", "(a)"),
+        (
+            '{"tests": [{"test_name": "a", "command": "x", "plarform": ["x86_64"]}]}',
+            "no key 'plarform'",
+            "(a)",
+        ),
+        ('{"tests": [{"test_name": "a", "command": "x", "platform": ["x86"]}]}', "no platform 'x86'", "(a)"),
+        ('{"tests": [{"test_name": "a", "command": "x", "timeout_in_minutes": 0}]}', "above 0", "(a)"),
+        ('{"tests": [{"test_name": "a", "command": "x", "docker_plugin": []  }]}', "", ""),
+        ('{"tests": [{"test_name": "a", "command": "x", "docker_plugin": "p"}]}', "is an object", "(a)"),
+        ("[" * 100_000, "invalid JSON", "f.json"),
+    ],
+)
+def test_what_cannot_be_understood_is_named(text: str, what: str, where: str) -> None:
+    if not what:
+        assert parse(text, "f.json")
+        return
+    with pytest.raises(UserError) as error:
+        parse(text, "f.json")
+
+    assert what in error.value.what
+    assert where in error.value.where
+    assert error.value.fix
+
+
+# Names
+
+
+def test_a_name_that_has_a_meaning_keeps_it() -> None:
+    found = sessions([a_test("clippy", "cargo clippy"), a_test("clippy", "make clippy")], TAKEN)
+
+    assert {name: [t.command for t in tests] for name, tests in found.items()} == {
+        "clippy-2": ["cargo clippy"],
+        "clippy-3": ["make clippy"],
+    }
+
+
+def test_tests_of_one_name_for_other_machines_are_one_session() -> None:
+    tests = [a_test("unit", "a", platform=["x86_64", "aarch64"]), a_test("unit", "b", platform=["riscv64"])]
+
+    (session,) = sessions(tests, TAKEN).values()
+
+    assert [test.command for test in session if test.is_for("x86_64")] == ["a"]
+    assert [test.command for test in session if test.is_for("riscv64")] == ["b"]
+
+
+def test_the_same_command_is_there_once() -> None:
+    tests = [
+        a_test("same", "a"),
+        a_test("same", "b"),
+        a_test("same", "a", hypervisor="mshv"),
+        a_test("same", "b"),
+    ]
+
+    assert list(sessions(tests, TAKEN)) == ["same", "same-2"]
+
+
+def test_rust_vmm_ci_s_own_tests_are_the_standard_sessions() -> None:
+    coverage = a_test("coverage", 'pytest $(find . -type f -name "test_coverage.py")')
+    commits = a_test("commits", "pytest rust-vmm-ci/integration_tests/test_commit_format.py")
+
+    assert sessions([coverage, commits], TAKEN) == {}
+    assert list(sessions([coverage, commits], {"clippy"})) == ["coverage", "commits"]
+
+
+# Commands
+
+
+def test_a_command_is_what_buildkite_leaves_of_it() -> None:
+    test = a_test(command=r"echo $$PWD \$HOME $(uname) {target_platform} ${X:-{}}")
+
+    assert run(test) == ["echo $PWD $HOME $(uname) x86_64 ${X:-{}}"]
+
+
+def test_several_commands_are_one_script() -> None:
+    (test,) = read({"test_name": "x", "command": ["a", "b"]})
+
+    assert run(test) == ["a\nb"]
+
+
+def test_a_matrix_is_run_case_by_case() -> None:
+    matrix = {
+        "setup": {"feature": ["xen", "rawfd"], "libc": ["gnu", "musl"]},
+        "adjustments": [
+            {"with": {"feature": "xen", "libc": "musl"}, "skip": True},
+            {"with": {"feature": "x", "libc": "y"}},
+        ],
+    }
+    test = a_test(command="{{ matrix.feature }}-{{matrix.libc}}", matrix=matrix)
+
+    assert run(test) == ["xen-gnu", "rawfd-gnu", "rawfd-musl", "x-y"]
+    assert run(a_test(command="-p {{ matrix }}", matrix=["a", 1])) == ["-p a", "-p 1"]
+
+
+def test_a_command_for_crates_runs_for_each() -> None:
+    test = a_test(command="cd {crate_path} && cargo test -p {crate}")
+
+    assert run(test, [("one", "crates/one"), ("two", ".")]) == [
+        "cd crates/one && cargo test -p one",
+        "cd . && cargo test -p two",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("soft", "tolerated"),
+    [
+        (None, []),
+        (False, []),
+        (True, [1, 3]),
+        ("true", [1, 3]),
+        ([{"exit_status": 3}], [3]),
+        ([{"exit_status": "*"}], [1, 3]),
+    ],
+)
+def test_soft_fail_names_what_is_no_failure(soft: Any, tolerated: list[int]) -> None:
+    test = a_test(soft_fail=soft)
+
+    assert [status for status in (1, 3) if test.tolerates(status)] == tolerated
