@@ -14,7 +14,6 @@ from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.catalog import STANDARD
 from rustvmm_sessions.config import Override, Settings, did_you_mean
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.features import parse_partition
 from rustvmm_sessions.model import Backend, Profile, Scope
 from rustvmm_sessions.pipeline.options import add_options
 
@@ -272,10 +271,16 @@ def _changed_option(parser: Parser) -> None:
     )
 
 
+def _share(text: str) -> tuple[int, int]:
+    from rustvmm_sessions.features import parse_partition  # noqa: PLC0415 - late
+
+    return parse_partition(text)
+
+
 def _matrix_options(parser: Parser) -> None:
     add = parser.add_argument
     add("--list", action="store_true", help="print the plan and what it saves, run nothing")
-    add("--partition", type=parse_partition, metavar="I/N", help="run a share of the plan")
+    add("--partition", type=_share, metavar="I/N", help="run a share of the plan")
     _changed_option(parser)
 
 

@@ -117,7 +117,10 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     config = _read_config(request.directory)
     outcome.recorded = _read_record(request, config)
     cargo = Cargo(directory=request.directory, env=request.env)
-    workspace = cargo.workspace
+    with ThreadPoolExecutor(1) as background:
+        toolchain = background.submit(lambda: cargo.toolchain)  # rustc says it while cargo says the other
+        workspace = cargo.workspace
+        toolchain.result()
     for warning in (*config.warnings, *stale_patterns(config, workspace.root, workspace.target_directory)):
         warn(warning)
     own = files.own_directory(workspace.target_directory / "rustvmm-coverage")
