@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,17 +18,12 @@ from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, CrateBuilder
 from tests.field.published import published
 from tests.field.test_published_coverage import config_of
+from tests.perf.checkouts import checkout
 from tests.perf.timing import Way, alternate, machine_line, ratio
 
 WARM = {"vm-superio": 0.35, "vmm-sys-util": 0.2}
 COLD = 1.05
 """The highest ratios to reach, for the crates' repositories."""
-
-
-def checkout(source: Path, directory: Path) -> CrateBuilder:
-    """Return a copy of a checkout, as it is committed, with the noxfile added."""
-    subprocess.run(["git", "clone", "--quiet", "--", str(source), str(directory)], check=True)
-    return CrateBuilder(directory).with_noxfile().commit("noxfile")
 
 
 def crate_rows(name: str, crate: CrateBuilder, place: Path, rounds: int) -> list[str]:

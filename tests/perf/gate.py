@@ -23,6 +23,7 @@ from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, CrateBuilder
 from tests.field.published import published
 from tests.field.test_published_coverage import config_of
+from tests.perf.checkouts import checkout
 from tests.perf.timing import Way, alternate, machine_line, ratio
 
 if TYPE_CHECKING:
@@ -159,13 +160,19 @@ def rows(subject: Subject, place: Path) -> list[str]:
     return table
 
 
-def subject(name: str, place: Path) -> Subject:
+def subject(name: str, place: Path, checkouts: Path | None = None) -> Subject:
     """Return a crate to time; ``workspace`` is seven published crates joined."""
     directory = place / "crate"
     if name != "workspace":
-        crate = CrateBuilder(directory) if directory.exists() else published(name, directory)
+        if directory.exists():
+            crate = CrateBuilder(directory)
+        elif checkouts is not None:
+            crate = checkout(checkouts / name, directory)
+        else:
+            crate = published(name, directory)
+        (source,) = [s for s in (directory, directory / name) if (s / "src" / "lib.rs").exists()]
         return Subject(
-            name=name, crate=crate, sources=(directory / "src" / "lib.rs",), coverage=True, limits=LIMITS
+            name=name, crate=crate, sources=(source / "src" / "lib.rs",), coverage=True, limits=LIMITS
         )
     if not directory.exists():
         for member in MEMBERS:
@@ -183,6 +190,9 @@ def main() -> None:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--replay", nargs=2, metavar=("NAME", "PLACE"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--checkouts", type=Path, help="folder with clones of the crates, instead of published ones"
+    )
     parser.add_argument("names", nargs="*", default=["vm-superio", "vmm-sys-util", "workspace"])
     given = parser.parse_args()
     if given.replay:
@@ -195,7 +205,7 @@ def main() -> None:
         for name in given.names:
             place = Path(temporary) / name
             place.mkdir()
-            table += rows(subject(name, place), place)
+            table += rows(subject(name, place, given.checkouts), place)
     print(f"{machine_line()}\n")  # noqa: T201
     print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")  # noqa: T201
     print("\n".join(table))  # noqa: T201
