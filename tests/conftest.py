@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis.configuration import set_hypothesis_home_dir
+
+from rustvmm_sessions.files import cache_directory
+
+set_hypothesis_home_dir(cache_directory() / "hypothesis")  # its default is a folder of the work tree
+
 # A shell starts background jobs with Ctrl-C ignored, and programs hand that down: a test that sends
 # SIGINT would then wait for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
