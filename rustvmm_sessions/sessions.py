@@ -249,13 +249,12 @@ class Crate:
         run(args, cwd=self.settings.directory, env=variables, timeout=60 * minutes).check()
 
     def _add_standard(self, session: catalog.StandardSession) -> None:
-        parser = standard.parser(session)
         setting = self._overrides.get(session.name, Override())
 
         def body(running: nox.Session) -> None:
             standard.run(
                 session,
-                parser=parser,
+                parser=standard.parser(session),
                 words=running.posargs,
                 settings=replace(self.settings, overrides=self._overrides),
                 override=setting,
@@ -263,7 +262,7 @@ class Crate:
                 own=self._own,
             )
 
-        description = f"{session.summary}\n\n{parser.format_help()}"
+        description = f"{session.summary}\n\nIts options: nox -s {session.name} -- --help"
         self._add(session.name, body, description, session.tags, parallel=session.parallel)
 
     def _add_custom(self, name: str, tests: tuple[CustomTest, ...]) -> None:
