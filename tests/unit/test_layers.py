@@ -19,6 +19,7 @@ ROOT = Path(rustvmm_sessions.__file__).parent
 LAYERS = (
     {"errors", "model"},
     {
+        "bench",
         "catalog",
         "changed",
         "commits",
