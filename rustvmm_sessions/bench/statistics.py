@@ -37,6 +37,9 @@ RESOLUTION = 5.0
 SAME_INSTRUCTIONS = 0.1
 """A change of the number of instructions in percent that is none; two runs of one program differ by 0.03."""
 
+SUSPICION = "both builds execute the same instructions: suspected to be layout of code or the host"
+"""What is said of a change in time that no change of the instructions explains."""
+
 
 def process_estimate(iterations: Sequence[float], times: Sequence[float]) -> float:
     """Return the 25th percentile of time per iteration, interpolated linearly between samples.
@@ -155,5 +158,4 @@ def hear_witness(judgement: Judgement, instructions_change: float | None) -> tup
     decided = judgement.verdict in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT)
     if not decided or instructions_change is None or abs(instructions_change) >= SAME_INSTRUCTIONS:
         return judgement, ""
-    note = "both builds execute the same instructions: suspected to be layout of code or the host"
-    return replace(judgement, verdict=BenchVerdict.INCONCLUSIVE), note
+    return replace(judgement, verdict=BenchVerdict.INCONCLUSIVE), SUSPICION
