@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench.model import BenchVerdict, percent
-from rustvmm_sessions.bench.statistics import LOOKS, detectable
+from rustvmm_sessions.bench.statistics import LOOKS, SUSPICION, detectable
 from rustvmm_sessions.errors import printable
 
 if TYPE_CHECKING:
@@ -160,8 +160,9 @@ def headline(report: BenchReport) -> str:
         case BenchVerdict.REGRESSION:
             return "; ".join((f"{slower} of {total} got slower {by}", *rest))
         case BenchVerdict.INCONCLUSIVE:
-            rest = rest[:-1]
-            return "; ".join((f"{undecided} of {total} could not be decided, none is proven slower", *rest))
+            return "; ".join(
+                (f"{undecided} of {total} could not be decided, none is proven slower", *rest[:-1])
+            )
         case BenchVerdict.IMPROVEMENT:
             return f"{faster} of {total} got faster {by}, none is proven slower"
         case BenchVerdict.OK:
@@ -184,8 +185,9 @@ def findings(report: BenchReport, markup: Markup) -> list[str]:
     """Return the sentences under the table: the mean, what could be found, how often that is wrong."""
     if report.geomean_change is None:
         return []
+    mean = f"Geometric mean of all changes: {signed(report.geomean_change)}."
     return [
-        f"Geometric mean of all changes: {signed(report.geomean_change)}.",
+        *([mean] if len(report.benchmarks) > 1 else []),
         _findable(report, markup),
         f"At most {_error(report):.2g} % of such runs report a slow-down although no benchmark "
         f"got slower by more than {limit(report.threshold)}.",
@@ -233,23 +235,26 @@ def remarks(report: BenchReport, markup: Markup) -> list[str]:
     return [*notes, *(f"This machine could measure better: {_clause(doubt, markup)}." for doubt in doubts)]
 
 
+_AGAIN = "See whether it is there again:"
+
+
 def next_steps(report: BenchReport) -> list[tuple[str, str]]:
-    """Return what to do next: a sentence, and the command for it or an empty string."""
+    """Return what to do next: what for, and the command."""
     match report.verdict:
         case BenchVerdict.REGRESSION:
             slower = having(report, BenchVerdict.REGRESSION)
             return [
-                ("See whether it is there again:", f"nox -s bench -- {_only(slower)}"),
+                (_AGAIN, f"nox -s bench -- {_only(slower)}"),
                 ("Where it is meant, let the job pass:", "nox -s bench -- --report-only"),
             ]
         case BenchVerdict.INCONCLUSIVE:
             undecided = having(report, BenchVerdict.INCONCLUSIVE)
-            longest = all(len(comparison.pairs) >= LOOKS[-1] for comparison in undecided)
-            why = (
-                "Measure on a machine that does less beside:"
-                if longest
-                else "Give these alone the time of all:"
-            )
+            if all(SUSPICION in comparison.note for comparison in undecided):
+                why = _AGAIN
+            elif all(len(comparison.pairs) >= LOOKS[-1] for comparison in undecided):
+                why = "Measure on a machine that does less beside:"
+            else:
+                why = "Give these alone the time of all:"
             return [(why, f"nox -s bench -- {_only(undecided)}")]
         case _:
             return []

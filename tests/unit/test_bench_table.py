@@ -29,6 +29,11 @@ def table(run: BenchReport) -> list[str]:
     return whole[start + 1 : whole.index("", start)]
 
 
+def findable(run: BenchReport) -> str:
+    """Return the sentence on what the run could have found."""
+    return words.findings(run, PLAIN)[-2]
+
+
 # Figures
 
 
@@ -229,13 +234,13 @@ def test_all_of_it_in_the_order_of_reading() -> None:
 
 def test_what_could_have_been_found_is_said_of_the_quiet_and_of_the_noisy() -> None:
     quiet = [compared(f"quiet {n}", noise=0.2) for n in range(4)]
-    all_quiet = words.findings(report(*quiet), PLAIN)[1]
+    all_quiet = findable(report(*quiet))
     found = re.fullmatch(
         r"Slow-downs of (\S+) % and more would have been found in every benchmark\.", all_quiet
     )
     assert found is not None
     assert 1 < float(found[1]) < 2
-    mixed = words.findings(report(*quiet, compared("noisy", noise=9.0)), PLAIN)[1]
+    mixed = findable(report(*quiet, compared("noisy", noise=9.0)))
     found = re.fullmatch(
         r"Slow-downs of (\S+) % and more would have been found in every benchmark but 1: "
         r"in `noisy` only from (\S+) %\.",
@@ -251,15 +256,15 @@ def test_what_is_said_to_be_found_is_not_rounded_down() -> None:
     exact = replace(
         comparison, judgement=replace(comparison.judgement, change=0.0, low=-math.log(1.0132 / 1.01))
     )
-    assert "Slow-downs of 1.4 % and" in words.findings(replace(run, benchmarks=(exact,)), PLAIN)[1]
+    assert "Slow-downs of 1.4 % and" in findable(replace(run, benchmarks=(exact,)))
 
 
 def test_too_few_pairs_find_nothing_and_that_is_said() -> None:
     run = report(compared("hasty", count=3))
-    assert words.findings(run, PLAIN)[1] == "There were too few pairs to find a slow-down, whatever its size."
+    assert findable(run) == "There were too few pairs to find a slow-down, whatever its size."
     assert table(run)[0].endswith("too few pairs  undecided")
     mixed = report(compared("hasty", count=3), *(compared(f"{n}", noise=0.1) for n in range(3)))
-    assert "but 1: in `hasty` none, there were too few pairs." in words.findings(mixed, PLAIN)[1]
+    assert "but 1: in `hasty` none, there were too few pairs." in findable(mixed)
 
 
 @pytest.mark.parametrize("looks", [(30, 60, 120), (20,)])
@@ -267,7 +272,7 @@ def test_the_error_rate_is_that_of_all_looks_of_all_benchmarks(looks: tuple[int,
     run = report(compared("a"), compared("b"), threshold=2.5)
     few = Looks(pairs=looks, alpha=0.01 / 2 / len(looks))
     run = replace(run, benchmarks=tuple(replace(c, looks=few) for c in run.benchmarks))
-    sentence = words.findings(run, PLAIN)[2]
+    sentence = words.findings(run, PLAIN)[-1]
     assert sentence.startswith("At most 1 % of such runs report a slow-down")
     assert sentence.endswith("got slower by more than 2.5 %.")
 
@@ -316,6 +321,8 @@ def test_what_is_undecided_is_measured_longer_or_elsewhere() -> None:
     assert command == r"nox -s bench -- --filter '^(a\.b)$'"
     [(elsewhere, _)] = words.next_steps(report(compared("a", noise=90.0, count=120)))
     assert elsewhere == "Measure on a machine that does less beside:"
+    [(again, _)] = words.next_steps(report(compared("a", 5.0, instructions_change=0.0)))
+    assert again == "See whether it is there again:"
 
 
 @pytest.mark.parametrize(
