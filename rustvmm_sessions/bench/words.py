@@ -53,10 +53,15 @@ class Markup:
 
 
 def one_line(text: str) -> str:
-    r"""Return foreign text as one line: newlines as ``\n``, the middle of a long one cut out."""
+    """Return foreign text as one line, with its middle cut out where it is long."""
     if len(text) > _LONGEST:
         half = _LONGEST // 2 - 1
         text = f"{text[:half]}…{text[-half:]}"
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    r"""Return foreign text as one line that moves no cursor, newlines written as ``\n``."""
     return "".join(
         char.encode("unicode_escape").decode()
         if char in "\n\t" or unicodedata.category(char) in ("Zl", "Zp")
