@@ -16,7 +16,7 @@ from rustvmm_sessions.bench.model import (
     Judgement,
     Revision,
 )
-from rustvmm_sessions.bench.statistics import plan_looks
+from rustvmm_sessions.bench.statistics import LOOKS, plan_looks
 
 UNJUDGED = Judgement(
     verdict=BenchVerdict.INCONCLUSIVE, change=0.0, low=-math.inf, high=math.inf, settled=False
@@ -58,12 +58,14 @@ def compared(name: str, change: float = 0.0, **how: Any) -> Comparison:
     """Return a benchmark whose pairs are still to be judged; the arguments are those of `pairs`."""
     fields = {key: how.pop(key) for key in ("instructions_change", "time_only", "note") if key in how}
     how.setdefault("seed", ascii(name))
-    return Comparison(id=name, pairs=pairs(change, **how), looks=plan_looks(1), judgement=UNJUDGED, **fields)
+    return Comparison(
+        id=name, pairs=pairs(change, **how), looks=plan_looks(1, LOOKS[-1]), judgement=UNJUDGED, **fields
+    )
 
 
 def report(*benchmarks: Comparison, threshold: float = 1.0, **fields: Any) -> BenchReport:
     """Return a run of these benchmarks, judged."""
-    looks = plan_looks(len(benchmarks)) if benchmarks else plan_looks(1)
+    looks = plan_looks(max(1, len(benchmarks)), LOOKS[-1])
     fields = {"host": HOST if benchmarks else None, "verdict": BenchVerdict.NOTHING, **fields}
     return analyse(
         BenchReport(

@@ -31,6 +31,9 @@ FAMILY_ALPHA = 0.05
 LOOKS = (30, 60, 120)
 """Numbers of pairs at which a benchmark is judged, where time allows."""
 
+BENCHMARK_SECONDS = 60.0
+"""What a benchmark may take where a pair takes long; most are settled in a tenth of it."""
+
 RESOLUTION = 5.0
 """A slow-down in percent that a run must exclude before a benchmark counts as ok."""
 
@@ -75,22 +78,31 @@ def fewest_pairs(alpha: float) -> int:
     return math.ceil(-math.log2(alpha))
 
 
-def plan_looks(benchmarks: int, most_pairs: float = math.inf) -> Looks:
-    """Plan when a benchmark's pairs are judged.
+def wanted_pairs(benchmarks: int, pair_seconds: float) -> int:
+    """Return how many pairs a benchmark is worth that takes `pair_seconds` for each.
+
+    As many as fit into `BENCHMARK_SECONDS`, but so many that a slow-down can be proven even if a
+    pair or two speak against it.
 
     Args:
         benchmarks: How many are compared in this run.
-        most_pairs: How many pairs there is time for. Where that is less than `LOOKS` asks for, it
-            is judged twice as the pairs allow, and once below twice `fewest_pairs`.
+        pair_seconds: Seconds that a pair of processes takes.
     """
-    most = min(LOOKS[-1], most_pairs)
-    if most >= LOOKS[-1]:
-        looks: tuple[int, ...] = LOOKS
-    else:
-        least = fewest_pairs(FAMILY_ALPHA / benchmarks)
-        last = max(int(most), least)
-        half = last // 2
-        looks = (half, last) if half >= fewest_pairs(FAMILY_ALPHA / benchmarks / 2) else (last,)
+    least = fewest_pairs(FAMILY_ALPHA / benchmarks) + 4
+    return min(LOOKS[-1], max(least, int(BENCHMARK_SECONDS / pair_seconds)))
+
+
+def plan_looks(benchmarks: int, most_pairs: int) -> Looks:
+    """Plan when a benchmark's pairs are judged: at `LOOKS`, or twice, or once where they are few.
+
+    Args:
+        benchmarks: How many are compared in this run.
+        most_pairs: How many pairs there is time for, at least 1.
+    """
+    looks: tuple[int, ...] = LOOKS
+    if most_pairs < LOOKS[-1]:
+        half = most_pairs // 2
+        looks = (half, most_pairs) if half >= fewest_pairs(FAMILY_ALPHA / benchmarks / 2) else (most_pairs,)
     return Looks(pairs=looks, alpha=FAMILY_ALPHA / benchmarks / len(looks))
 
 

@@ -310,7 +310,7 @@ UNKNOWN = [
         {"xyz": 1},
         "there is no option 'xyz'",
         "register()",
-        "there are: audit_ignore, commit_format, coverage_tolerance, custom_tests, depth, env, features, "
+        "there are: audit_ignore, bench, commit_format, coverage_tolerance, custom_tests, depth, env, features, "
         "overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
     ),
     (
