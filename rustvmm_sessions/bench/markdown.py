@@ -14,14 +14,6 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 20
 """What both take at most."""
 
-_ORDER = (
-    BenchVerdict.REGRESSION,
-    BenchVerdict.INCONCLUSIVE,
-    BenchVerdict.IMPROVEMENT,
-    BenchVerdict.OK,
-)
-"""What is shown first, and cut last."""
-
 _HEAD = "| benchmark | base | now | change | between | verdict |\n|:--|--:|--:|--:|:-:|:--|\n"
 
 
@@ -65,8 +57,7 @@ def markdown(report: BenchReport, most_bytes: int = MOST_BYTES) -> str:
     end = "".join((*(f"- {sentence}\n" for sentence in about), *steps))
     if not report.benchmarks:
         return start + end
-    ranked = sorted(report.benchmarks, key=lambda c: _ORDER.index(c.judgement.verdict))
-    rows = [_row(comparison) for comparison in ranked]
+    rows = [_row(comparison) for comparison in words.ranked(report)]
     room = most_bytes - len(f"{start}{_HEAD}{_left_out(len(rows))}\n{end}".encode())
     shown: list[str] = []
     for row in rows:

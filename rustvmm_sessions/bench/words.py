@@ -76,10 +76,15 @@ def escaped(text: str) -> str:
 def duration(nanoseconds: float) -> str:
     """Write a time with four significant digits, in the unit that suits it."""
     rounded = float(f"{nanoseconds:.4g}")
-    factor, unit = next((u for u in reversed(_UNITS) if rounded >= u[0]), _UNITS[0])
+    factor, name = unit(rounded)
     value = rounded / factor
     decimals = 3 - math.floor(math.log10(value)) if value else 0
-    return f"{value:.{min(max(decimals, 0), 4)}f} {unit}"
+    return f"{value:.{min(max(decimals, 0), 4)}f} {name}"
+
+
+def unit(nanoseconds: float) -> tuple[float, str]:
+    """Return the unit that suits a time: how many nanoseconds it has, and its name."""
+    return next((unit for unit in reversed(_UNITS) if nanoseconds >= unit[0]), _UNITS[0])
 
 
 def signed(change: float) -> str:
@@ -108,7 +113,8 @@ def limit(threshold: float) -> str:
     return f"{threshold:g} %"
 
 
-def _rounded_up(slow_down: float) -> str:
+def rounded_up(slow_down: float) -> str:
+    """Write the size of a slow-down so that it is not made smaller."""
     scale = 10 if slow_down < 100 else 1
     return f"{math.ceil(round(slow_down * scale, 6)) / scale:g} %"
 
@@ -146,6 +152,19 @@ def listed(names: Sequence[str], markup: Markup) -> str:
 def having(report: BenchReport, verdict: BenchVerdict) -> list[Comparison]:
     """Return the benchmarks of a verdict."""
     return [comparison for comparison in report.benchmarks if comparison.judgement.verdict is verdict]
+
+
+_ORDER = (
+    BenchVerdict.REGRESSION,
+    BenchVerdict.INCONCLUSIVE,
+    BenchVerdict.IMPROVEMENT,
+    BenchVerdict.OK,
+)
+
+
+def ranked(report: BenchReport) -> list[Comparison]:
+    """Return the benchmarks, those that matter most first."""
+    return sorted(report.benchmarks, key=lambda comparison: _ORDER.index(comparison.judgement.verdict))
 
 
 def headline(report: BenchReport) -> str:
@@ -211,13 +230,13 @@ def _findable(report: BenchReport, markup: Markup) -> str:
     if math.isinf(usual):
         return "There were too few pairs to find a slow-down, whatever its size."
     noisy = sorted((pair for pair in found if pair[0] > max(2 * usual, usual + 1)), reverse=True)
-    most = _rounded_up(max(size for size, name in found if (size, name) not in noisy))
+    most = rounded_up(max(size for size, name in found if (size, name) not in noisy))
     sentence = f"Slow-downs of {most} and more would have been found in every benchmark"
     if not noisy:
         return f"{sentence}."
     parts = [
         f"in {markup.code(name)} "
-        + ("none, there were too few pairs" if math.isinf(size) else f"only from {_rounded_up(size)}")
+        + ("none, there were too few pairs" if math.isinf(size) else f"only from {rounded_up(size)}")
         for size, name in noisy[:MOST_LISTED]
     ]
     if len(noisy) > MOST_LISTED:
