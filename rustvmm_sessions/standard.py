@@ -408,6 +408,7 @@ def add_bench_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--max-minutes", type=_minutes, metavar="N", help="the time for all of it, building included")
     add("--json", type=Path, metavar="FILE", help="write the result with all raw figures")
+    add("--html", type=Path, metavar="FILE", help="write a page with all figures")
     add("--critcmp", type=Path, metavar="DIR", help="write both sides as baselines for critcmp")
     outcome = parser.add_mutually_exclusive_group()
     outcome.add_argument("--report-only", action="store_true", help="fail on no verdict")
@@ -484,6 +485,7 @@ def bench_delivery(given: argparse.Namespace, invoked_from: Path) -> Delivery:
 
     return Delivery(
         json=given.json and invoked_from / given.json,
+        html=given.html and invoked_from / given.html,
         critcmp=given.critcmp and invoked_from / given.critcmp,
         strict=given.strict,
         report_only=given.report_only,

@@ -14,7 +14,7 @@ from rustvmm_sessions import files, host, upstream, worktree
 from rustvmm_sessions.actions import bench_builds, bench_runs
 from rustvmm_sessions.actions.bench_builds import Build, Executable
 from rustvmm_sessions.actions.bench_runs import Harness, Machine, Unit
-from rustvmm_sessions.bench import critcmp, criterion, document, markdown, table, words
+from rustvmm_sessions.bench import critcmp, criterion, document, markdown, page, table, words
 from rustvmm_sessions.bench.model import BenchReport, BenchRules, BenchVerdict, Comparison, Revision
 from rustvmm_sessions.bench.statistics import overall
 from rustvmm_sessions.config import expression
@@ -37,12 +37,14 @@ class Delivery:
 
     Attributes:
         json: A file for programs; None for none, as with the others.
+        html: A page for people.
         critcmp: A folder that critcmp reads.
         strict: Whether an inconclusive run fails.
         report_only: Whether no verdict fails.
     """
 
     json: Path | None = None
+    html: Path | None = None
     critcmp: Path | None = None
     strict: bool = False
     report_only: bool = False
@@ -185,6 +187,9 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
         say(line)
     if delivery.json is not None:
         _write(delivery.json, json.dumps(document.to_json(report), indent=1) + "\n")
+    if delivery.html is not None:
+        _write(delivery.html, page.page(report))
+        say(f"HTML report: {delivery.html}")
     if delivery.critcmp is not None:
         for name, text in critcmp.baselines(report).items():
             _write(delivery.critcmp / name, text)
