@@ -33,7 +33,7 @@ FAMILY_ALPHA = 0.01
 """The chance that a run fails although nothing got slower by more than the threshold."""
 
 LOOKS = (30, 60, 120, 240)
-"""Numbers of pairs at which a benchmark is judged, where time allows; the last is for what is inconclusive."""
+"""Numbers of pairs at which a benchmark is judged; the last is for what is inconclusive till then."""
 
 RESOLUTION = 5.0
 """A slow-down in percent that a run must exclude before a benchmark counts as ok."""
