@@ -128,7 +128,7 @@ def judge(pairs: Sequence[tuple[float, float]], *, alpha: float, threshold: floa
         alpha: The error that each side of the interval may have.
         threshold: The slow-down in percent that still passes.
     """
-    differences = [math.log(head / base) for base, head in pairs]
+    differences = [math.log(head) - math.log(base) for base, head in pairs]
     means = sorted((a + b) / 2 for at, a in enumerate(differences) for b in differences[at:])
     rank = bound_rank(len(differences), alpha)
     low = means[rank - 1] if rank else -math.inf
