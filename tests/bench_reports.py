@@ -86,7 +86,7 @@ def eight() -> BenchReport:
         compared("queue/add_used", -3.4, base=58.4, instructions_change=-3.0),
         compared("memory/read_obj<u64>", 0.0, base=1.82, instructions_change=0.0),
         compared("memory/read slice 1 MiB", 0.4, base=48_300.0, noise=6.0, instructions_change=0.0),
-        compared("eventfd/signal and wait", 0.6, base=2210.0, noise=2.0, time_only=True),
+        compared("eventfd/signal and wait", 0.6, base=2210.0, noise=1.0, time_only=True),
         compared("layout/unlucky", 4.0, base=733.0, instructions_change=0.02),
         compared("boot/load_kernel", 61.0, base=31_200_000.0, instructions_change=58.0),
         only_in_base=("queue/legacy_pop",),

@@ -69,7 +69,7 @@ def test_a_report_says_all_that_the_terminal_does() -> None:
         "origin/main (111111111111) → aaaaaaaaaaaa with uncommitted changes",
         "Geometric mean of all changes: +",
         "Slow-downs of ",
-        "At most 5 % of such runs",
+        "At most 1 % of such runs",
         "Only in the base: queue/legacy_pop.",
         "New, compared with nothing: queue/pop in order, queue/event_idx.",
         "layout/unlucky: both builds execute the same instructions: suspected",
@@ -153,7 +153,7 @@ def test_what_finds_no_room_is_counted() -> None:
         shown = len(page.rows) - 1
         assert f"{100 - shown} more benchmarks found no room here" in page.text
         assert page.rows[1][0] == "bench 99"
-        assert "At most 5 % of such runs" in page.text
+        assert "At most 1 % of such runs" in page.text
     assert markdown(run, len(whole.encode()) + 200) == whole
 
 

@@ -84,7 +84,7 @@ def test_all_that_the_terminal_says_is_on_the_page() -> None:
         "origin/main (111111111111) → aaaaaaaaaaaa with uncommitted changes",
         "Geometric mean of all changes: +",
         "Slow-downs of ",
-        "At most 5 % of such runs",
+        "At most 1 % of such runs",
         "Only in the base: queue/legacy_pop.",
         "New, compared with nothing: queue/pop in order, queue/event_idx.",
         "nox -s bench -- --filter '^(queue/pop descriptor chain/16|boot/load_kernel)$'",
