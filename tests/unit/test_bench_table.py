@@ -215,6 +215,7 @@ def test_all_of_it_in_the_order_of_reading() -> None:
         "benchmark ",
         "boot/load_kernel",
         "2 of 8 benchmarks got slower by more than 1 %; 1 got faster; 1 could not be decided.",
+        "Slower: `queue/pop descriptor chain/16` +2.68 %, `boot/load_kernel` +60.7 %.",
         "Geometric mean of all changes: +",
         "Slow-downs of ",
         "At most 5 % of such runs report a slow-down although no benchmark got slower by more than 1 %.",
@@ -285,6 +286,8 @@ def test_long_lists_are_counted() -> None:
     assert "`bench 9`: set by its group." in text
     assert "`bench 10`: set by its group." not in text
     assert "15 more benchmarks have notes." in text
+    slow = said(report(*(compared(name, 9.0) for name in ids)))
+    assert re.search(r"^Slower: `bench 0` \+\d.*, `bench 9` \+[^,]*, and 15 more\.$", slow, re.MULTILINE)
 
 
 def test_doubts_about_the_machine_are_said() -> None:
