@@ -251,6 +251,17 @@ def test_what_could_have_been_found_is_said_of_the_quiet_and_of_the_noisy() -> N
     assert 2 * float(found[1]) < float(found[2])
 
 
+def test_of_many_noisy_benchmarks_the_noisiest_are_named() -> None:
+    quiet = [compared(f"quiet {n}", noise=0.2) for n in range(14)]
+    noisy = [compared(f"noisy {n}", noise=9.0 + n) for n in range(13)]
+    sentence = findable(report(*quiet, *noisy))
+    assert "would have been found in every benchmark but 13: in `noisy " in sentence
+    assert sentence.endswith(", and 3 more.")
+    sizes = [float(size) for size in re.findall(r"only from (\S+) %", sentence)]
+    assert len(sizes) == 10
+    assert sizes == sorted(sizes, reverse=True)
+
+
 def test_what_is_said_to_be_found_is_not_rounded_down() -> None:
     run = report(compared("a"))
     (comparison,) = run.benchmarks
