@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -124,6 +125,12 @@ class Comparison:
     instructions_change: float | None = None
     time_only: bool = False
     note: str = ""
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """The median of the base's times and of the head's, in nanoseconds."""
+        base, head = zip(*self.pairs, strict=True)
+        return statistics.median(base), statistics.median(head)
 
 
 @dataclass(frozen=True, kw_only=True)

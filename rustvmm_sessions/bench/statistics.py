@@ -35,11 +35,17 @@ FAMILY_ALPHA = 0.01
 LOOKS = (30, 60, 120, 240)
 """Numbers of pairs at which a benchmark is judged; the last is for what is inconclusive till then."""
 
+BENCHMARK_SECONDS = 60.0
+"""What a benchmark may take where a pair takes long; most are settled in a tenth of it."""
+
 RESOLUTION = 5.0
 """A slow-down in percent that a run must exclude before a benchmark counts as ok."""
 
 SAME_INSTRUCTIONS = 0.1
 """A change of the number of instructions in percent that is none; two runs of one program differ by 0.03."""
+
+SUSPICION = "both builds execute the same instructions: suspected to be layout of code or the host"
+"""What is said of a change in time that no change of the instructions explains."""
 
 
 def process_estimate(iterations: Sequence[float], times: Sequence[float]) -> float:
@@ -94,22 +100,29 @@ def fewest_pairs(alpha: float) -> int:
     return math.ceil(-math.log2(alpha))
 
 
-def plan_looks(benchmarks: int, most_pairs: float = math.inf) -> Looks:
-    """Plan when a benchmark's pairs are judged.
+def wanted_pairs(benchmarks: int, pair_seconds: float) -> int:
+    """Return how many pairs a benchmark is worth that takes `pair_seconds` for each.
+
+    As many as fit into `BENCHMARK_SECONDS`, but so many that a slow-down can be proven even if a
+    pair or two speak against it.
 
     Args:
         benchmarks: How many are compared in this run.
-        most_pairs: How many pairs there is time for. Where that is less than `LOOKS` asks for, it
-            is judged twice as the pairs allow, and once below twice `fewest_pairs`.
+        pair_seconds: Seconds that a pair of processes takes.
     """
-    most = min(LOOKS[-1], most_pairs)
-    if most >= LOOKS[-1]:
-        looks: tuple[int, ...] = LOOKS
-    else:
-        least = fewest_pairs(FAMILY_ALPHA / benchmarks)
-        last = max(int(most), least)
-        half = last // 2
-        looks = (half, last) if half >= fewest_pairs(FAMILY_ALPHA / benchmarks / 2) else (last,)
+    least = fewest_pairs(FAMILY_ALPHA / benchmarks) + 4
+    return min(LOOKS[-1], max(least, int(BENCHMARK_SECONDS / pair_seconds)))
+
+
+def plan_looks(benchmarks: int, most_pairs: int) -> Looks:
+    """Plan when a benchmark's pairs are judged: at those of `LOOKS` that come early enough, and at last.
+
+    Args:
+        benchmarks: How many are compared in this run.
+        most_pairs: How many pairs there is time for, at least 1.
+    """
+    last = min(most_pairs, LOOKS[-1])
+    looks = (*(pairs for pairs in LOOKS if 3 * pairs <= 2 * last), last)
     return Looks(pairs=looks, alpha=FAMILY_ALPHA / benchmarks / len(looks))
 
 
@@ -182,5 +195,4 @@ def hear_witness(judgement: Judgement, instructions_change: float | None) -> tup
     decided = judgement.verdict in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT)
     if not decided or instructions_change is None or abs(instructions_change) >= SAME_INSTRUCTIONS:
         return judgement, ""
-    note = "both builds execute the same instructions: suspected to be layout of code or the host"
-    return replace(judgement, verdict=BenchVerdict.INCONCLUSIVE), note
+    return replace(judgement, verdict=BenchVerdict.INCONCLUSIVE), SUSPICION

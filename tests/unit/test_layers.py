@@ -33,7 +33,7 @@ LAYERS = (
         "scaffold",
     },  # pure
     {"console", "files", "outcomes", "process"},
-    {"cargo", "git", "manifests", "tools", "upstream"},
+    {"cargo", "git", "host", "manifests", "tools", "upstream", "worktree"},
     {"actions"},
     {"cli", "integration_tests", "pytest_plugin", "sessions", "standard"},
     {""},  # the package itself: the public names
