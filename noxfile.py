@@ -66,10 +66,11 @@ def check(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time coverage, or with `-- gate` the gate, against rust-vmm-ci's commands."""
+    """Time coverage, `-- gate` or `-- bench` against rust-vmm-ci's commands; or `-- bench-simulation`."""
     install(session, "test")
-    what, *rest = session.posargs if session.posargs[:1] == ["gate"] else ["coverage", *session.posargs]
-    session.run("python", "-m", f"tests.perf.{what}", *rest)
+    named = session.posargs[:1] and session.posargs[0] in ("bench", "bench-simulation", "coverage", "gate")
+    what, *rest = session.posargs if named else ["coverage", *session.posargs]
+    session.run("python", "-m", f"tests.perf.{what.replace('-', '_')}", *rest)
 
 
 if __name__ == "__main__":
