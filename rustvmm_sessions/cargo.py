@@ -258,13 +258,18 @@ def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> It
     Cargo makes a missing lock file and completes an outdated one. What it made of the one found
     here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
     Of sessions that run at the same time the first notes what is there, and the last puts it back.
-    Without `reuse` cargo starts from what is found, in a work tree that is as clean as it was.
+    A lock file that a killed session left where there was none is removed by the next one. Without
+    `reuse` cargo starts from what is found, in a work tree that is as clean as it was.
     """
     lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
+    begun = keep / "Cargo.lock.begun"
     with _opened(keep / "Cargo.lock.turn") as turn, _opened(keep / "Cargo.lock.users") as users:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if _is_only_holder(users):
-            _begin_with(lock, found, made, reuse=reuse)
+            left_by_killed = begun.exists() and not found.exists()
+            begun.touch()
+            if not left_by_killed:
+                _begin_with(lock, found, made, reuse=reuse)
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(turn, fcntl.LOCK_UN)
         try:
@@ -273,6 +278,7 @@ def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> It
             fcntl.flock(turn, fcntl.LOCK_EX)
             if _is_only_holder(users):
                 _put_back(lock, found, made)
+                begun.unlink(missing_ok=True)
 
 
 def _opened(path: Path) -> IO[bytes]:
