@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CRATE = Path("/crate")
 CALLER = Path("/home/me")
 FORWARDING = [s for s in STANDARD if s.forwards]
-CLOSED = [s for s in STANDARD if not s.forwards]
+CLOSED = [s for s in STANDARD if not s.forwards and s.name not in ("container", "reproduce")]
 MATRIX = [s for s in STANDARD if s.matrix is not None]
 
 
