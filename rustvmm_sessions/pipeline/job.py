@@ -102,7 +102,8 @@ def job(step: Mapping[str, Any], label: str) -> Job:
 def _docker(plugins: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any JSON
     for plugin in plugins if isinstance(plugins, list) else [plugins]:
         for name, options in plugin.items() if isinstance(plugin, dict) else ():
-            if str(name).partition("#")[0].endswith(("docker", "docker-buildkite-plugin")):
+            plain = str(name).partition("#")[0].removesuffix(".git").rpartition("/")[2]
+            if plain in ("docker", "docker-buildkite-plugin"):
                 return options if isinstance(options, dict) else {}
     return {}
 
