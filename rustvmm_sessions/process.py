@@ -160,7 +160,8 @@ def attached(args: Sequence[str | Path]) -> int:
     """Run a program on our terminal, with our streams and in our process group; return how it ended.
 
     Without a process group of its own it stays in the foreground: what is typed is its. A stop
-    signal that reaches us ends it by TERM, after `GRACE` by KILL, and leaves the terminal as it was.
+    signal that reaches us ends it by HUP, since shells on a terminal ignore TERM, after `GRACE` by
+    KILL, and leaves the terminal as it was.
 
     Raises:
         UserError: The program is not there or cannot be started.
@@ -176,7 +177,7 @@ def attached(args: Sequence[str | Path]) -> int:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     program.wait(_TICK)
             if stopped:
-                program.terminate()
+                program.send_signal(signal.SIGHUP)
                 program.wait(GRACE)
         except subprocess.TimeoutExpired:
             pass
