@@ -39,6 +39,7 @@ def tests(session: nox.Session) -> None:
     if not has_nightly():  # tests change toolchains between runs
         session.run("rustup", "toolchain", "install", "nightly", "--component=rustfmt", external=True)
     session.run("bash", ".ci/pipeline-tools", external=True)
+    session.run("bash", ".ci/container-image", external=True)
     os.environ.setdefault("CARGO_TERM_PROGRESS_WHEN", "never")
     arguments = session.posargs or [
         "-n2",
@@ -62,6 +63,13 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", f"--cache-dir={CACHE / 'mypy'}")
+
+
+@nox.session
+def zipapp(session: nox.Session) -> None:
+    """Build rustvmm-sessions.pyz; after `--`, its name."""
+    install(session)
+    session.run("rustvmm-sessions", "zipapp", *(f"--output={name}" for name in session.posargs))
 
 
 @nox.session

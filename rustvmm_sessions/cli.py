@@ -17,6 +17,8 @@ from rustvmm_sessions.pipeline.options import add_options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rustvmm_sessions.pipeline.model import Pipeline
+
 
 def main(words: list[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 a check failed, 2 a wrong call or configuration."""
@@ -131,7 +133,7 @@ def _init(given: argparse.Namespace) -> None:
     )
 
 
-def _pipeline_options(parser: argparse.ArgumentParser) -> None:
+def _described_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "-t",
@@ -157,7 +159,32 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
         help="steps for each member of a workspace, run when it or what it depends on changes",
     )
     add("--include", type=Path, metavar="FILE", help="add the steps of a pipeline file, as they are")
+
+
+def _pipeline_options(parser: argparse.ArgumentParser) -> None:
+    _described_options(parser)
     add_options(parser)
+
+
+def _reproduce_options(parser: argparse.ArgumentParser) -> None:
+    standard.add_reproduce_options(parser)
+    _described_options(parser)
+
+
+def _zipapp_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("rustvmm-sessions.pyz"),
+        metavar="FILE",
+        help="(default: rustvmm-sessions.pyz)",
+    )
+
+
+def _zipapp(given: argparse.Namespace) -> None:
+    from rustvmm_sessions import zipapp  # noqa: PLC0415 - as late as can be
+
+    zipapp.write(given.output)
 
 
 def _truth(text: str) -> bool:
@@ -167,7 +194,17 @@ def _truth(text: str) -> bool:
 
 
 def _pipeline(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.actions.pipeline import Described, deliver, of_description  # noqa: PLC0415 - late
+    from rustvmm_sessions.actions.pipeline import deliver  # noqa: PLC0415 - late
+
+    deliver(_described(given), given, Path())
+
+
+def _reproduce(given: argparse.Namespace) -> None:
+    standard.reproduce_step(_described(given), given, Path.cwd())
+
+
+def _described(given: argparse.Namespace) -> Pipeline:
+    from rustvmm_sessions.actions.pipeline import Described, of_description  # noqa: PLC0415 - late
 
     asked = Described(
         directory=Path(),
@@ -176,7 +213,7 @@ def _pipeline(given: argparse.Namespace) -> None:
         selective=given.workspace_selective,
         include=given.include,
     )
-    deliver(of_description(asked), given, Path())
+    return of_description(asked)
 
 
 _COMMANDS: dict[
@@ -192,6 +229,8 @@ _COMMANDS: dict[
     ),
     "bench": ("compare benchmarks with upstream", _bench_options, _bench),
     "pipeline": ("print the pipeline of a crate without a noxfile", _pipeline_options, _pipeline),
+    "reproduce": ("run one step of that pipeline as CI's agent does", _reproduce_options, _reproduce),
+    "zipapp": ("write nox and this library as one file that Python runs", _zipapp_options, _zipapp),
 }
 
 if __name__ == "__main__":
