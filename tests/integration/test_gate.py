@@ -203,6 +203,29 @@ def test_a_broken_link_in_the_documentation_fails(tmp_path: Path) -> None:
     assert session(crate, "clippy").code == 0
 
 
+@pytest.mark.parametrize("colour", [None, "always"], ids=["plain", "coloured"])
+def test_a_member_whose_features_exclude_each_other_is_documented_and_needed(
+    tmp_path: Path, colour: str | None
+) -> None:
+    crate = crate_in(tmp_path).with_file(
+        "Cargo.toml", MANIFEST.format(name="sample") + '[dependencies]\nmemory = { path = "memory" }\n'
+    )
+    manifest = MANIFEST.format(name="memory").replace("[workspace]", "[features]\nxen = []\nraw = []\n")
+    excluded = 'feature = "xen", feature = "raw", not(any(doc, RUSTDOC_disable_feature_compat_errors))'
+    lib = f'#![allow(unexpected_cfgs)]\n#[cfg(all({excluded}))]\ncompile_error!("they exclude each other");\n'
+    crate.with_file("memory/Cargo.toml", manifest).with_file("memory/src/lib.rs", lib).commit("memory")
+    assert session(crate, "build-gnu").code == 1
+    outcome = session(crate, "doc", env={"CARGO_TERM_COLOR": colour})
+    assert outcome.code == 0, outcome.text
+    assert "Once more, for crates whose features exclude each other." in outcome.out
+
+    crate.with_file("memory/src/lib.rs", "fn (").commit("broken")
+    outcome = session(crate, "doc", env={"CARGO_TERM_COLOR": colour})
+    assert outcome.code == 1
+    assert "the whole workspace with all features fails; repeat it:" in ending(outcome)
+    assert repeat(crate, outcome).code == 101
+
+
 # Tests
 
 FAILING_TEST = LIB.replace("super::sign(3), 1", "super::sign(3), 2")
