@@ -123,6 +123,7 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
         toolchain.result()
     for warning in (*config.warnings, *stale_patterns(config, workspace.root, workspace.target_directory)):
         warn(warning)
+    files.own_directory(workspace.target_directory)
     own = files.own_directory(workspace.target_directory / "rustvmm-coverage")
 
     def say_waiting() -> None:
