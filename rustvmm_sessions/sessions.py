@@ -15,6 +15,7 @@ import nox.registry
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, override, settings
+from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
 
@@ -122,7 +123,7 @@ def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
             raise UserError(
                 "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
             )
-        found += custom_tests.parse(text, name)
+        found += custom_tests.parse(text, name, warn)
     return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
 
 
@@ -289,6 +290,7 @@ class Crate:
     def _add_included(self, file: Path) -> None:
         """Add what the steps of the crate's own pipeline file run, each by its label."""
         from rustvmm_sessions.actions.pipeline import read_included  # noqa: PLC0415 - only with such a file
+        from rustvmm_sessions.actions.shell import run_shell  # noqa: PLC0415
         from rustvmm_sessions.pipeline.included import commands  # noqa: PLC0415
 
         for command in commands(read_included(self.settings.directory, file)):
@@ -299,16 +301,19 @@ class Crate:
                 raise UserError(
                     f"there is a session {name!r} already", where=str(file), fix="give the step another label"
                 )
-            self._overrides[name] = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
+            setting = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
+            self._overrides[name] = setting
 
-            def body(session: nox.Session, command: Command = command) -> None:
+            def body(_: nox.Session, command: Command = command, setting: Override = setting) -> None:
                 if command.matrix:
                     raise UserError(
                         f"the step {command.label!r} has a matrix, which Buildkite expands",
                         where=str(file),
                         fix="run its command with the values filled in",
                     )
-                self.run(session, "bash", "-e", "-c", command.script)  # as the agent runs it
+                cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
+                minutes = setting.minutes(catalog.TIMEOUT_MINUTES)
+                run_shell("bash", command.script, cargo, 60 * minutes).check()
 
             self._add(name, body, f"Run the step of {file}.\n\n{command.script}", ())
 

@@ -202,7 +202,7 @@ def _read_tests(directory: Path, name: str) -> tuple[CustomTest, ...] | None:
     """Return the tests of a description file; None of what is none, or cannot be used."""
     try:
         text = files.read_text(directory / name) or ""
-        return parse(text, name) if '"test_name"' in text else None
+        return parse(text, name, warn) if '"test_name"' in text else None
     except UserError as error:
         warn(f"{name} is left out of the noxfile:\n{error}")
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -201,3 +202,8 @@ class Pipeline:
     def steps(self) -> tuple[Step, ...]:
         """The steps that were made."""
         return tuple(p.step for p in self.placements if p.step is not None)
+
+
+def interpolated(text: str) -> str:
+    r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables stay."""
+    return re.sub(r"\\\\|\$\$|\\\$", lambda found: found.group() if found.group() == "\\\\" else "$", text)
