@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, standard
-from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
 
@@ -54,7 +53,7 @@ def _commit_format(given: argparse.Namespace) -> None:
     standard.check_commit_format(
         given,
         directory=Path.cwd(),
-        rules=CommitRules(),
+        rules=standard.settings_in(Path.cwd()).commit_format,
         invoked_from=Path.cwd(),
         command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
     )
