@@ -79,6 +79,8 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--dependabot", choices=["weekly", "monthly", "none"], default="weekly", help="(default: weekly)")
     add("--publish", action="store_true", help="publish packages on crates.io when their tags are pushed")
+    add("--buildkite", action="store_true", help="let Buildkite's agents run the sessions")
+    add("--github", action="store_true", help="let GitHub's runners run them, by a workflow")
 
 
 def _init(given: argparse.Namespace) -> None:
@@ -92,12 +94,21 @@ def _init(given: argparse.Namespace) -> None:
                 platforms=tuple(given.platforms) if given.platforms else None,
                 dependabot=given.dependabot,
                 publish=given.publish,
+                buildkite=given.buildkite,
+                github=given.github,
             ),
+            workflow=_workflow,
             replace=tuple(given.replace),
             yes=given.yes,
             dry_run=given.dry_run,
         )
     )
+
+
+def _workflow(noxfile: str, platforms: tuple[str, ...]) -> str:
+    from rustvmm_sessions.sessions import workflow_of  # noqa: PLC0415 - nox is slow to import
+
+    return workflow_of(noxfile, platforms)
 
 
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:

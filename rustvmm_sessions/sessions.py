@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     Body = Callable[[nox.Session], None]
 
-_SETTINGS = "rustvmm_settings"
-"""Where a session in nox's registry has the settings of its crate."""
+_CRATE = "rustvmm_crate"
+"""Where a session in nox's registry has its crate."""
 
 
 def register(  # noqa: PLR0913 - the options of a crate, all by name
@@ -133,18 +133,44 @@ def settings_of(noxfile: Path) -> Settings:
     Raises:
         UserError: The noxfile cannot be run.
     """
-    import runpy  # noqa: PLC0415 - not for nox
+    crate = _crate_of(noxfile, files.read_text(noxfile) or "")
+    return crate.settings if crate else settings(noxfile.parent, {})
 
+
+def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
+    """Return GitHub's workflow for the sessions that a noxfile of this directory registers.
+
+    Args:
+        text: The noxfile.
+        platforms: What the crate is for, unless the noxfile says so.
+
+    Raises:
+        UserError: The noxfile cannot be run, or registers no crate.
+    """
+    from rustvmm_sessions.actions.pipeline import of_sessions, rendered  # noqa: PLC0415 - late
+
+    noxfile = Path.cwd() / "noxfile.py"
+    crate = _crate_of(noxfile, text)
+    if crate is None:
+        raise UserError("it calls no register()", where=str(noxfile), fix="add the call")
+    known = replace(
+        crate.settings,
+        overrides=crate._overrides,  # noqa: SLF001 - the two are one
+        platforms=crate.settings.platforms or platforms,
+    )
+    return rendered(of_sessions(known, crate._own, "github"), "github")  # noqa: SLF001
+
+
+def _crate_of(noxfile: Path, text: str) -> Crate | None:
+    """Run a noxfile's text, and return the crate that it registers."""
     try:
-        runpy.run_path(str(noxfile))
+        code = compile(text, str(noxfile), "exec", dont_inherit=True)
+        exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
     except (Exception, SystemExit) as error:  # whatever a noxfile raises
         what = f"the noxfile cannot be run: {error}"
         raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
-    for function in nox.registry.get().values():
-        found = vars(function).get(_SETTINGS)
-        if isinstance(found, Settings):
-            return found
-    return settings(noxfile.parent, {})
+    crates = (vars(function).get(_CRATE) for function in nox.registry.get().values())
+    return next((crate for crate in crates if isinstance(crate, Crate)), None)
 
 
 class Crate:
@@ -340,7 +366,7 @@ class Crate:
                     record("failed", str(error), error.fix, getattr(error, "output", ""))
                     session.error(str(error))
 
-        vars(session_function)[_SETTINGS] = self.settings
+        vars(session_function)[_CRATE] = self
         session_function.__name__ = name
         session_function.__doc__ = description
         decorate = nox.session(
