@@ -40,6 +40,7 @@ class Template:
         workspace: Whether it runs once for a workspace, not for each crate of it.
         extra: Further keys of a Buildkite step, as they are.
         session: Whether its command runs a session of ours, which needs no container on GitHub.
+        share: The share of the session's work that it does, such as ``2/3``; empty for all.
         authored: Whether its texts are written for the agent's interpolation, ``$$`` for ``$``.
         omitted: Why it has no steps; empty where it has.
         place: Says where a key of it stands; None where it is no file's.
@@ -62,6 +63,7 @@ class Template:
     workspace: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     session: bool = False
+    share: str = ""
     authored: bool = False
     omitted: str = ""
     place: Place | None = field(default=None, compare=False)
