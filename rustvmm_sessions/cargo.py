@@ -285,11 +285,7 @@ def _opened(path: Path) -> IO[bytes]:
     try:
         return path.open("ab")
     except OSError as error:
-        raise UserError(
-            f"the target directory cannot be written: {error.strerror}",
-            where=str(path),
-            fix="make room there, or change its owner back to you",
-        ) from error
+        raise files.unwritable("the target directory cannot be written", path, error) from error
 
 
 def _is_only_holder(file: IO[bytes]) -> bool:

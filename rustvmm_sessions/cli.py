@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, standard
-from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.config import Override
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
@@ -57,7 +56,7 @@ def _commit_format(given: argparse.Namespace) -> None:
     standard.check_commit_format(
         given,
         directory=Path.cwd(),
-        rules=CommitRules(),
+        rules=standard.settings_in(Path.cwd()).commit_format,
         invoked_from=Path.cwd(),
         command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
     )
@@ -72,7 +71,6 @@ def _bench_options(parser: argparse.ArgumentParser) -> None:
 
 def _bench(given: argparse.Namespace) -> None:
     from rustvmm_sessions.cargo import Cargo  # noqa: PLC0415 - as late as can be
-    from rustvmm_sessions.sessions import settings_in  # noqa: PLC0415
 
     here = Path.cwd()
     if given.analyse is not None:
@@ -80,7 +78,7 @@ def _bench(given: argparse.Namespace) -> None:
 
         analyse(given.analyse, given.threshold, standard.bench_delivery(given, here))
         return
-    settings = settings_in(here)
+    settings = standard.settings_in(here)
     override = settings.overrides.get("bench", Override())
     minutes = given.max_minutes or override.timeout_minutes
     standard.check_benchmarks(
@@ -112,6 +110,8 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--dependabot", choices=["weekly", "monthly", "none"], default="weekly", help="(default: weekly)")
     add("--publish", action="store_true", help="publish packages on crates.io when their tags are pushed")
+    add("--buildkite", action="store_true", help="let Buildkite's agents run the sessions")
+    add("--github", action="store_true", help="let GitHub's runners run them, by a workflow")
 
 
 def _init(given: argparse.Namespace) -> None:
@@ -125,12 +125,21 @@ def _init(given: argparse.Namespace) -> None:
                 platforms=tuple(given.platforms) if given.platforms else None,
                 dependabot=given.dependabot,
                 publish=given.publish,
+                buildkite=given.buildkite,
+                github=given.github,
             ),
+            workflow=_workflow,
             replace=tuple(given.replace),
             yes=given.yes,
             dry_run=given.dry_run,
         )
     )
+
+
+def _workflow(noxfile: str, platforms: tuple[str, ...]) -> str:
+    from rustvmm_sessions.sessions import workflow_of  # noqa: PLC0415 - nox is slow to import
+
+    return workflow_of(noxfile, platforms)
 
 
 def _described_options(parser: argparse.ArgumentParser) -> None:

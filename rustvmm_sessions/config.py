@@ -189,6 +189,8 @@ class Override:
         agents: Tags of the agents that take its steps, laid over the usual ones.
         soft_fail: Whether the build passes when its steps fail; None as for `privileged`.
         skip: Why its steps are in the pipeline but not run; empty where they are.
+        shares: How many steps its feature matrix is spread over, each by ``--partition``; a session
+            of the crate's own finds that in ``session.posargs``.
     """
 
     timeout_minutes: float | None = None
@@ -202,6 +204,7 @@ class Override:
     agents: dict[str, str] = field(default_factory=dict)
     soft_fail: bool | None = None
     skip: str = ""
+    shares: int = 1
 
     def minutes(self, default: float) -> float:
         """Return the time limit, or `default`."""
@@ -393,6 +396,12 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
         place = f"register(overrides={{{name!r}: ...}})"
         checked[session] = override(place, value)
         standard = catalog.standard(session)
+        if checked[session].shares > 1 and not (standard and standard.matrix):
+            raise UserError(
+                f"{session} has no feature matrix to share",
+                where=place,
+                fix="take shares out, or set it for a session that has one, such as unit-tests",
+            )
         without_use = [key for key in ("doctests", "runner") if key in value]
         if without_use and not (standard and standard.forwards):
             raise UserError(
@@ -417,6 +426,9 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
     for name, flag in flags.items():
         if flag is not None and not isinstance(flag, bool):
             raise _wrong(f"{where}, {name}", "True or False", flag)
+    shares = given.get("shares", 1)
+    if isinstance(shares, bool) or not isinstance(shares, int) or not 1 <= shares <= 100:
+        raise _wrong(f"{where}, shares", "a whole number from 1 to 100", shares)
     runner = given.get("runner", "cargo")
     if runner not in RUNNERS:
         raise UserError(f"there is no runner {runner!r}", where=where, fix=did_you_mean(str(runner), RUNNERS))
@@ -430,6 +442,7 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         changed=_strings(f"{where}, changed", given.get("changed")),
         agents=_environment(f"{where}, agents", given.get("agents")),
         skip=_string(f"{where}, skip", given.get("skip")),
+        shares=shares,
     )
 
 

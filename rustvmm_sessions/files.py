@@ -19,6 +19,15 @@ MAX_BYTES = 1 << 20
 """More than any configuration file of a crate has."""
 
 
+def unwritable(what: str, path: Path, error: OSError) -> UserError:
+    """Return the error that `what` says of a file or folder: ``the report cannot be written``."""
+    return UserError(
+        f"{what}: {error.strerror}",
+        where=str(path),
+        fix="free some space, or correct the path or its permissions, then run again",
+    )
+
+
 def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str | None:
     """Return the text of a UTF-8 file, or None where there is no such file.
 
@@ -92,11 +101,7 @@ def write_atomic(path: Path, content: str | bytes) -> None:
             raise
         _sync_directory(path.parent)
     except OSError as error:
-        raise UserError(
-            f"cannot be written: {error.strerror}; it still holds what it held",
-            where=str(path),
-            fix="free some space or correct the permissions, then run again",
-        ) from error
+        raise unwritable("cannot be written, and still holds what it held", path, error) from error
 
 
 def _sync_directory(directory: Path) -> None:
@@ -119,12 +124,20 @@ def own_directory(path: Path) -> Path:
             path.mkdir(parents=True, exist_ok=True)  # another run may be as far as this one
             (path / ".gitignore").write_text("*\n")
     except OSError as error:
-        raise UserError(
-            f"the directory cannot be made: {error.strerror}",
-            where=str(path),
-            fix="check the path and its permissions",
-        ) from error
+        raise unwritable("the directory cannot be made", path, error) from error
     return path
+
+
+def write_report(path: Path, text: str) -> None:
+    """Write a report where the user wants it, which may be no regular file.
+
+    Raises:
+        UserError: It cannot be written there.
+    """
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise unwritable("the report cannot be written", path, error) from error
 
 
 def hide_bytecode(directory: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import Override, Settings, did_you_mean
+from rustvmm_sessions.config import Override, Settings, did_you_mean, settings
 from rustvmm_sessions.container import PULL, Kind
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.model import Backend, Profile, Scope
@@ -374,6 +374,19 @@ def _commit_format(invocation: Invocation) -> None:
         invoked_from=invocation.invoked_from,
         command=(sys.executable, *nox, *noxfile, "-s", invocation.session.name, "--", "--message"),
     )
+
+
+def settings_in(directory: Path) -> Settings:
+    """Return what the noxfile in a directory registers; the defaults where there is none.
+
+    Raises:
+        UserError: The noxfile cannot be run.
+    """
+    if not (directory / "noxfile.py").is_file():
+        return settings(directory, {})
+    from rustvmm_sessions.sessions import settings_of  # noqa: PLC0415 - nox is slow to import
+
+    return settings_of(directory / "noxfile.py")
 
 
 def check_commit_format(

@@ -66,6 +66,50 @@ def test_standard_sessions_are_steps_and_helpers_are_not() -> None:
     assert docker(made["unit-tests-x86_64"])["privileged"] is True
 
 
+def test_a_matrix_is_spread_over_steps_that_do_a_share_each() -> None:
+    given = {"clippy": {"shares": 3, "platforms": ["x86_64"]}}
+    made = pipeline(own("mine", shares=2, platforms=["x86_64"]), overrides=given)
+    commands = {label: step["command"] for label, step in steps(made).items()}
+    shared = {label: command for label, command in commands.items() if "--partition" in command}
+    assert shared == {
+        "clippy-x86_64 1/3": "nox -s clippy -- --partition 1/3",
+        "clippy-x86_64 2/3": "nox -s clippy -- --partition 2/3",
+        "clippy-x86_64 3/3": "nox -s clippy -- --partition 3/3",
+        "mine-x86_64 1/2": "nox -s mine -- --partition 1/2",
+        "mine-x86_64 2/2": "nox -s mine -- --partition 2/2",
+    }
+    assert re.search(r"^clippy 2/3 +standard session +yes", explain(made), re.MULTILINE)
+    workflow = github.render(made, warn=lambda _: None)
+    assert "command: nox -s clippy -- --partition 3/3" in workflow
+
+
+@pytest.mark.parametrize(
+    ("name", "shares", "what"),
+    [
+        ("unit-tests", 0, "0 is not a whole number from 1 to 100"),
+        ("unit-tests", True, "True is not a whole number from 1 to 100"),
+        ("unit-tests", "3", "'3' is not a whole number from 1 to 100"),
+        ("coverage", 2, "coverage has no feature matrix to share"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(name: str, shares: Any, what: str) -> None:
+    with pytest.raises(UserError) as error:
+        pipeline(overrides={name: {"shares": shares}})
+    assert error.value.what == what
+
+
+def test_steps_run_on_a_change_of_the_paths_that_a_session_names() -> None:
+    made = steps(
+        pipeline(
+            own("mine", changed=["docs/**"], platforms=["x86_64"]),
+            overrides={"fmt": {"changed": ["src/**", "*.rs"]}},
+        )
+    )
+    assert made["mine-x86_64"]["if_changed"] == ["docs/**"]
+    assert made["fmt"]["if_changed"] == ["src/**", "*.rs"]
+    assert "if_changed" not in made["doc"]
+
+
 def test_the_table_says_why_a_session_has_no_step() -> None:
     table = explain(
         pipeline(own("bz", platforms=["x86_64"]), skip=["clippy"], overrides={"doc": {"skip": "why"}})
