@@ -99,6 +99,10 @@ class _Run:
     base: Revision
     head: Revision
 
+    def wants(self, prefix: str, title: str) -> bool:
+        """Whether the benchmark of a title is meant; of one that is cut off that is not known yet."""
+        return criterion.is_cut(title) or bool(self.wanted.search(prefix + title))
+
     def nothing(self, verdict: BenchVerdict, reason: str) -> BenchReport:
         """Return the report of a run that has nothing to measure."""
         threshold = self.request.rules.threshold
@@ -129,14 +133,15 @@ class _Built:
             if head.package in bases
         ]
 
-    def ids_alone(self, side: tuple[Executable, ...], wanted: re.Pattern[str]) -> list[str]:
+    def ids_alone(self, side: tuple[Executable, ...], started: _Run) -> list[str]:
         """Return the ids of `side` in packages that have benchmarks only there."""
         both = {harness.head.package for harness in self.harnesses}
         return [
             self.prefix(executable) + title
             for executable in side
             if executable.package not in both
-            for title in bench_runs.list_titles(executable, wanted)
+            for title in bench_runs.list_titles(executable)
+            if started.wants(self.prefix(executable), title)
         ]
 
 
@@ -283,8 +288,8 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
         report = _measure(started, changed, machine, facts)
     return replace(
         report,
-        only_in_base=(*report.only_in_base, *built.ids_alone(built.base, started.wanted)),
-        only_in_head=(*report.only_in_head, *built.ids_alone(built.head, started.wanted)),
+        only_in_base=(*report.only_in_base, *built.ids_alone(built.base, started)),
+        only_in_head=(*report.only_in_head, *built.ids_alone(built.head, started)),
     )
 
 
@@ -306,12 +311,15 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
     new: list[str] = []
     for harness in harnesses:
         of_base, of_head = (
-            bench_runs.list_titles(side, started.wanted) for side in (harness.base, harness.head)
+            [title for title in bench_runs.list_titles(side) if started.wants(harness.prefix, title)]
+            for side in (harness.base, harness.head)
         )
         gone += [harness.prefix + title for title in of_base if title not in of_head]
         new += [harness.prefix + title for title in of_head if title not in of_base]
-        common = [title for title in of_head if title in of_base]
-        units += [bench_runs.try_out(harness, pattern, machine) for pattern in criterion.patterns(common)]
+        for pattern in criterion.patterns(title for title in of_head if title in of_base):
+            unit = bench_runs.try_out(harness, pattern, machine)
+            ids = tuple(id_ for id_ in unit.ids if started.wanted.search(harness.prefix + id_))
+            units += [replace(unit, ids=ids)] if ids else []
     if not units and not gone and not new:
         raise UserError("no benchmark is meant", where=f"--filter {request.filter}", fix="correct it")
     looks = bench_runs.plan(units, machine)

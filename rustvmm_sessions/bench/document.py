@@ -34,9 +34,6 @@ SCHEMA = 1
 MOST_PAIRS = 1000
 """More pairs than a benchmark is ever judged by."""
 
-MOST_BYTES = 64 << 20
-"""More than a document of ten thousand benchmarks has."""
-
 _SHORTEST, _LONGEST = 1e-6, 1e18
 """Nanoseconds that may be a time: a millionth of one, and thirty years."""
 

@@ -20,13 +20,11 @@ _HEAD = "| benchmark | base | now | change | between | verdict |\n|:--|--:|--:|-
 def _code(text: str) -> str:
     """Write a code span, in which nothing has a meaning.
 
-    Backticks would end it, and renderers differ on bars and backslashes inside a table: a name
-    that has one is written in HTML, with every character that could have a meaning by its number.
+    A backtick would end it, and renderers differ on bars in code inside a table: a name that has
+    one is written in HTML, with every character that could have a meaning by its number.
     """
     line = words.one_line(text)
-    return (
-        f"<code>{_entities(line)}</code>" if re.search(r"[`|\\]", line) or not line.strip() else f"`{line}`"
-    )
+    return f"<code>{_entities(line)}</code>" if re.search(r"[`|]", line) or not line.strip() else f"`{line}`"
 
 
 def _text(text: str) -> str:

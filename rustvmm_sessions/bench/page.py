@@ -420,7 +420,7 @@ header p{color:var(--soft)}
 .mark{fill:var(--ok);stroke:none}.slower .mark{fill:var(--slower)}.faster .mark{fill:var(--faster)}
 .undecided .mark{fill:var(--bg);stroke:var(--undecided);stroke-width:1.8}
 .forest{margin-top:1.5rem;border-bottom:1px solid var(--line)}
-.row{display:grid;grid-template-columns:minmax(10rem,15rem) minmax(8rem,1fr) 8.5rem 7rem;gap:0 1rem;
+.row{display:grid;grid-template-columns:minmax(10rem,2fr) minmax(8rem,3fr) 8.5rem 7rem;gap:0 1rem;
 align-items:center;padding:0 .25rem 0 1.2rem;position:relative}
 .head{position:sticky;top:0;z-index:1;align-items:end;padding-top:.4rem;padding-bottom:.3rem;
 background:var(--bg);border-bottom:1px solid var(--line);color:var(--soft);font-size:.86em}

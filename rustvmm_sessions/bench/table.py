@@ -6,6 +6,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import words
+from rustvmm_sessions.bench.model import BenchVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ def lines(report: BenchReport) -> list[str]:
     compared = f"base: {words.revision(report.base, PLAIN)}, now: {words.revision(report.head, PLAIN)}"
     about = [
         words.conclusion(report, PLAIN),
+        *_slower(report),
         *words.findings(report, PLAIN),
         *words.sides(report, PLAIN),
         *words.remarks(report, PLAIN),
@@ -31,6 +33,15 @@ def lines(report: BenchReport) -> list[str]:
     steps = [line for why, command in words.next_steps(report) for line in (why, f"  {command}")]
     table = ["", *_table(report.benchmarks)] if report.benchmarks else []
     return [compared, *table, "", *about, *(["", *steps] if steps else [])]
+
+
+def _slower(report: BenchReport) -> list[str]:
+    """Name once more, below a long table, what a run fails for."""
+    slower = words.having(report, BenchVerdict.REGRESSION)
+    named = [f"{PLAIN.code(c.id)} {words.change(c.judgement)}" for c in slower[: words.MOST_LISTED]]
+    if len(slower) > words.MOST_LISTED:
+        named.append(f"and {len(slower) - words.MOST_LISTED} more")
+    return [f"Slower: {', '.join(named)}."] if slower else []
 
 
 def _table(benchmarks: Sequence[Comparison]) -> list[str]:

@@ -229,8 +229,9 @@ def _findable(report: BenchReport, markup: Markup) -> str:
     usual = statistics.median_low(size for size, _ in found)
     if math.isinf(usual):
         return "There were too few pairs to find a slow-down, whatever its size."
-    noisy = sorted((pair for pair in found if pair[0] > max(2 * usual, usual + 1)), reverse=True)
-    most = rounded_up(max(size for size, name in found if (size, name) not in noisy))
+    bound = max(2 * usual, usual + 1)
+    noisy = sorted((pair for pair in found if pair[0] > bound), reverse=True)
+    most = rounded_up(max(size for size, _ in found if size <= bound))
     sentence = f"Slow-downs of {most} and more would have been found in every benchmark"
     if not noisy:
         return f"{sentence}."

@@ -96,6 +96,8 @@ def test_what_matters_most_comes_first() -> None:
         "*bold* _it_ ~~gone~~ **b**",
         "a|b",
         r"a\|b",
+        r"a\b",
+        "a\\",
         r"a\\|b\\",
         "`",
         "a`b``c",

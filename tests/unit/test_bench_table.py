@@ -215,6 +215,7 @@ def test_all_of_it_in_the_order_of_reading() -> None:
         "benchmark ",
         "boot/load_kernel",
         "2 of 8 benchmarks got slower by more than 1 %; 1 got faster; 1 could not be decided.",
+        "Slower: `queue/pop descriptor chain/16` +2.68 %, `boot/load_kernel` +60.7 %.",
         "Geometric mean of all changes: +",
         "Slow-downs of ",
         "At most 1 % of such runs report a slow-down although no benchmark got slower by more than 1 %.",
@@ -248,6 +249,17 @@ def test_what_could_have_been_found_is_said_of_the_quiet_and_of_the_noisy() -> N
     )
     assert found is not None
     assert 2 * float(found[1]) < float(found[2])
+
+
+def test_of_many_noisy_benchmarks_the_noisiest_are_named() -> None:
+    quiet = [compared(f"quiet {n}", noise=0.2) for n in range(14)]
+    noisy = [compared(f"noisy {n}", noise=9.0 + n) for n in range(13)]
+    sentence = findable(report(*quiet, *noisy))
+    assert "would have been found in every benchmark but 13: in `noisy " in sentence
+    assert sentence.endswith(", and 3 more.")
+    sizes = [float(size) for size in re.findall(r"only from (\S+) %", sentence)]
+    assert len(sizes) == 10
+    assert sizes == sorted(sizes, reverse=True)
 
 
 def test_what_is_said_to_be_found_is_not_rounded_down() -> None:
@@ -285,6 +297,8 @@ def test_long_lists_are_counted() -> None:
     assert "`bench 9`: set by its group." in text
     assert "`bench 10`: set by its group." not in text
     assert "15 more benchmarks have notes." in text
+    slow = said(report(*(compared(name, 9.0) for name in ids)))
+    assert re.search(r"^Slower: `bench 0` \+\d.*, `bench 9` \+[^,]*, and 15 more\.$", slow, re.MULTILINE)
 
 
 def test_doubts_about_the_machine_are_said() -> None:
