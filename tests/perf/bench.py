@@ -86,20 +86,17 @@ def compare(crate: CrateBuilder, target: Path, *options: str) -> Run:
 
 
 def predecessor(crate: CrateBuilder, target: Path) -> float:
-    """Return the seconds that rust-vmm-ci's way takes, its builds included."""
+    """Return the seconds that rust-vmm-ci's way takes once both sides are built."""
     kept = (crate.directory / "benches" / "main.rs").read_text()
-
-    command = ["cargo", "bench", "--bench", "main", "--all-features", "--", "--noplot", "--save-baseline"]
+    cargo = ["cargo", "bench", "--bench", "main", "--all-features"]
+    env = {"CARGO_TARGET_DIR": str(target)}
 
     def bench(name: str) -> float:
-        return seconds(
-            Way(
-                name=name,
-                command=[*command, name],
-                cwd=crate.directory,
-                env={"CARGO_TARGET_DIR": str(target)},
-            )
+        subprocess.run(
+            [*cargo, "--no-run", "--quiet"], cwd=crate.directory, env={**os.environ, **env}, check=True
         )
+        command = [*cargo, "--", "--noplot", "--save-baseline", name]
+        return seconds(Way(name=name, command=command, cwd=crate.directory, env=env))
 
     took = bench("head")
     crate.git("checkout", "--quiet", "--", "benches")
@@ -152,7 +149,7 @@ def main() -> None:
         subprocess.run(["cargo", "generate-lockfile", "--quiet"], cwd=crate.directory, check=True)
         crate.with_git()
         stack.enter_context(spinning(busy))
-        print(f"{machine_line()}{', one core spinning' if busy else ''}\n")  # noqa: T201
+        print(f"{machine_line()}{f', {busy} spinning beside' if busy else ''}\n")  # noqa: T201
         print(  # noqa: T201
             "| slower by, % | runs failed | regressions | undecided | p95 of the error, points "
             "| same verdict again, % | pairs | instructions, % | s |"
@@ -166,7 +163,6 @@ def main() -> None:
             usual = max(usual, statistics.median(run.seconds for run in runs))
             print(row(percent, runs), flush=True)  # noqa: T201
         if not given.no_predecessor:
-            predecessor(crate, place / "theirs")  # builds
             took = predecessor(crate, place / "theirs")
             print(f"\nrust-vmm-ci's way takes {took:.1f} s; ours at most {usual / took:.2f} of that")  # noqa: T201
         print(f"\n{TARGETS}")  # noqa: T201
