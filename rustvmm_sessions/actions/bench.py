@@ -155,7 +155,7 @@ def check_benchmarks(request: BenchRequest) -> None:
     """
     started = _start(request)
     if started.base.commit == started.head.commit and not started.head.dirty:
-        reason = "the work tree is clean, and HEAD is the base: there is no change to measure"
+        reason = "the work tree is clean, and HEAD is the base"
         deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery)
         return
     own = files.own_directory(request.cargo.workspace.target_directory / "rustvmm-bench")
@@ -191,13 +191,16 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
     for line in table.lines(report):
         say(line)
     if delivery.json is not None:
-        _write(delivery.json, json.dumps(document.to_json(report), indent=1) + "\n")
+        files.write_report(delivery.json, json.dumps(document.to_json(report), indent=1) + "\n")
     if delivery.html is not None:
-        _write(delivery.html, page.page(report))
+        files.write_report(delivery.html, page.page(report))
         say(f"HTML report: {delivery.html}")
     if delivery.critcmp is not None:
+        folder = files.own_directory(delivery.critcmp)
         for name, text in critcmp.baselines(report).items():
-            _write(delivery.critcmp / name, text)
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            files.write_report(file, text)
         say(f"Baselines: critcmp --target-dir {delivery.critcmp} base head")
     _annotate(report)
     if delivery.report_only:
@@ -277,7 +280,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     scratch = bench_builds.empty(place / "scratch")
     changed = [h for h in built.harnesses if not bench_builds.same_program(h.base.path, h.head.path, scratch)]
     if not changed:
-        reason = "both builds give the same program: nothing that is benchmarked has changed"
+        reason = "both builds give the same program"
         return started.nothing(BenchVerdict.IDENTICAL, reason)
     with files.locked(
         files.cache_directory() / "bench", on_wait=lambda: say("Another run measures; waiting for it.")
@@ -399,13 +402,3 @@ def _annotate(report: BenchReport) -> None:
 _MOST_JSON = 1 << 28
 _ARGUMENT_BYTES = 100_000
 """What fits into one argument of a program on Linux, which takes 128 KiB."""
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except OSError as error:
-        raise UserError(
-            f"the report cannot be written: {error.strerror}", where=str(path), fix="correct the path"
-        ) from error
