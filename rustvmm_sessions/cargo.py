@@ -260,7 +260,8 @@ def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> It
     here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
     Of sessions that run at the same time the first notes what is there, and the last puts it back.
     A lock file that a killed session left where there was none is removed by the next one, unless
-    it has been committed since. Without `reuse` cargo starts from what is found, in a work tree that is as clean as it was.
+    it has been committed since. Without `reuse` cargo starts from what is found, in a work tree that
+    is as clean as it was.
     """
     lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
     begun = keep / "Cargo.lock.begun"
