@@ -319,7 +319,7 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
         )
         gone += [harness.prefix + title for title in of_base if title not in of_head]
         new += [harness.prefix + title for title in of_head if title not in of_base]
-        for pattern in criterion.patterns(title for title in of_head if title in of_base):
+        for pattern in criterion.patterns([title for title in of_head if title in of_base]):
             unit = bench_runs.try_out(harness, pattern, machine)
             ids = tuple(id_ for id_ in unit.ids if started.wanted.search(harness.prefix + id_))
             units += [replace(unit, ids=ids)] if ids else []

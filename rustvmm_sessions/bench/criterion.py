@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions.bench.statistics import process_estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 BASELINE = "rustvmm"
 """The baseline that a process saves its samples under."""
@@ -67,7 +67,7 @@ def parse_list(text: str) -> tuple[str, ...]:
     return tuple(m[1] for m in re.finditer(r"^(.*): bench(?:mark)?$", text, re.MULTILINE))
 
 
-def patterns(titles: Iterable[str]) -> tuple[str, ...]:
+def patterns(titles: Sequence[str]) -> tuple[str, ...]:
     """Return filters that together select the benchmarks of these titles, each as few as can be.
 
     A title is the benchmark's id, but one of over 100 bytes is cut off, and where two are the same
