@@ -195,6 +195,7 @@ STANDARD = (
         tags=("bench",),
         timeout_minutes=60,
         platforms=(AARCH64,),
+        propagate_environment=True,
         soft_fail=True,
     ),
     StandardSession(
