@@ -99,7 +99,7 @@ BYTES = "let bytes: Vec<u8> = (0..100_000u32).map(|at| (at * 31) as u8).collect(
 
 KERNELS = (
     Kernel(
-        name="multiply 100", steps=100, step="state = state.wrapping_mul(0x5851f42d4c957f2d) ^ state >> 33;"
+        name="multiply 2k", steps=2_000, step="state = state.wrapping_mul(0x5851f42d4c957f2d) ^ state >> 33;"
     ),
     Kernel(name="xorshift 1k", steps=1_000, step="state = xorshift(state);"),
     Kernel(name="divide 1k", steps=1_000, step="state = u64::MAX / (state >> 32 | 1 << 31) ^ state;"),
