@@ -12,6 +12,7 @@ import contextlib
 import os
 import pwd
 import signal
+import stat
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -78,6 +79,10 @@ def _welcome(user: _User, cargo_home: Path) -> None:
             with contextlib.suppress(OSError):
                 if not folder.stat().st_mode & 0o001:
                     folder.chmod(folder.stat().st_mode | 0o001)
+    for stream in range(3):  # else /dev/stdout and /dev/tty may not be opened by their names
+        with contextlib.suppress(OSError):
+            if os.isatty(stream) or stat.S_ISFIFO(os.fstat(stream).st_mode):
+                os.fchown(stream, user.uid, -1)
     home = Path(tempfile.mkdtemp(prefix="home-"))
     _give(home, user)
     os.environ["HOME"] = str(home)

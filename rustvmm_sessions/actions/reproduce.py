@@ -153,6 +153,7 @@ def _container(found: _Found, request: ReproduceRequest, whom: str) -> Container
         # An x86_64 image that does the emulation itself: its entry point takes the command as it is.
         return replace(
             container,
+            platform=emulator(catalog.X86_64, machine(), _registered()),
             binds=(*trees, Bind(source=directory, target=_WORKDIR, writable=True)),
             volumes=(replace(build, target=f"{_WORKDIR}/target"),),
             directory=_WORKDIR,
