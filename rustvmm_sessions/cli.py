@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, standard
-from rustvmm_sessions.commits import CommitRules
+from rustvmm_sessions.config import Override
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
 
@@ -56,9 +56,37 @@ def _commit_format(given: argparse.Namespace) -> None:
     standard.check_commit_format(
         given,
         directory=Path.cwd(),
-        rules=CommitRules(),
+        rules=standard.settings_in(Path.cwd()).commit_format,
         invoked_from=Path.cwd(),
         command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
+    )
+
+
+def _bench_options(parser: argparse.ArgumentParser) -> None:
+    standard.add_bench_options(parser)
+    parser.add_argument(
+        "--analyse", type=Path, metavar="FILE", help="measure nothing; judge the figures in FILE anew"
+    )
+
+
+def _bench(given: argparse.Namespace) -> None:
+    from rustvmm_sessions.cargo import Cargo  # noqa: PLC0415 - as late as can be
+
+    here = Path.cwd()
+    if given.analyse is not None:
+        from rustvmm_sessions.actions.bench import analyse  # noqa: PLC0415
+
+        analyse(given.analyse, given.threshold, standard.bench_delivery(given, here))
+        return
+    settings = standard.settings_in(here)
+    override = settings.overrides.get("bench", Override())
+    minutes = given.max_minutes or override.timeout_minutes
+    standard.check_benchmarks(
+        given,
+        cargo=Cargo(directory=here, env={**settings.env, **override.env}),
+        settings=settings,
+        timeout=None if minutes is None else 60 * minutes,
+        invoked_from=here,
     )
 
 
@@ -82,6 +110,8 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--dependabot", choices=["weekly", "monthly", "none"], default="weekly", help="(default: weekly)")
     add("--publish", action="store_true", help="publish packages on crates.io when their tags are pushed")
+    add("--buildkite", action="store_true", help="let Buildkite's agents run the sessions")
+    add("--github", action="store_true", help="let GitHub's runners run them, by a workflow")
 
 
 def _init(given: argparse.Namespace) -> None:
@@ -95,12 +125,21 @@ def _init(given: argparse.Namespace) -> None:
                 platforms=tuple(given.platforms) if given.platforms else None,
                 dependabot=given.dependabot,
                 publish=given.publish,
+                buildkite=given.buildkite,
+                github=given.github,
             ),
+            workflow=_workflow,
             replace=tuple(given.replace),
             yes=given.yes,
             dry_run=given.dry_run,
         )
     )
+
+
+def _workflow(noxfile: str, platforms: tuple[str, ...]) -> str:
+    from rustvmm_sessions.sessions import workflow_of  # noqa: PLC0415 - nox is slow to import
+
+    return workflow_of(noxfile, platforms)
 
 
 def _described_options(parser: argparse.ArgumentParser) -> None:
@@ -197,6 +236,7 @@ _COMMANDS: dict[
         standard.add_commit_format_options,
         _commit_format,
     ),
+    "bench": ("compare benchmarks with upstream", _bench_options, _bench),
     "pipeline": ("print the pipeline of a crate without a noxfile", _pipeline_options, _pipeline),
     "reproduce": ("run one step of that pipeline as CI's agent does", _reproduce_options, _reproduce),
     "zipapp": ("write nox and this library as one file that Python runs", _zipapp_options, _zipapp),

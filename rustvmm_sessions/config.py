@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.bench.model import BenchRules
 from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import UserError
 
@@ -188,6 +189,8 @@ class Override:
         agents: Tags of the agents that take its steps, laid over the usual ones.
         soft_fail: Whether the build passes when its steps fail; None as for `privileged`.
         skip: Why its steps are in the pipeline but not run; empty where they are.
+        shares: How many steps its feature matrix is spread over, each by ``--partition``; a session
+            of the crate's own finds that in ``session.posargs``.
     """
 
     timeout_minutes: float | None = None
@@ -201,6 +204,7 @@ class Override:
     agents: dict[str, str] = field(default_factory=dict)
     soft_fail: bool | None = None
     skip: str = ""
+    shares: int = 1
 
     def minutes(self, default: float) -> float:
         """Return the time limit, or `default`."""
@@ -247,6 +251,7 @@ class Settings:
         features: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
+        bench: What is asked of benchmarks.
         commit_format: What is asked of commit messages.
         custom_tests: Description files of custom tests, from the crate's directory.
         pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps.
@@ -263,6 +268,7 @@ class Settings:
     overrides: dict[str, Override] = field(default_factory=dict)
     platforms: tuple[str, ...] | None = None
     coverage_tolerance: Fraction | None = None
+    bench: BenchRules = field(default_factory=BenchRules)
     commit_format: CommitRules = field(default_factory=CommitRules)
     custom_tests: tuple[str, ...] = ()
     pipeline_command: str = "nox"
@@ -280,6 +286,7 @@ OPTIONS = (
     "platforms",
     "coverage_tolerance",
     "audit_ignore",
+    "bench",
     "commit_format",
     "custom_tests",
     "pipeline_command",
@@ -317,6 +324,7 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         overrides=_overrides("register(overrides=...)", given.get("overrides")),
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
+        bench=_bench("register(bench=...)", given.get("bench")),
         commit_format=_commit_format("register(commit_format=...)", given.get("commit_format")),
         custom_tests=_strings("register(custom_tests=...)", [custom] if isinstance(custom, str) else custom),
         pipeline_command=_string("register(pipeline_command=...)", given.get("pipeline_command")) or "nox",
@@ -342,6 +350,35 @@ def _commit_format(where: str, given: object) -> CommitRules:
     return CommitRules(**lengths, signed_off=signed_off, exempt=exempt)
 
 
+def _bench(where: str, given: object) -> BenchRules:
+    if given is None:
+        return BenchRules()
+    if not isinstance(given, Mapping):
+        raise _wrong(where, 'a dict such as {"threshold": 2}', given)
+    _known(where, given, tuple(f.name for f in fields(BenchRules)))
+    threshold = _points(f"{where}, threshold", given.get("threshold"))
+    patterns = _strings(f"{where}, time_only", given.get("time_only"))
+    for pattern in patterns:
+        expression(pattern, f"{where}, time_only")
+    return BenchRules(
+        threshold=BenchRules().threshold if threshold is None else float(threshold), time_only=patterns
+    )
+
+
+def expression(text: str, where: str) -> re.Pattern[str]:
+    """Compile a regular expression that a user wrote.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UserError(
+            f"{text!r} is no regular expression: {error}", where=where, fix="correct it"
+        ) from error
+
+
 def _overrides(where: str, given: object) -> dict[str, Override]:
     if given is None:
         return {}
@@ -359,6 +396,12 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
         place = f"register(overrides={{{name!r}: ...}})"
         checked[session] = override(place, value)
         standard = catalog.standard(session)
+        if checked[session].shares > 1 and not (standard and standard.matrix):
+            raise UserError(
+                f"{session} has no feature matrix to share",
+                where=place,
+                fix="take shares out, or set it for a session that has one, such as unit-tests",
+            )
         without_use = [key for key in ("doctests", "runner") if key in value]
         if without_use and not (standard and standard.forwards):
             raise UserError(
@@ -383,6 +426,9 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
     for name, flag in flags.items():
         if flag is not None and not isinstance(flag, bool):
             raise _wrong(f"{where}, {name}", "True or False", flag)
+    shares = given.get("shares", 1)
+    if isinstance(shares, bool) or not isinstance(shares, int) or not 1 <= shares <= 100:
+        raise _wrong(f"{where}, shares", "a whole number from 1 to 100", shares)
     runner = given.get("runner", "cargo")
     if runner not in RUNNERS:
         raise UserError(f"there is no runner {runner!r}", where=where, fix=did_you_mean(str(runner), RUNNERS))
@@ -396,6 +442,7 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         changed=_strings(f"{where}, changed", given.get("changed")),
         agents=_environment(f"{where}, agents", given.get("agents")),
         skip=_string(f"{where}, skip", given.get("skip")),
+        shares=shares,
     )
 
 

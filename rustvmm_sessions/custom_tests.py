@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rustvmm_sessions import catalog
-from rustvmm_sessions.config import did_you_mean, nearest
-from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.pipeline import description
+from rustvmm_sessions.pipeline.model import interpolated
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator
 
-_EXAMPLE = 'write {"tests": [{"test_name": "build-x", "command": "cargo build", "platform": ["x86_64"]}]}'
-_KEYS = ("test_name", "command", "platform", "docker_plugin", "timeout_in_minutes", "soft_fail", "matrix")
-_PASSED_ON = ("hypervisor", "conditional", "queue", "scope", "crate_path", "retry", "if_changed")
+    from rustvmm_sessions.pipeline.model import Template
+
 _OURS = re.compile(r"pytest\s.*\btest_(coverage|commit_format)\.py\b")
 """rust-vmm-ci's own tests, which are standard sessions here."""
 
@@ -31,7 +28,8 @@ class CustomTest:
         name: ``test_name``.
         command: A shell command of one or more lines, for Buildkite's interpolation.
         platforms: The architectures it is for; empty for all.
-        timeout_minutes: Its time limit; None for the usual one.
+        timeout_minutes: Its time limit.
+        crate_path: What ``{crate_path}`` stands for; empty for each member's folder.
         devices: Device files of the docker plugin that it needs.
         env: Variables that the docker plugin sets.
         soft_fail: Exit statuses that do not count as a failure; None among them for all.
@@ -41,7 +39,8 @@ class CustomTest:
     name: str
     command: str
     platforms: tuple[str, ...] = ()
-    timeout_minutes: float | None = None
+    timeout_minutes: int
+    crate_path: str = ""
     devices: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
     soft_fail: tuple[int | None, ...] = ()
@@ -50,7 +49,7 @@ class CustomTest:
     @property
     def per_crate(self) -> bool:
         """Whether it runs once for each member of a workspace."""
-        return "{crate}" in self.command or "{crate_path}" in self.command
+        return "{crate}" in self.command or ("{crate_path}" in self.command and not self.crate_path)
 
     def is_for(self, machine: str) -> bool:
         """Whether it runs on an architecture."""
@@ -61,71 +60,32 @@ class CustomTest:
         return None in self.soft_fail or status in self.soft_fail
 
 
-def parse(text: str, name: str) -> tuple[CustomTest, ...]:
-    """Read a description file; `name` names it in messages.
+def parse(text: str, name: str, warn: Callable[[str], None]) -> tuple[CustomTest, ...]:
+    """Read a description file; `name` names it in messages, `warn` is called with what is odd.
 
     Raises:
-        UserError: Naming the file and the test; a misspelt key is one, keys of Buildkite are not.
+        UserError: With file, line, test and key.
     """
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f"{name}:{getattr(error, 'lineno', 1)}"
-        raise UserError(
-            f"invalid JSON: {getattr(error, 'msg', error)}", where=where, fix="correct the file"
-        ) from error
-    if not isinstance(data, dict) or not isinstance(data.get("tests"), list):
-        raise UserError("the list of tests is missing", where=name, fix=_EXAMPLE)
-    return tuple(_test(test, f"{name}, test {number}") for number, test in enumerate(data["tests"], 1))
+    return tuple(_test(read) for read in description.parse(text, name, of_crates=True, warn=warn))
 
 
-def _test(given: Any, where: str) -> CustomTest:  # noqa: ANN401 - any JSON
-    if not isinstance(given, dict):
-        raise UserError("a test is an object", where=where, fix=_EXAMPLE)
-    if isinstance(given.get("test_name"), str):
-        where = f"{where} ({given['test_name']})"
-    for key in given:
-        if key not in (*_KEYS, *_PASSED_ON) and (close := nearest(key, _KEYS)):
-            raise UserError(f"a test has no key {key!r}", where=where, fix=f"did you mean {close!r}?")
-    command = given.get("command")
-    lines: list[Any] = command if isinstance(command, list) else [command]
-    for key, values in (("test_name", [given.get("test_name")]), ("command", lines)):
-        if not values or not all(isinstance(value, str) and value for value in values):
-            raise UserError(f"{key} is missing, or no string", where=where, fix=_EXAMPLE)
-    minutes = given.get("timeout_in_minutes")
-    if minutes is not None and (
-        isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
-    ):
-        raise UserError(
-            "timeout_in_minutes is a number above 0", where=where, fix='write "timeout_in_minutes": 20'
-        )
-    docker = given.get("docker_plugin") or {}
-    if not isinstance(docker, dict):
-        raise UserError("docker_plugin is an object", where=where, fix='write {"privileged": true}')
+def _test(template: Template) -> CustomTest:
+    docker = template.docker
     return CustomTest(
-        name=given["test_name"],
-        command="\n".join(lines),
-        platforms=_platforms(given.get("platform"), where),
-        timeout_minutes=minutes,
+        name=template.name,
+        command=template.command if isinstance(template.command, str) else "\n".join(template.command),
+        platforms=template.platforms,
+        timeout_minutes=template.timeout_minutes,
+        crate_path=template.crate_path,
         devices=tuple(device.partition(":")[0] for device in _strings(docker.get("devices"))),
         env=dict(pair.split("=", 1) for pair in _strings(docker.get("environment")) if "=" in pair),
-        soft_fail=_soft_fail(given.get("soft_fail")),
-        matrix=given.get("matrix"),
+        soft_fail=_soft_fail(template.extra.get("soft_fail")),
+        matrix=template.extra.get("matrix"),
     )
 
 
 def _strings(value: object) -> list[str]:
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
-
-
-def _platforms(value: object, where: str) -> tuple[str, ...]:
-    names = _strings(value)
-    for name in names:
-        if name not in catalog.PLATFORMS:
-            raise UserError(
-                f"there is no platform {name!r}", where=where, fix=did_you_mean(name, catalog.PLATFORMS)
-            )
-    return tuple(names)
 
 
 def _soft_fail(value: object) -> tuple[int | None, ...]:
@@ -177,11 +137,11 @@ def commands(
         machine: What ``{target_platform}`` stands for.
         members: Names and folders of the workspace's members, for ``{crate}`` and ``{crate_path}``.
     """
-    command = re.sub(r"\$\$|\\\$", "$", test.command).replace("{target_platform}", machine)
-    places = list(members) if test.per_crate else [("", "")]
+    command = interpolated(test.command).replace("{target_platform}", machine)
+    places = list(members) if test.per_crate else [("", test.crate_path)]
     found = []
     for (name, path), case in itertools.product(places, _matrix(test.matrix)):
-        text = command.replace("{crate}", name).replace("{crate_path}", path)
+        text = command.replace("{crate}", name).replace("{crate_path}", test.crate_path or path)
         for key, value in case.items():
             variable = re.escape(f"matrix.{key}" if key else "matrix")
             text = value.join(re.split(rf"\{{\{{\s*{variable}\s*\}}\}}", text))

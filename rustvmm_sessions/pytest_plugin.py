@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rustvmm_sessions import standard
-from rustvmm_sessions.config import Settings, settings
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.model import Profile, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from rustvmm_sessions.config import Settings
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -56,12 +57,7 @@ def no_cleanup(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def crate_settings(request: pytest.FixtureRequest) -> Settings:
     """The settings of the crate in the directory where pytest was called."""
-    directory = request.config.invocation_params.dir
-    if not (directory / "noxfile.py").is_file():
-        return settings(directory, {})
-    from rustvmm_sessions.sessions import settings_of  # noqa: PLC0415 - nox is slow to import
-
-    return settings_of(directory / "noxfile.py")
+    return standard.settings_in(request.config.invocation_params.dir)
 
 
 @pytest.fixture(scope="session")

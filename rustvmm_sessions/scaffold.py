@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,19 @@ DEFAULT_PLATFORMS = (catalog.X86_64, catalog.AARCH64)
 """What rust-vmm-ci takes for granted where there is no .platform."""
 
 OLD_SUBMODULE = "rust-vmm-ci"
+
+BUILDKITE = ".buildkite/pipeline.yml"
+GITHUB = ".github/workflows/gate.yml"
+_BOOTSTRAP = """\
+# The only step that is written down: it makes the others from the noxfile when a build starts.
+# What they will be, and why: nox -s pipeline -- --explain
+steps:
+  - label: ":pipeline: sessions"
+    command: nox -s pipeline -- --upload
+    agents:
+      os: linux
+    timeout_in_minutes: 5
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,15 +103,32 @@ class Wishes:
         platforms: The platforms; None for what is found, else the usual ones.
         dependabot: ``weekly``, ``monthly`` or ``none``.
         publish: Whether packages are to be published from GitHub.
+        buildkite: Whether Buildkite's agents are to run the sessions.
+        github: Whether GitHub's runners are.
     """
 
     platforms: tuple[str, ...] | None = None
     dependabot: str = "weekly"
     publish: bool = False
+    buildkite: bool = False
+    github: bool = False
 
 
 def planned(found: Found, wishes: Wishes) -> dict[str, str]:
-    """Return the files to be there, from the repository's top, with their text."""
+    """Return the files to be there, from the repository's top, with their text.
+
+    All but `GITHUB`, which only the registered sessions say.
+
+    Raises:
+        UserError: A pipeline is wanted for a crate that is not at the repository's top.
+    """
+    if found.place and (wishes.buildkite or wishes.github):
+        raise UserError(
+            "a pipeline runs nox at the repository's top, and the crate is not there",
+            where=found.place,
+            fix="leave --buildkite and --github out, and let steps of your own run `nox -f "
+            f"{shlex.quote(found.place)}/noxfile.py -s NAME`",
+        )
     inside = f"{found.place}/" if found.place else ""
     plan = {f"{inside}noxfile.py": noxfile(found)}
     names = wishes.platforms or found.platforms or DEFAULT_PLATFORMS
@@ -107,6 +138,8 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
         plan[found.dependabot] = dependabot(found, wishes)
     if wishes.publish and not found.publishing:
         plan |= {package.workflow: publishing(package, found.place) for package in found.packages}
+    if wishes.buildkite:
+        plan[BUILDKITE] = _BOOTSTRAP
     return plan
 
 
@@ -162,7 +195,8 @@ def dependabot(found: Found, wishes: Wishes) -> str:
               patterns: ["*"]
         """
     ]
-    kinds = [("github-actions", found.workflows or (wishes.publish and bool(found.packages)))]
+    published = wishes.publish and bool(found.packages)
+    kinds = [("github-actions", found.workflows or published or wishes.github)]
     kinds.append(("gitsubmodule", any(name != OLD_SUBMODULE for name in found.submodules)))
     entries += [
         f"""\
@@ -241,10 +275,20 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
             f"{package.workflow.rpartition('/')[2]}"
             for package in found.packages
         ]
+    if wishes.github:
+        todo.append(
+            "After changes of the noxfile, write the workflow anew: "
+            f"nox -s pipeline -- --format github --output {GITHUB}"
+        )
     todo.append(
         "For Buildkite, ask an admin of its organization for a pipeline, and add its webhook in GitHub's "
         "settings of the repository (pull request and push events)."
     )
+    if wishes.buildkite:
+        todo.append(
+            "In that pipeline's settings, the only step is `buildkite-agent pipeline upload`, which reads "
+            f"{BUILDKITE}; the agents need nox (pip install nox), which brings the rest."
+        )
     if OLD_SUBMODULE in found.submodules:
         path = shlex.quote(found.submodules[OLD_SUBMODULE])
         todo.append(

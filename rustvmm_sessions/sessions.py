@@ -15,6 +15,7 @@ import nox.registry
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, override, settings
+from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     Body = Callable[[nox.Session], None]
 
-_SETTINGS = "rustvmm_settings"
-"""Where a session in nox's registry has the settings of its crate."""
+_CRATE = "rustvmm_crate"
+"""Where a session in nox's registry has its crate."""
 
 
 def register(  # noqa: PLR0913 - the options of a crate, all by name
@@ -41,6 +42,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     platforms: Sequence[str] | None = None,
     coverage_tolerance: float | None = None,
     audit_ignore: Mapping[str, tuple[str, str]] | None = None,
+    bench: Mapping[str, Any] | None = None,
     commit_format: Mapping[str, Any] | None = None,
     custom_tests: str | Sequence[str] = (),
     pipeline_command: str | None = None,
@@ -62,6 +64,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         coverage_tolerance: Points by which coverage may differ from tests/coverage; 0 by default.
         audit_ignore: Advisories the crate lives with, each with a reason and the last day:
             ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
+        bench: What is asked of benchmarks, such as ``{"threshold": 2}``; the keys are those of
+            `rustvmm_sessions.bench.model.BenchRules`.
         commit_format: What is asked of commit messages, such as ``{"title": 72}``; the keys are
             those of `rustvmm_sessions.commits.CommitRules`.
         custom_tests: Description files of rust-vmm-ci, such as ``.buildkite/custom-tests.json``;
@@ -87,6 +91,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         "platforms": platforms,
         "coverage_tolerance": coverage_tolerance,
         "audit_ignore": audit_ignore,
+        "bench": bench,
         "commit_format": commit_format,
         "custom_tests": custom_tests,
         "pipeline_command": pipeline_command,
@@ -122,7 +127,7 @@ def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
             raise UserError(
                 "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
             )
-        found += custom_tests.parse(text, name)
+        found += custom_tests.parse(text, name, warn)
     return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
 
 
@@ -132,18 +137,44 @@ def settings_of(noxfile: Path) -> Settings:
     Raises:
         UserError: The noxfile cannot be run.
     """
-    import runpy  # noqa: PLC0415 - not for nox
+    crate = _crate_of(noxfile, files.read_text(noxfile) or "")
+    return crate.settings if crate else settings(noxfile.parent, {})
 
+
+def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
+    """Return GitHub's workflow for the sessions that a noxfile of this directory registers.
+
+    Args:
+        text: The noxfile.
+        platforms: What the crate is for, unless the noxfile says so.
+
+    Raises:
+        UserError: The noxfile cannot be run, or registers no crate.
+    """
+    from rustvmm_sessions.actions.pipeline import of_sessions, rendered  # noqa: PLC0415 - late
+
+    noxfile = Path.cwd() / "noxfile.py"
+    crate = _crate_of(noxfile, text)
+    if crate is None:
+        raise UserError("it calls no register()", where=str(noxfile), fix="add the call")
+    known = replace(
+        crate.settings,
+        overrides=crate._overrides,  # noqa: SLF001 - the two are one
+        platforms=crate.settings.platforms or platforms,
+    )
+    return rendered(of_sessions(known, crate._own, "github"), "github")  # noqa: SLF001
+
+
+def _crate_of(noxfile: Path, text: str) -> Crate | None:
+    """Run a noxfile's text, and return the crate that it registers."""
     try:
-        runpy.run_path(str(noxfile))
+        code = compile(text, str(noxfile), "exec", dont_inherit=True)
+        exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
     except (Exception, SystemExit) as error:  # whatever a noxfile raises
         what = f"the noxfile cannot be run: {error}"
         raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
-    for function in nox.registry.get().values():
-        found = vars(function).get(_SETTINGS)
-        if isinstance(found, Settings):
-            return found
-    return settings(noxfile.parent, {})
+    crates = (vars(function).get(_CRATE) for function in nox.registry.get().values())
+    return next((crate for crate in crates if isinstance(crate, Crate)), None)
 
 
 class Crate:
@@ -289,6 +320,7 @@ class Crate:
     def _add_included(self, file: Path) -> None:
         """Add what the steps of the crate's own pipeline file run, each by its label."""
         from rustvmm_sessions.actions.pipeline import read_included  # noqa: PLC0415 - only with such a file
+        from rustvmm_sessions.actions.shell import run_shell  # noqa: PLC0415
         from rustvmm_sessions.pipeline.included import commands  # noqa: PLC0415
 
         for command in commands(read_included(self.settings.directory, file)):
@@ -299,16 +331,19 @@ class Crate:
                 raise UserError(
                     f"there is a session {name!r} already", where=str(file), fix="give the step another label"
                 )
-            self._overrides[name] = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
+            setting = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
+            self._overrides[name] = setting
 
-            def body(session: nox.Session, command: Command = command) -> None:
+            def body(_: nox.Session, command: Command = command, setting: Override = setting) -> None:
                 if command.matrix:
                     raise UserError(
                         f"the step {command.label!r} has a matrix, which Buildkite expands",
                         where=str(file),
                         fix="run its command with the values filled in",
                     )
-                self.run(session, "bash", "-e", "-c", command.script)  # as the agent runs it
+                cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
+                minutes = setting.minutes(catalog.TIMEOUT_MINUTES)
+                run_shell("bash", command.script, cargo, 60 * minutes).check()
 
             self._add(name, body, f"Run the step of {file}.\n\n{command.script}", ())
 
@@ -335,7 +370,7 @@ class Crate:
                     record("failed", str(error), error.fix, getattr(error, "output", ""))
                     session.error(str(error))
 
-        vars(session_function)[_SETTINGS] = self.settings
+        vars(session_function)[_CRATE] = self
         session_function.__name__ = name
         session_function.__doc__ = description
         decorate = nox.session(

@@ -8,6 +8,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+UPSTREAM_VARIABLES = (
+    "BUILDKITE_REPO",
+    "REMOTE",
+    "BUILDKITE_PULL_REQUEST_BASE_BRANCH",
+    "GITHUB_BASE_REF",
+    "BASE_BRANCH",
+)
+"""Variables of CI that say what upstream is."""
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 NOXFILE = """\
@@ -107,6 +115,15 @@ class CrateBuilder:
             check=True,
         )
         return done.stdout
+
+    def clone(self, *options: str) -> CrateBuilder:
+        """Return a clone of the branch work, beside it, made as over a network."""
+        crate = CrateBuilder(self.directory.parent / "clone")
+        url = f"file://{self.directory}"
+        self.git("clone", "--quiet", "--branch=work", *options, url, str(crate.directory))
+        crate.git("config", "user.name", "Test")
+        crate.git("config", "user.email", "test@example.com")
+        return crate
 
     @property
     def record(self) -> str:

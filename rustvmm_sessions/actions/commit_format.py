@@ -22,7 +22,7 @@ _HOOK = """\
 case $(head -n 1 "$1") in
 "fixup! "* | "squash! "* | "amend! "*) exit 0 ;; # to be squashed before they are pushed
 esac
-{command} "$(realpath "$1")"
+message=$(realpath "$1") && cd {place} && {command} "$message"
 """
 
 
@@ -121,7 +121,7 @@ def _trailers(git: Git, text: str) -> tuple[tuple[str, str], ...]:
 
 
 def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None:
-    """Install a commit-msg hook that runs a command with the message's file as last argument.
+    """Install a commit-msg hook that runs a command in the directory, the message's file as last argument.
 
     Raises:
         UserError: There is no repository, a hook of somebody else's, or the hooks of this
@@ -134,7 +134,8 @@ def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None
         raise UserError("this is no git repository", where=str(request.directory), fix="run it in a clone")
     hook = (request.directory / folder / "commit-msg").resolve()
     top = Path(git.line("rev-parse", "--show-toplevel") or common)
-    text = _HOOK.format(mark=_HOOK_MARK, command=shlex.join(command))
+    place = os.path.relpath(request.directory.resolve(), top.resolve())  # git starts hooks at the top
+    text = _HOOK.format(mark=_HOOK_MARK, place=shlex.quote(place), command=shlex.join(command))
     if not any(hook.is_relative_to(Path(place).resolve()) for place in (common, top)):
         raise UserError(
             "core.hooksPath leads out of this repository: the hook would run in others, too",

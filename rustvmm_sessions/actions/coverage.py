@@ -110,7 +110,7 @@ def check_coverage(request: CoverageRequest) -> None:
         _check(request, outcome)
     finally:
         if request.json is not None:
-            _write_output(request.json, json.dumps(_as_json(request, outcome), indent=1) + "\n")
+            files.write_report(request.json, json.dumps(_as_json(request, outcome), indent=1) + "\n")
 
 
 def _check(request: CoverageRequest, outcome: _Outcome) -> None:
@@ -123,6 +123,7 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
         toolchain.result()
     for warning in (*config.warnings, *stale_patterns(config, workspace.root, workspace.target_directory)):
         warn(warning)
+    files.own_directory(workspace.target_directory)
     own = files.own_directory(workspace.target_directory / "rustvmm-coverage")
 
     def say_waiting() -> None:
@@ -399,13 +400,6 @@ def _last_pass(path: Path) -> dict[str, Lines]:
 
 
 # Saying
-
-
-def _write_output(path: Path, text: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UserError(f"the report cannot be written: {error.strerror}", where=str(path)) from error
 
 
 def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:

@@ -137,8 +137,5 @@ def _need(module: str) -> None:
 
 
 def _write(path: Path, text: str, what: str) -> None:
-    try:
-        path.write_text(text)
-    except OSError as error:
-        raise UserError(f"the report cannot be written: {error.strerror}", where=str(path)) from error
+    files.write_report(path, text)
     say(f"{what} report: {path}")

@@ -1,4 +1,4 @@
-"""Run a crate's custom test as Buildkite's agent does: its command is shell, by contract."""
+"""Run a crate's custom test as Buildkite's agent does."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.actions.shell import run_shell
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.custom_tests import CustomTest, commands
 from rustvmm_sessions.errors import CheckFailed
-from rustvmm_sessions.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 def run_custom_test(cargo: Cargo, test: CustomTest, timeout: float) -> None:
     """Run all cases of a custom test.
-
-    This is the one place where a command goes through a shell.
 
     Args:
         cargo: Cargo in the crate's directory, with the session's variables.
@@ -35,7 +33,7 @@ def run_custom_test(cargo: Cargo, test: CustomTest, timeout: float) -> None:
         if case:
             say(f"{test.name}: {case}")
         left = max(0.01, ends - time.monotonic())
-        done = run(["sh", "-e", "-c", command], cwd=cargo.directory, env=cargo.env, timeout=left)
+        done = run_shell("sh", command, cargo, left)
         if done.ok:
             continue
         what = f"{test.name}{f' ({case})' if case else ''}: {done.ending}"

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, features
+from rustvmm_sessions.actions.test_builds import BuiltFile, built_files
 from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, rustflags
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, warn
@@ -114,12 +115,17 @@ def build_documentation(request: GateRequest) -> None:
         return
     scope = ("--workspace",) if packages is None else tuple(f"--package={name}" for name in packages)
     cargo = _cargo_at_root(request.cargo)
-    flags, flags_env = rustflags(cargo, "rustflags", ("--cfg", DOC_CFG))
-    doc_flags, doc_env = rustflags(cargo, "rustdocflags", ("-D", "warnings"))
-    args = ("doc", *scope, "--all-features", "--no-deps", *flags, *doc_flags)
-    env = {**flags_env, **doc_env}
+    doc_flags, env = rustflags(cargo, "rustdocflags", ("-D", "warnings"))
+    args: tuple[str, ...] = ("doc", *scope, "--all-features", "--no-deps", *doc_flags)
     with _lockfile(cargo):
         done = cargo.run(*args, env=env, timeout=request.remaining)
+        if "could not compile `" in done.stderr:
+            # Not rustdoc, but the compiler refuses a crate that others need. Other flags build all
+            # dependencies anew, hence only now.
+            say("Once more, for crates whose features exclude each other.")
+            flags, flags_env = rustflags(cargo, "rustflags", ("--cfg", DOC_CFG))
+            args, env = (*args, *flags), {**env, **flags_env}
+            done = cargo.run(*args, env=env, timeout=request.remaining)
     if not done.ok:
         what = f"{', '.join(packages or ['the whole workspace'])} with all features"
         repeat = _pasteable(request, (cargo.program, *args), env)
@@ -153,13 +159,51 @@ def run_matrix(request: GateRequest) -> None:
     if "clippy" in spec.command:
         need_component(cargo, "clippy", "clippy")
     triple = need_musl_target(cargo, machine()) if spec.musl else ""
+    comparable, tested = _comparable(request, spec, plan), set[BuiltFile]()
     with _lockfile(cargo, reuse=not request.fix):
         for number, run in enumerate(plan.runs, 1):
             say(f"[{number}/{len(plan.runs)}] {run.describe()}")
+            place = f"in run {number} of {len(plan.runs)}"
+            built = _build_tests(request, spec, run, triple, place) if comparable else frozenset[BuiltFile]()
+            if built and built <= tested:
+                say("Its tests are the very files that have run already.")
+                continue
             for args in _commands(request, spec, run, triple):
-                place = f"in run {number} of {len(plan.runs)}"
                 _run_one(request, spec, args, triple=triple, what=run.describe(), place=place)
+            tested |= built
             request = _after_first_fix(request)
+
+
+def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> bool:
+    """Whether runs of the plan may come to the same test executables, and these tell all.
+
+    Two runs of one package never do, as its features differ; and options of cargo test might
+    choose other tests than cargo is asked about.
+    """
+    own = _own_words(request.rest)
+    several = len(plan.runs) > 1 and any(len(run.packages) != 1 for run in plan.runs)
+    return spec.tests and several and not any(word.startswith("-") for word in own)
+
+
+def _build_tests(
+    request: GateRequest, spec: catalog.CargoRun, run: features.Run, triple: str, place: str
+) -> frozenset[BuiltFile]:
+    """Build the tests of one combination, and return the files that they are."""
+    plain = replace(request, nextest=False, rest=())
+    ((command, *args),) = _commands(plain, spec, run, triple)
+    cargo = _cargo_at_root(request.cargo)
+    asked = (command, "--no-run", "--message-format=json-render-diagnostics", *args)
+    done = cargo.read(*asked, echo=True, timeout=request.remaining)
+    if not done.ok:
+        repeat = _pasteable(request, (cargo.program, command, *args), {})
+        raise _failure(run.describe(), repeat, ending=f"{done.ending}, {place}", output=done.stderr)
+    members = request.cargo.workspace.members
+    return built_files(
+        done.stdout,
+        members={member.id for member in members},
+        selected={member.id for member in members if not run.packages or member.name in run.packages},
+        doctests=request.doctests,
+    )
 
 
 def _after_first_fix(request: GateRequest) -> GateRequest:
@@ -228,6 +272,8 @@ def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan)
             say(f"{shlex.join(('cargo', *args))}    # {run.describe()}")
     for note in plan.notes:
         say(note)
+    if _comparable(request, spec, plan):
+        say("A run whose tests turn out to be the very files of runs before it is not repeated.")
     saved = f"{len(plan.runs)} runs of cargo, {plan.distinct} distinct pairs of package and features"
     share = "" if request.partition is None else " (this is share {}/{})".format(*request.partition)
     say(f"{saved}; cargo all-features would run {plan.predecessor_runs} packages{share}.")
@@ -257,8 +303,12 @@ def _commands(
 
 def _chosen_targets(rest: tuple[str, ...]) -> set[str]:
     """Return the options among the words for cargo test that choose what is tested."""
-    own = rest[: rest.index("--")] if "--" in rest else rest
-    return {word.partition("=")[0] for word in own} & _TARGET_OPTIONS
+    return {word.partition("=")[0] for word in _own_words(rest)} & _TARGET_OPTIONS
+
+
+def _own_words(rest: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words for cargo test itself; the others are for the test executables."""
+    return rest[: rest.index("--")] if "--" in rest else rest
 
 
 def _has_library(cargo: Cargo, run: features.Run) -> bool:

@@ -7,7 +7,7 @@ import difflib
 import os
 import signal
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from rustvmm_sessions.git import Git
 from rustvmm_sessions.scaffold import Found, Publishable, Wishes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _DEPTH = 4
@@ -35,13 +35,15 @@ class InitRequest:
     Attributes:
         directory: The crate's directory.
         wishes: What the files are to say.
+        workflow: Makes GitHub's workflow for the sessions of a noxfile's text, on platforms.
         replace: Files that may be replaced, from `directory` or the repository's top.
         yes: Whether to write without asking.
         dry_run: Whether only to show.
     """
 
     directory: Path
-    wishes: Wishes = field(default_factory=Wishes)
+    wishes: Wishes
+    workflow: Callable[[str, tuple[str, ...]], str]
     replace: tuple[str, ...] = ()
     yes: bool = False
     dry_run: bool = False
@@ -56,8 +58,11 @@ def initialize(request: InitRequest) -> None:
     top = Path(Git(directory=request.directory).line("rev-parse", "--show-toplevel") or request.directory)
     found = look(request.directory, top)
     plan = scaffold.planned(found, request.wishes)
-    replace = _replaced(request, top, plan)
-    before = {name: _current(top, name) for name in plan}
+    names = [*plan, *([scaffold.GITHUB] if request.wishes.github else [])]
+    replace = _replaced(request, top, names)
+    before = {name: _current(top, name) for name in names}
+    if request.wishes.github:
+        plan[scaffold.GITHUB] = _workflow(request, found, plan, before, replace)
     write = {
         name: text
         for name, text in plan.items()
@@ -83,6 +88,24 @@ def initialize(request: InitRequest) -> None:
     say("Left to do:")
     for item in scaffold.left_to_do(found, request.wishes):
         say(f"- {item}".replace("\n", "\n  "))
+
+
+def _workflow(
+    request: InitRequest,
+    found: Found,
+    plan: Mapping[str, str],
+    before: Mapping[str, str | None],
+    replace: set[str],
+) -> str:
+    """Return the workflow for the noxfile and the platforms that will be there."""
+
+    def text(name: str) -> str | None:
+        kept = before.get(name)
+        return plan.get(name) if kept is None or name in replace else kept
+
+    names = text(".platform")
+    platforms = tuple(names.split()) if names is not None else found.platforms
+    return request.workflow(text("noxfile.py") or "", platforms or scaffold.DEFAULT_PLATFORMS)
 
 
 # Looking
@@ -202,7 +225,7 @@ def _read_tests(directory: Path, name: str) -> tuple[CustomTest, ...] | None:
     """Return the tests of a description file; None of what is none, or cannot be used."""
     try:
         text = files.read_text(directory / name) or ""
-        return parse(text, name) if '"test_name"' in text else None
+        return parse(text, name, warn) if '"test_name"' in text else None
     except UserError as error:
         warn(f"{name} is left out of the noxfile:\n{error}")
         return None
@@ -246,7 +269,7 @@ def _publishing(top: Path, ours: set[str]) -> tuple[str, ...]:
 # Writing
 
 
-def _replaced(request: InitRequest, top: Path, plan: Mapping[str, str]) -> set[str]:
+def _replaced(request: InitRequest, top: Path, plan: Collection[str]) -> set[str]:
     """Return the files of the plan that the user allows to be replaced."""
     found = set()
     for given in request.replace:

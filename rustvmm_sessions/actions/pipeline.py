@@ -160,7 +160,7 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
             where="--upload",
             fix="leave --format out, or use --output",
         )
-    text = _rendered(pipeline, given.format)
+    text = rendered(pipeline, given.format)
     if given.explain:
         from rustvmm_sessions.pipeline.table import explain  # noqa: PLC0415 - late
 
@@ -180,7 +180,8 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
         sys.stdout.flush()
 
 
-def _rendered(pipeline: Pipeline, form: str) -> str:
+def rendered(pipeline: Pipeline, form: str) -> str:
+    """Return a pipeline for ``buildkite`` or ``github``."""
     if form == "github":
         from rustvmm_sessions.pipeline import github  # noqa: PLC0415 - late
 

@@ -2,15 +2,17 @@
 
 The instrumentation is that of cargo-llvm-cov: only the workspace's own packages get it, by way of
 cargo's ``RUSTC_WORKSPACE_WRAPPER``, so that dependencies are built as always and the crate's own
-rustflags stay in force. The build is kept between runs; profiles are not, with one exception: a
-procedural macro or a build script runs while the crate is compiled, so what it reached is kept
-as long as the build that it ran in.
+rustflags stay in force, and shared with cargo's other builds. The build is kept between runs;
+profiles are not, with one exception: a procedural macro or a build script runs while the crate is
+compiled, so what it reached is kept as long as the build that it ran in. Such a build shares
+nothing, as it has to be made anew now and then.
 """
 
 from __future__ import annotations
 
 import importlib.resources
 import json
+import os
 import re
 import shutil
 import sys
@@ -76,7 +78,7 @@ class Instrumented:
     """An instrumented build.
 
     Attributes:
-        directory: Cargo's target directory of the build.
+        directory: Where it lies, as in a target directory of cargo's.
         objects: The executables and libraries that hold coverage mappings, sorted.
         tests: The test executables by file name, with what each tests.
         triple: The target triple it was built for.
@@ -117,9 +119,10 @@ class ProfiledTests:
         complete = kept / "complete"
         before = files.read_text(complete)
         complete.unlink(missing_ok=True)
+        files.own_directory(self._intermediate)
         _empty(fresh)
         artifacts = self._compile()
-        if any(member.kinds & _RUNS_WHILE_BUILDING for member in workspace.members):
+        if self._runs_while_building:
             rebuilt = [not artifact["fresh"] for artifact in artifacts]
             if not all(rebuilt) and (any(rebuilt) or before != _listed(artifacts)):
                 # A part of the build is older than its profiles, or they are of another selection:
@@ -141,8 +144,18 @@ class ProfiledTests:
         return instrumented
 
     @property
+    def _runs_while_building(self) -> bool:
+        return any(member.kinds & _RUNS_WHILE_BUILDING for member in self.cargo.workspace.members)
+
+    @property
     def _target(self) -> Path:
         return self.own / "build"
+
+    @property
+    def _intermediate(self) -> Path:
+        """Where cargo keeps what is in between; before 1.91 it does so in the target directory."""
+        shared = self.cargo.metadata.get("build_directory")
+        return self._target if shared is None or self._runs_while_building else Path(shared)
 
     def _compile(self) -> list[dict[str, Any]]:
         """Return cargo's artifact messages of the workspace's members."""
@@ -176,7 +189,7 @@ class ProfiledTests:
             wrapper.chmod(0o755)
         return {
             "RUSTC_WORKSPACE_WRAPPER": str(wrapper),
-            "CARGO_BUILD_BUILD_DIR": str(self._target),
+            "CARGO_BUILD_BUILD_DIR": str(self._intermediate),
             "LLVM_PROFILE_FILE": str(self.own / "build-profiles.new" / "%p-%m.profraw"),
         }
 
@@ -189,12 +202,14 @@ class ProfiledTests:
             target = artifact["target"]
             if "custom-build" in target["kind"]:
                 continue
-            objects.update(path for name in artifact["filenames"] if _has_mappings(path := Path(name)))
+            objects.update(
+                self._gathered(path) for name in artifact["filenames"] if _has_mappings(path := Path(name))
+            )
             if artifact["profile"]["test"] and artifact["executable"]:
                 executable = Path(artifact["executable"])
                 kind = "lib" if "lib" in target["kind"] else target["kind"][0]
                 tests[executable.name] = f"{names[artifact['package_id']]}, {kind} {target['name']}"
-                first = executable.relative_to(self._target).parts[0]
+                first = executable.relative_to(self._intermediate).parts[0]
                 triple = first if first != "debug" else triple
         return Instrumented(
             directory=self._target,
@@ -203,6 +218,20 @@ class ProfiledTests:
             triple=triple,
             profiles=profiles,
         )
+
+    def _gathered(self, path: Path) -> Path:
+        """Return the file as it lies in the target directory, where reporters look for it."""
+        if path.is_relative_to(self._target):
+            return path
+        gathered = self._target / path.relative_to(self._intermediate)
+        if not gathered.exists() or _identity(gathered) != _identity(path):
+            gathered.parent.mkdir(parents=True, exist_ok=True)
+            gathered.unlink(missing_ok=True)
+            try:
+                os.link(path, gathered)
+            except OSError:  # another file system
+                shutil.copy2(path, gathered)
+        return gathered
 
     def _remove_stale(self, build: Instrumented) -> None:
         """Remove members' executables of earlier builds: other features, versions, deleted tests.

@@ -140,8 +140,9 @@ def _step(
 ) -> Step:
     prefix = f"{member.name}: " if member else ""
     suffix = f"-{platform}" if platform else ""
+    share = f" {template.share}" if template.share else ""
     return Step(
-        label=f"{prefix}{template.name}{suffix}",
+        label=f"{prefix}{template.name}{suffix}{share}",
         command=_filled(template, platform, member),
         platform=platform,
         agents=_agents(template, platform, variables),

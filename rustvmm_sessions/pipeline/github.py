@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.document import write_yaml
-from rustvmm_sessions.pipeline.included import interpolated
+from rustvmm_sessions.pipeline.model import interpolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable

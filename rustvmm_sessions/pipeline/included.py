@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.buildkite import check, label_of
 from rustvmm_sessions.pipeline.description import is_minutes
 from rustvmm_sessions.pipeline.document import Document, read_yaml
-from rustvmm_sessions.pipeline.model import Included
+from rustvmm_sessions.pipeline.model import Included, interpolated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -117,8 +116,3 @@ def _shown(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, float):
         return f"{value:.15g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def interpolated(text: str) -> str:
-    r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables stay."""
-    return re.sub(r"\\\\|\$\$|\\\$", lambda found: found.group() if found.group() == "\\\\" else "$", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class Template:
         workspace: Whether it runs once for a workspace, not for each crate of it.
         extra: Further keys of a Buildkite step, as they are.
         session: Whether its command runs a session of ours, which needs no container on GitHub.
+        share: The share of the session's work that it does, such as ``2/3``; empty for all.
         authored: Whether its texts are written for the agent's interpolation, ``$$`` for ``$``.
         omitted: Why it has no steps; empty where it has.
         place: Says where a key of it stands; None where it is no file's.
@@ -61,6 +63,7 @@ class Template:
     workspace: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
     session: bool = False
+    share: str = ""
     authored: bool = False
     omitted: str = ""
     place: Place | None = field(default=None, compare=False)
@@ -201,3 +204,8 @@ class Pipeline:
     def steps(self) -> tuple[Step, ...]:
         """The steps that were made."""
         return tuple(p.step for p in self.placements if p.step is not None)
+
+
+def interpolated(text: str) -> str:
+    r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables stay."""
+    return re.sub(r"\\\\|\$\$|\\\$", lambda found: found.group() if found.group() == "\\\\" else "$", text)

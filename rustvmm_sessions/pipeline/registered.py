@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
@@ -44,14 +45,27 @@ def of_crate(settings: Settings, own: Sequence[OwnSession], nox: str) -> tuple[T
         nox: The shell command that stands for ``nox``.
     """
     standard = [s for s in catalog.STANDARD if catalog.HELPERS not in s.tags]
-    found = [
-        _template(s, settings.overrides.get(s.name, Override()), settings, nox, STANDARD) for s in standard
-    ]
-    for session in own:
-        if catalog.HELPERS not in session.tags:
-            like = StandardSession(name=session.name, summary="")
-            found.append(_template(like, session.override, settings, nox, "the noxfile"))
+    found: list[Template] = []
+    for session in standard:
+        override = settings.overrides.get(session.name, Override())
+        found += _shares(_template(session, override, settings, nox, STANDARD), override.shares)
+    for other in own:
+        if catalog.HELPERS not in other.tags:
+            like = StandardSession(name=other.name, summary="")
+            template = _template(like, other.override, settings, nox, "the noxfile")
+            found += _shares(template, other.override.shares)
     return tuple(found)
+
+
+def _shares(template: Template, count: int) -> list[Template]:
+    """Return a template for each of the steps that share the session's work."""
+    if count == 1:
+        return [template]
+    shares = [f"{number}/{count}" for number in range(1, count + 1)]
+    return [
+        replace(template, share=share, command=f"{template.command} -- --partition {share}")
+        for share in shares
+    ]
 
 
 def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
@@ -102,6 +116,7 @@ def _template(
         agents=override.agents,
         docker=_docker(session, override, {**settings.env, **override.env}),
         timeout_minutes=math.ceil(override.minutes(session.timeout_minutes)),
+        changed=list(override.changed) or None,
         extra=extra,
         session=True,
         omitted="register(skip=...)" if source == STANDARD and session.name in settings.skip else "",

@@ -25,6 +25,7 @@ def explain(pipeline: Pipeline) -> str:
     for (_, crate), row in rows.items():
         template = next(iter(row.values())).template
         name = f"{crate}: {template.name}" if crate else template.name
+        name += f" {template.share}" if template.share else ""
         cells = (_cell(column, row) for column in columns)
         origin = template.place().partition(", test ")[0] if template.place else template.source
         table.append((name, origin, *cells))

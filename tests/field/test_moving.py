@@ -13,7 +13,8 @@ from tests.field.published import published
 if TYPE_CHECKING:
     from pathlib import Path
 
-INIT = [sys.executable, "-m", "rustvmm_sessions.cli", "init", "--yes", "--publish"]
+INIT = [sys.executable, "-m", "rustvmm_sessions.cli", "init", "--yes", "--publish", "--buildkite", "--github"]
+PIPELINES = [".buildkite/pipeline.yml", ".github/workflows/gate.yml"]
 
 
 @pytest.mark.parametrize(
@@ -51,12 +52,14 @@ def test_a_published_crate_moves_in(
 
     assert outcome.code == 0, outcome.text
     listed = crate.git("status", "--porcelain", "--untracked-files=all").splitlines()
-    assert listed == [f"?? {file}" for file in written]
+    assert listed == [f"?? {file}" for file in sorted([*written, *PIPELINES])]
     assert f"register({options})" in (crate.directory / "noxfile.py").read_text()
     assert "git rm --force -- rust-vmm-ci" in outcome.out
     assert run(INIT, cwd=crate.directory).out.rpartition("Left to do")[0].endswith("Nothing to write.\n")
     sessions = [line.split()[1] for line in crate.nox("-l").out.splitlines() if "[gate,custom]" in line]
     assert sessions == custom
+    pipeline = crate.nox("-s", "pipeline", "--", "--format=github", f"--check={PIPELINES[1]}")
+    assert pipeline.code == 0, pipeline.text
     checked = crate.nox("-s", "fmt", "commit-format")
     assert checked.code == 0, checked.text
     assert "1 commit message as it should be." in checked.out

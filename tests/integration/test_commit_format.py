@@ -11,25 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crates import CrateBuilder, Outcome, run
+from tests.crates import UPSTREAM_VARIABLES, CrateBuilder, Outcome, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "rustvmm_sessions.cli", "commit-format"]
-VARIABLES = (
-    "BUILDKITE_REPO",
-    "REMOTE",
-    "BUILDKITE_PULL_REQUEST_BASE_BRANCH",
-    "GITHUB_BASE_REF",
-    "BASE_BRANCH",
-)
 SIGNED = "Signed-off-by: Test <test@example.com>"
 
 
 def check(crate: CrateBuilder, *options: str, **variables: str) -> Outcome:
     """Run the command with only the given ones of CI's variables."""
-    env: dict[str, str | None] = {**dict.fromkeys(VARIABLES), **variables}
+    env: dict[str, str | None] = {**dict.fromkeys(UPSTREAM_VARIABLES), **variables}
     return run([*COMMAND, *options], cwd=crate.directory, env=env)
 
 
@@ -62,17 +55,6 @@ def upstream(made_once: CrateBuilder, tmp_path: Path) -> CrateBuilder:
     return CrateBuilder(tmp_path / "upstream")
 
 
-def clone(upstream: CrateBuilder, *options: str) -> CrateBuilder:
-    """Return a clone of the branch work, made as over a network."""
-    directory = upstream.directory.parent / "clone"
-    url = f"file://{upstream.directory}"
-    upstream.git("clone", "--quiet", "--branch=work", *options, url, str(directory))
-    crate = CrateBuilder(directory)
-    crate.git("config", "user.name", "Test")
-    crate.git("config", "user.email", "test@example.com")
-    return crate
-
-
 def found_the_long_title(outcome: Outcome) -> bool:
     return outcome.code == 1 and "1 fault in 1 of 3 commit messages" in outcome.err
 
@@ -81,7 +63,7 @@ def found_the_long_title(outcome: Outcome) -> bool:
 
 
 def test_all_faults_of_all_commits_are_said_with_what_mends_them(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     wrong = commit(crate, "x" * 61, "y" * 76, signed=False)
     last = commit(crate, "squash! first of the work", signed=False)
     base = crate.git("merge-base", "origin/main", "HEAD")[:12]
@@ -107,7 +89,7 @@ def test_all_faults_of_all_commits_are_said_with_what_mends_them(upstream: Crate
 
 
 def test_the_commands_mend_what_they_are_named_for(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     crate.git("reset", "--quiet", "--hard", "HEAD~2")
     for title in ("unsigned", "unsigned, too"):
         commit(crate, title, signed=False)
@@ -120,7 +102,7 @@ def test_the_commands_mend_what_they_are_named_for(upstream: CrateBuilder) -> No
 
 
 def test_good_commits_pass(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     crate.git("reset", "--quiet", "--hard", "HEAD~2")
 
     outcome = check(crate, BASE_BRANCH="main")
@@ -130,7 +112,7 @@ def test_good_commits_pass(upstream: CrateBuilder) -> None:
 
 
 def test_no_commits_are_said_to_be_none(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     crate.git("switch", "--quiet", "--detach", "origin/main~3")
 
     outcome = check(crate, BASE_BRANCH="main")
@@ -141,7 +123,7 @@ def test_no_commits_are_said_to_be_none(upstream: CrateBuilder) -> None:
 
 
 def test_merges_and_dependabot_s_commits_are_named_and_not_checked(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     bot = "dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>"
     crate.git("commit", "--quiet", "--allow-empty", f"--author={bot}", "--message", "Bump " + "x" * 80)
     crate.git("merge", "--quiet", "--no-ff", "--message=Merge it", "origin/main")
@@ -157,7 +139,7 @@ def test_merges_and_dependabot_s_commits_are_named_and_not_checked(upstream: Cra
 
 
 def test_control_characters_in_a_message_do_not_reach_the_terminal(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     commit(crate, "a\x1b[2Jb" + "x" * 60, signed=False)
 
     outcome = check(crate, BASE_BRANCH="main")
@@ -167,7 +149,7 @@ def test_control_characters_in_a_message_do_not_reach_the_terminal(upstream: Cra
 
 
 def test_trailers_are_those_that_git_finds(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     crate.git("reset", "--quiet", "--hard", "HEAD~2")
     commit(
         crate,
@@ -211,7 +193,7 @@ def state(crate: CrateBuilder) -> tuple[str, str, str, str]:
 def test_every_clone_gives_the_same_answer_and_keeps_its_references(
     upstream: CrateBuilder, options: list[str]
 ) -> None:
-    crate = clone(upstream, *options)
+    crate = upstream.clone(*options)
     before = state(crate)
 
     outcome = check(crate, BASE_BRANCH="main")
@@ -240,7 +222,7 @@ def test_github_s_merge_commit_of_depth_1_is_judged_by_the_branch_s_commits(
 
 
 def test_a_shallow_clone_that_cannot_be_deepened_is_refused(upstream: CrateBuilder) -> None:
-    crate = clone(upstream, "--depth=2", "--no-single-branch")
+    crate = upstream.clone("--depth=2", "--no-single-branch")
     shutil.rmtree(upstream.directory)
 
     outcome = check(crate, BASE_BRANCH="main")
@@ -253,7 +235,7 @@ def test_a_shallow_clone_that_cannot_be_deepened_is_refused(upstream: CrateBuild
 
 def test_in_ci_the_base_is_as_the_remote_has_it_now(upstream: CrateBuilder) -> None:
     """An agent keeps its clone for weeks: what is merged meanwhile is not this branch's to answer for."""
-    crate = clone(upstream)
+    crate = upstream.clone()
     upstream.git("switch", "--quiet", "main")
     upstream.git("merge", "--quiet", "--ff-only", "main")
     commit(upstream, "y" * 70, signed=False)
@@ -269,7 +251,7 @@ def test_in_ci_the_base_is_as_the_remote_has_it_now(upstream: CrateBuilder) -> N
 
 
 def test_without_its_remote_ci_takes_what_was_fetched_and_says_so(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     shutil.rmtree(upstream.directory)
 
     outcome = check(crate, BUILDKITE_PULL_REQUEST_BASE_BRANCH="main")
@@ -280,14 +262,14 @@ def test_without_its_remote_ci_takes_what_was_fetched_and_says_so(upstream: Crat
 
 
 def test_a_remote_by_its_address_and_its_default_branch(upstream: CrateBuilder) -> None:
-    crate = clone(upstream, "--single-branch")
+    crate = upstream.clone("--single-branch")
     crate.git("remote", "remove", "origin")
 
     assert found_the_long_title(check(crate, BUILDKITE_REPO=f"file://{upstream.directory}"))
 
 
 def test_refs_heads_before_a_branch_is_understood(upstream: CrateBuilder) -> None:
-    assert found_the_long_title(check(clone(upstream), BASE_BRANCH="refs/heads/main"))
+    assert found_the_long_title(check(upstream.clone(), BASE_BRANCH="refs/heads/main"))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +277,7 @@ def test_refs_heads_before_a_branch_is_understood(upstream: CrateBuilder) -> Non
     ["main:main", "+refs/heads/*:refs/x/*", "*", "a b", "--upload-pack=touch ran", "main..work", "^main"],
 )
 def test_what_is_no_branch_is_refused_and_nothing_run(upstream: CrateBuilder, branch: str) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     before = state(crate)
 
     outcome = check(crate, BASE_BRANCH=branch)
@@ -309,7 +291,7 @@ def test_what_is_no_branch_is_refused_and_nothing_run(upstream: CrateBuilder, br
 
 @pytest.mark.parametrize("remote", ["--upload-pack=touch ran", "nowhere", "/no/such", "ext::touch ran"])
 def test_what_is_no_remote_is_refused_and_nothing_run(upstream: CrateBuilder, remote: str) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
 
     outcome = check(crate, REMOTE=remote, BASE_BRANCH="main")
 
@@ -319,14 +301,14 @@ def test_what_is_no_remote_is_refused_and_nothing_run(upstream: CrateBuilder, re
 
 
 def test_a_missing_branch_is_named(upstream: CrateBuilder) -> None:
-    outcome = check(clone(upstream), BASE_BRANCH="mian")
+    outcome = check(upstream.clone(), BASE_BRANCH="mian")
 
     assert outcome.code == 2
     assert outcome.err.startswith("error: the remote 'origin' has no branch 'mian'\n")
 
 
 def test_unrelated_history_is_an_error(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     crate.git("switch", "--quiet", "--orphan", "other")
     commit(crate, "other")
 
@@ -350,7 +332,7 @@ def test_without_repository_or_commit_the_message_says_so(tmp_path: Path) -> Non
 def test_a_repository_of_another_user_is_checked_and_no_configuration_touched(
     upstream: CrateBuilder, tmp_path: Path
 ) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     (tmp_path / "home").mkdir()
     for path in (crate.directory, *crate.directory.rglob("*")):
         os.chown(path, 65534, 65534) if os.geteuid() == 0 else None
@@ -371,7 +353,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_one_message_is_checked(upstream: CrateBuilder, tmp_path: Path) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     good = write(tmp_path / "good", f"Title\n\nText\n\n{SIGNED}\n# a comment of git's {'x' * 80}\n")
     bad = write(tmp_path / "bad", f"{'x' * 61}\nText\n")
 
@@ -393,7 +375,7 @@ def test_a_message_that_cannot_be_read_is_a_wrong_call(
     (tmp_path / "folder").mkdir()
     (tmp_path / "latin").write_bytes(b"caf\xe9\n")
 
-    outcome = check(clone(upstream), f"--message={tmp_path / name}")
+    outcome = check(upstream.clone(), f"--message={tmp_path / name}")
 
     assert outcome.code == 2
     assert str(tmp_path / name) in outcome.err
@@ -401,7 +383,7 @@ def test_a_message_that_cannot_be_read_is_a_wrong_call(
 
 
 def test_the_hook_stops_a_bad_commit_and_lets_good_ones_and_fixups_pass(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     assert check(crate, "--install-hook").code == 0
 
     def attempt(*options: str) -> int:
@@ -422,7 +404,7 @@ def test_the_hook_stops_a_bad_commit_and_lets_good_ones_and_fixups_pass(upstream
 
 
 def test_installing_the_hook_again_changes_nothing(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     check(crate, "--install-hook")
     hook = crate.directory / ".git" / "hooks" / "commit-msg"
     before = hook.read_text()
@@ -434,7 +416,7 @@ def test_installing_the_hook_again_changes_nothing(upstream: CrateBuilder) -> No
 
 
 def test_a_hook_of_somebody_else_s_is_left_as_it_is(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     hook = write(crate.directory / ".git" / "hooks" / "commit-msg", "#!/bin/sh\nexit 0\n")
 
     outcome = check(crate, "--install-hook")
@@ -448,7 +430,7 @@ def test_a_hook_of_somebody_else_s_is_left_as_it_is(upstream: CrateBuilder) -> N
 def test_hooks_that_other_repositories_use_as_well_are_not_touched(
     upstream: CrateBuilder, tmp_path: Path
 ) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     crate.git("config", "core.hooksPath", str(tmp_path / "hooks"))
 
     outcome = check(crate, "--install-hook")
@@ -459,15 +441,41 @@ def test_hooks_that_other_repositories_use_as_well_are_not_touched(
 
 
 def test_message_and_hook_exclude_each_other(upstream: CrateBuilder) -> None:
-    assert check(clone(upstream), "--install-hook", "--message=x").code == 2
+    assert check(upstream.clone(), "--install-hook", "--message=x").code == 2
 
 
-# The session
+# What the noxfile says
+
+
+def test_the_command_judges_by_the_crate_s_own_rules(upstream: CrateBuilder) -> None:
+    crate = upstream.clone()
+    assert found_the_long_title(check(crate, BASE_BRANCH="main"))
+    crate.with_noxfile('commit_format={"title": 72}')
+    assert check(crate, BASE_BRANCH="main").code == 0
+
+    crate.with_noxfile('commit_format={"titel": 72}')
+    outcome = check(crate, BASE_BRANCH="main")
+    assert outcome.code == 2
+    assert "did you mean 'title'?" in outcome.err
+    assert "Traceback" not in outcome.text
+
+
+def test_the_command_s_hook_judges_by_them_too(upstream: CrateBuilder) -> None:
+    crate = upstream.clone()
+    member = CrateBuilder(crate.directory / "it's a member").with_noxfile('commit_format={"title": 72}')
+    assert check(member, "--install-hook").code == 0
+
+    def attempt(title: str) -> int:
+        command = ["git", "commit", "--quiet", "--allow-empty", "--signoff", "-m", title]
+        return run(command, cwd=crate.directory).code
+
+    assert attempt("x" * 72) == 0
+    assert attempt("x" * 73) == 1
 
 
 def test_the_session_judges_by_the_crate_s_own_rules(upstream: CrateBuilder) -> None:
-    crate = clone(upstream)
-    env: dict[str, str | None] = {**dict.fromkeys(VARIABLES), "BASE_BRANCH": "main"}
+    crate = upstream.clone()
+    env: dict[str, str | None] = {**dict.fromkeys(UPSTREAM_VARIABLES), "BASE_BRANCH": "main"}
     crate.with_noxfile()
     assert "1 fault in 1 of 3 commit messages" in crate.nox("-s", "commit-format", env=env).err
 
@@ -476,7 +484,7 @@ def test_the_session_judges_by_the_crate_s_own_rules(upstream: CrateBuilder) -> 
 
 
 def test_the_session_s_hook_judges_by_them_too(upstream: CrateBuilder) -> None:
-    crate = clone(upstream).with_noxfile('commit_format={"title": 72, "signed_off": False}')
+    crate = upstream.clone().with_noxfile('commit_format={"title": 72, "signed_off": False}')
     assert crate.nox("-s", "commit-format", "--", "--install-hook").code == 0
 
     def attempt(title: str) -> int:
@@ -505,7 +513,7 @@ def test_2000_commits_take_no_second_over_git_s_own_time(tmp_path: Path) -> None
 
     def seconds(args: list[str]) -> float:
         started = time.perf_counter()
-        done = run(args, cwd=crate.directory, env=dict.fromkeys(VARIABLES))
+        done = run(args, cwd=crate.directory, env=dict.fromkeys(UPSTREAM_VARIABLES))
         assert done.code == 0, done.text
         return time.perf_counter() - started
 

@@ -7,6 +7,7 @@ build gives must be what cargo-llvm-cov counts when it starts from nothing.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -587,6 +588,45 @@ def test_the_target_directory_that_the_variable_names_is_used(tmp_path: Path, ch
     assert both(crate, env=variables) == {"src/lib.rs": (8, 9)}
     assert (tmp_path / "chosen/rustvmm-coverage").is_dir()
     assert not (crate.directory / "target").exists()
+
+
+def test_dependencies_are_shared_with_other_builds_and_nothing_else_is(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "crate").with_file(".gitignore", "__pycache__/\n")
+    crate.with_file("src/main.rs", "fn main() {\n    assert_eq!(sample::sign(other::one()), 1);\n}\n")
+    crate.with_file(
+        "Cargo.toml", MANIFEST.format(name="sample") + '[dependencies]\nother.path = "../other"\n'
+    )
+    crate.with_file("../other/Cargo.toml", MANIFEST.format(name="other"))
+    crate.with_file("../other/src/lib.rs", "pub fn one() -> i32 {\n    1\n}\n")
+    build = ["cargo", "build", "--offline"]
+
+    assert "Compiling other" in crate.coverage().err
+    crate.git("init", "--quiet")
+    assert "target" not in crate.git("status", "--porcelain")  # we made it, so it ignores itself
+    built = run(build, cwd=crate.directory).err
+    assert "Compiling sample" in built
+    assert "Compiling other" not in built
+
+    program = crate.directory / "target/debug/sample"
+    before = program.stat().st_ino
+    crate.with_lib(LIB + "// more\n")
+    assert "Compiling sample" in crate.coverage().err
+    assert program.stat().st_ino == before
+    assert run([str(program)], cwd=tmp_path).code == 0
+    assert not list(tmp_path.glob("*.profraw"))
+
+
+@pytest.mark.parametrize("place", ["the same file system", "another"])
+def test_the_build_directory_that_the_variable_names_is_used(tmp_path: Path, place: str) -> None:
+    crate = new_crate(tmp_path / "crate")
+    memory = Path("/dev/shm")  # no hard link leads there from a disk
+    elsewhere = place == "another" and os.access(memory, os.W_OK)
+    with tempfile.TemporaryDirectory(dir=memory if elsewhere else tmp_path) as directory:
+        variables: Variables = {"CARGO_BUILD_BUILD_DIR": f"{directory}/build"}
+        assert both(crate, env=variables) == {"src/lib.rs": (8, 9)}
+        assert list(Path(directory).glob("build/debug/deps/sample-*"))
+        crate.with_lib(LIB.replace("(3), 1)", "(-3), -1)"))
+        assert both(crate, env=variables) == directly(crate, "--all-features", env=variables)
 
 
 def test_a_path_may_have_spaces_signs_and_letters_of_any_alphabet(tmp_path: Path) -> None:

@@ -216,9 +216,9 @@ def test_on_a_full_disk_the_old_text_stays(record: Path) -> None:
     out = bound_by_permissions(full, record, "x" * 5000)
 
     assert out == (
-        "cannot be written: File too large; it still holds what it held\n"
+        "cannot be written, and still holds what it held: File too large\n"
         f"  where: {record}\n"
-        "  to do: free some space or correct the permissions, then run again\n"
+        "  to do: free some space, or correct the path or its permissions, then run again\n"
     )
     assert record.read_text() == "80.1\n"
     assert names(record.parent) == ["coverage"]
@@ -240,7 +240,7 @@ def test_what_is_read_only_is_not_written(
     out = bound_by_permissions(WRITE, record, "80.2\n")
 
     record.parent.chmod(0o755)
-    assert out.startswith(f"cannot be written: {reason}; it still holds what it held\n  where: {record}\n")
+    assert out.startswith(f"cannot be written, and still holds what it held: {reason}\n  where: {record}\n")
     assert record.read_text() == "80.1\n"
     assert names(record.parent) == ["coverage"]
 
@@ -258,7 +258,9 @@ def test_a_directory_in_the_files_place_is_named(record: Path) -> None:
     record.unlink()
     record.mkdir()
 
-    with pytest.raises(UserError, match="cannot be written: Is a directory") as error:
+    with pytest.raises(
+        UserError, match="cannot be written, and still holds what it held: Is a directory"
+    ) as error:
         files.write_atomic(record, "80.2\n")
 
     assert f"where: {record}\n" in message(error)
@@ -509,5 +511,5 @@ def test_a_file_where_the_directory_should_be_is_named(tmp_path: Path) -> None:
     assert message(error) == (
         "the directory cannot be made: Not a directory\n"
         f"  where: {tmp_path}/target/rustvmm-coverage\n"
-        "  to do: check the path and its permissions"
+        "  to do: free some space, or correct the path or its permissions, then run again"
     )

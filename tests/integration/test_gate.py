@@ -203,6 +203,29 @@ def test_a_broken_link_in_the_documentation_fails(tmp_path: Path) -> None:
     assert session(crate, "clippy").code == 0
 
 
+@pytest.mark.parametrize("colour", [None, "always"], ids=["plain", "coloured"])
+def test_a_member_whose_features_exclude_each_other_is_documented_and_needed(
+    tmp_path: Path, colour: str | None
+) -> None:
+    crate = crate_in(tmp_path).with_file(
+        "Cargo.toml", MANIFEST.format(name="sample") + '[dependencies]\nmemory = { path = "memory" }\n'
+    )
+    manifest = MANIFEST.format(name="memory").replace("[workspace]", "[features]\nxen = []\nraw = []\n")
+    excluded = 'feature = "xen", feature = "raw", not(any(doc, RUSTDOC_disable_feature_compat_errors))'
+    lib = f'#![allow(unexpected_cfgs)]\n#[cfg(all({excluded}))]\ncompile_error!("they exclude each other");\n'
+    crate.with_file("memory/Cargo.toml", manifest).with_file("memory/src/lib.rs", lib).commit("memory")
+    assert session(crate, "build-gnu").code == 1
+    outcome = session(crate, "doc", env={"CARGO_TERM_COLOR": colour})
+    assert outcome.code == 0, outcome.text
+    assert "Once more, for crates whose features exclude each other." in outcome.out
+
+    crate.with_file("memory/src/lib.rs", "fn (").commit("broken")
+    outcome = session(crate, "doc", env={"CARGO_TERM_COLOR": colour})
+    assert outcome.code == 1
+    assert "the whole workspace with all features fails; repeat it:" in ending(outcome)
+    assert repeat(crate, outcome).code == 101
+
+
 # Tests
 
 FAILING_TEST = LIB.replace("super::sign(3), 1", "super::sign(3), 2")
@@ -379,6 +402,28 @@ def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:
     assert "exit status 101, in run 1 of 1" in ending(outcome)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("clippy", "sample with default features fails"),
+        ("doc", "the whole workspace with all features fails"),
+        ("coverage", "the tests do not build with coverage instrumentation"),
+    ],
+)
+def test_a_killed_compiler_of_any_kind_is_a_failure_that_says_so(
+    tmp_path: Path, name: str, message: str
+) -> None:
+    killer = script(tmp_path / "killer", 'case " $* " in *" sample "*) kill -KILL $$ ;; esac\nexec "$@"')
+    documenter = script(tmp_path / "rustdoc", "kill -KILL $$")
+    crate = crate_in(tmp_path / "crate")
+    env: dict[str, str | None] = {"RUSTC_WRAPPER": str(killer), "RUSTDOC": str(documenter)}
+    outcome = untouched(crate, lambda: crate.nox("-s", name, env=env))
+    assert outcome.code == 1
+    assert f"Session {name} aborted: {message}" in ending(outcome)
+    assert "(signal: 9, SIGKILL: kill)" in outcome.err
+    assert "Once more" not in outcome.out
+
+
 def on_a_disk_of(size: int, directory: Path) -> tuple[list[str], str]:
     """Return words before a command that give it a disk of so many KiB, and what shows that it is full.
 
@@ -403,6 +448,19 @@ def test_a_full_disk_is_a_failure_that_says_so(tmp_path: Path, size: int) -> Non
     assert outcome.code == 1
     assert said in outcome.err
     assert "sample with default features fails; repeat it:" in ending(outcome)
+    assert not (crate.directory / "Cargo.lock").exists()
+
+
+@pytest.mark.parametrize("name", ["clippy", "doc", "unit-tests", "coverage"])
+def test_a_full_disk_fails_every_session_that_builds(tmp_path: Path, name: str) -> None:
+    words, said = on_a_disk_of(32, tmp_path / "small")
+    crate = crate_in(tmp_path / "crate")
+    command = [*words, sys.executable, "-m", "nox", "-s", name]
+    env: dict[str, str | None] = {"CARGO_TARGET_DIR": str(tmp_path / "small")}
+    outcome = untouched(crate, lambda: run(command, cwd=crate.directory, env=env))
+    assert outcome.code == 1
+    assert f"Session {name} aborted: " in ending(outcome)
+    assert said.partition(" (")[0] in outcome.err
     assert not (crate.directory / "Cargo.lock").exists()
 
 

@@ -14,23 +14,15 @@ import pytest
 
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
-from tests.crates import REPOSITORY, CrateBuilder
+from tests.crates import REPOSITORY, UPSTREAM_VARIABLES, CrateBuilder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-VARIABLES = (
-    "BUILDKITE_REPO",
-    "REMOTE",
-    "BUILDKITE_PULL_REQUEST_BASE_BRANCH",
-    "GITHUB_BASE_REF",
-    "BASE_BRANCH",
-)
-
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*VARIABLES, *(name for name in os.environ if name.startswith("GIT_"))):
+    for name in (*UPSTREAM_VARIABLES, *(name for name in os.environ if name.startswith("GIT_"))):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -53,15 +45,6 @@ def upstream(made_once: CrateBuilder, tmp_path: Path) -> CrateBuilder:
     return CrateBuilder(tmp_path / "upstream")
 
 
-def clone(upstream: CrateBuilder, *options: str) -> CrateBuilder:
-    """Return a clone of the branch work, made as over a network."""
-    directory = upstream.directory.parent / "clone"
-    upstream.git(
-        "clone", "--quiet", "--branch=work", *options, f"file://{upstream.directory}", str(directory)
-    )
-    return CrateBuilder(directory)
-
-
 def git(crate: CrateBuilder) -> Git:
     return Git(directory=crate.directory)
 
@@ -77,7 +60,7 @@ def do(error: UserError, crate: CrateBuilder) -> None:
 
 
 def test_the_merge_base_is_where_the_branches_part(upstream: CrateBuilder) -> None:
-    assert git(clone(upstream)).merge_base("origin/main") == upstream.git("rev-parse", "start").strip()
+    assert git(upstream.clone()).merge_base("origin/main") == upstream.git("rev-parse", "start").strip()
 
 
 @pytest.mark.parametrize("name", ["main", "start", "HEAD", "refs/heads/main", "work~1"])
@@ -142,7 +125,7 @@ def test_a_branch_of_unrelated_history_is_an_error(upstream: CrateBuilder) -> No
 def test_where_the_merge_base_was_not_fetched_the_command_fetches_it(
     upstream: CrateBuilder, options: list[str], what: str
 ) -> None:
-    crate = clone(upstream, *options)
+    crate = upstream.clone(*options)
 
     with pytest.raises(UserError) as error:
         git(crate).merge_base("origin/main")
@@ -153,7 +136,7 @@ def test_where_the_merge_base_was_not_fetched_the_command_fetches_it(
 
 
 def test_a_shallow_clone_that_holds_the_merge_base_is_enough(upstream: CrateBuilder) -> None:
-    crate = clone(upstream, "--depth=3", "--no-single-branch")
+    crate = upstream.clone("--depth=3", "--no-single-branch")
 
     assert git(crate).merge_base("origin/main") == upstream.git("rev-parse", "start").strip()
 
@@ -224,7 +207,7 @@ def test_upstream_is_what_the_variables_say(
     variables: dict[str, str],
     expected: str,
 ) -> None:
-    crate = clone(upstream)
+    crate = upstream.clone()
     crate.git("remote", "add", "fork", "https://example.com/fork.git")
     urls = {"FORK-URL": "https://example.com/fork.git", "ORIGIN-URL": f"file://{upstream.directory}"}
     for name, value in variables.items():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rustvmm_sessions.pipeline import included
 from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate, run
 
 if TYPE_CHECKING:
@@ -134,6 +135,117 @@ def test_a_single_package_is_published_by_v_tags(crate: CrateBuilder) -> None:
     assert 'tags: ["v*"]' in (crate.directory / ".github/workflows/publish.yml").read_text()
     assert "interval: monthly" in (crate.directory / ".github/dependabot.yml").read_text()
     assert (crate.directory / ".platform").read_text() == "x86_64\nriscv64\n"
+
+
+# Pipelines
+
+
+def test_a_workflow_is_the_pipeline_of_the_noxfile_and_a_second_run_changes_nothing(
+    crate: CrateBuilder,
+) -> None:
+    test = {"test_name": "build-x", "command": "true", "platform": ["x86_64"], "timeout_in_minutes": 7}
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test]}))
+    options = ("--yes", "--github", "--platforms", "x86_64", "--dependabot=none")
+
+    outcome = init(crate, *options)
+
+    assert outcome.code == 0, outcome.text
+    assert written(crate) == [
+        ".buildkite/custom-tests.json",
+        ".github/workflows/gate.yml",
+        ".platform",
+        "noxfile.py",
+    ]
+    assert "+++ b/.github/workflows/gate.yml" in outcome.out
+    checked = crate.nox("-s", "pipeline", "--", "--format=github", "--check=.github/workflows/gate.yml")
+    assert checked.code == 0, checked.text
+    text = (crate.directory / ".github/workflows/gate.yml").read_text()
+    assert "build-x-x86_64" in text
+    assert "platform: aarch64" not in text
+    before = contents(crate)
+    assert init(crate, *options).out.startswith("Nothing to write.\n")
+    assert init(crate, "--yes", "--github", "--dependabot=none").out.startswith("Nothing to write.\n")
+    assert contents(crate) == before
+
+
+def test_a_workflow_is_of_the_sessions_that_a_noxfile_has_already(crate: CrateBuilder) -> None:
+    noxfile = (
+        "import nox\nfrom rustvmm_sessions import register\n\n"
+        'crate = register(skip=["audit"], platforms=["aarch64"])\n\n\n'
+        '@crate.session(timeout_minutes=99)\ndef mine(session):\n    """Mine."""\n'
+    )
+    crate.with_file("noxfile.py", noxfile)
+
+    outcome = init(crate, "--yes", "--github")
+
+    assert outcome.code == 0, outcome.text
+    assert "Kept: noxfile.py is not what it would be" in outcome.out
+    text = (crate.directory / ".github/workflows/gate.yml").read_text()
+    assert "mine-aarch64" in text
+    assert "audit" not in text
+    assert "clippy-x86_64" not in text
+    checked = crate.nox("-s", "pipeline", "--", "--format=github", "--check=.github/workflows/gate.yml")
+    assert checked.code == 0, checked.text
+
+
+def test_a_noxfile_that_cannot_be_run_is_one_message_and_nothing_is_written(crate: CrateBuilder) -> None:
+    crate.with_file("noxfile.py", "import nothing_like_it\n").commit("noxfile")
+
+    outcome = init(crate, "--yes", "--github")
+
+    assert outcome.code == 2
+    assert "error: the noxfile cannot be run: No module named 'nothing_like_it'" in outcome.err
+    assert f"where: {crate.directory}/noxfile.py" in outcome.err
+    assert "Traceback" not in outcome.text
+    assert written(crate) == []
+
+
+def test_buildkite_gets_a_step_that_makes_the_others(crate: CrateBuilder) -> None:
+    outcome = init(crate, "--yes", "--buildkite")
+
+    assert outcome.code == 0, outcome.text
+    text = (crate.directory / ".buildkite/pipeline.yml").read_text()
+    (step,) = included.parse(text, "pipeline.yml")
+    assert step.data["command"] == "nox -s pipeline -- --upload"
+    assert "the only step is `buildkite-agent pipeline upload`" in outcome.out
+    agent = crate.directory.parent / "bin" / "buildkite-agent"
+    agent.parent.mkdir()
+    agent.write_text('#!/bin/sh\ncat "$3"\n')
+    agent.chmod(0o755)
+    words = step.data["command"].split()
+    uploaded = run(
+        [sys.executable, "-m", *words],
+        cwd=crate.directory,
+        env={"PATH": f"{agent.parent}:{os.environ['PATH']}"},
+    )
+    assert "label: coverage-x86_64" in uploaded.out
+    assert init(crate, "--yes", "--buildkite").out.startswith("Nothing to write.\n")
+
+
+@pytest.mark.parametrize("option", ["--buildkite", "--github"])
+def test_a_pipeline_file_that_is_there_is_kept_until_it_is_named(crate: CrateBuilder, option: str) -> None:
+    name = ".buildkite/pipeline.yml" if option == "--buildkite" else ".github/workflows/gate.yml"
+    crate.with_file(name, "steps: []\n").commit("mine")
+
+    outcome = init(crate, "--yes", option)
+
+    assert f"Kept: {name} is not what it would be; `--replace {name}` makes it so:" in outcome.out
+    assert (crate.directory / name).read_text() == "steps: []\n"
+    assert init(crate, "--yes", option, f"--replace={name}").code == 0
+    assert (crate.directory / name).read_text() != "steps: []\n"
+
+
+@pytest.mark.parametrize("option", ["--buildkite", "--github"])
+def test_a_pipeline_of_a_crate_below_the_top_is_refused(crate: CrateBuilder, option: str) -> None:
+    new_crate(crate.directory / "inner")
+    (crate.directory / "inner/noxfile.py").unlink()
+
+    outcome = init(crate, "--yes", option, cwd=crate.directory / "inner")
+
+    assert outcome.code == 2
+    assert "a pipeline runs nox at the repository's top" in outcome.err
+    assert "`nox -f inner/noxfile.py -s NAME`" in outcome.err
+    assert not (crate.directory / "inner/noxfile.py").exists()
 
 
 def test_a_workflow_that_publishes_already_is_not_doubled(crate: CrateBuilder) -> None:

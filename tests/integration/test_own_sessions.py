@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rustvmm_sessions.actions.custom_tests import run_custom_test
+from rustvmm_sessions.cargo import Cargo, machine
+from rustvmm_sessions.custom_tests import CustomTest
+from rustvmm_sessions.errors import CheckFailed
 from tests.crates import CrateBuilder, new_crate
 
 if TYPE_CHECKING:
@@ -42,8 +46,8 @@ def with_body(crate: CrateBuilder, body: str, options: str = "") -> CrateBuilder
 
 def test_a_custom_test_runs_as_the_agent_runs_it(crate: CrateBuilder) -> None:
     command = "echo $$((1 + 1)) \\$0 $FROM {target_platform}; false; echo never"
-    docker = {"environment": ["FROM=docker"]}
-    with_tests(crate, {"test_name": "a: b (c)", "command": command, "docker_plugin": docker})
+    given = {"docker_plugin": {"environment": ["FROM=docker"]}, "platform": [machine()]}
+    with_tests(crate, {"test_name": "a: b (c)", "command": command, **given})
 
     outcome = crate.nox("-s", "a: b (c)")
 
@@ -85,12 +89,10 @@ def test_a_test_that_may_fail_is_a_warning(crate: CrateBuilder) -> None:
 
 
 def test_a_time_limit_ends_the_shell_and_what_it_started(crate: CrateBuilder) -> None:
-    with_tests(crate, {"test_name": "slow", "command": "sleep 60 & sleep 60", "timeout_in_minutes": 0.01})
+    test = CustomTest(name="slow", command="sleep 60 & sleep 60", timeout_minutes=1)
 
-    outcome = crate.nox("-s", "slow")
-
-    assert outcome.code == 1
-    assert "slow: stopped at its time limit after 1 s" in outcome.err
+    with pytest.raises(CheckFailed, match="slow: stopped at its time limit after 1 s"):
+        run_custom_test(Cargo(directory=crate.directory), test, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Time the gate against rust-vmm-ci's list of commands, in one run: ``nox -s speed -- gate``.
 
 Each crate is timed cold (target directories wiped), unchanged, and after a line was added to its
-library. cargo-all-features is installed once, into the cache. Both sides leave out what needs a
-musl target or the network; documentation tests are as each side has them by default.
+library; both sides have to pass. cargo-all-features is installed once, into the cache. Both sides
+leave out what needs a musl target or the network; documentation tests are as each side has them by
+default. What takes long is timed in pieces by ``--states`` and ``--sessions``, which find the
+builds of the piece before with ``--place``.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from tests.perf.timing import Way, alternate, machine_line, ratio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SESSIONS = ("fmt", "clippy", "build-gnu", "doc", "unit-tests", "unit-tests-release")
+SESSIONS = ("fmt", "clippy", "build-gnu", "doc", "unit-tests", "unit-tests-release", "coverage")
 LIMITS = {"cold": 0.5, "unchanged": 0.4, "one line changed": 0.4}
 MEMBERS = (
     "vm-superio",
@@ -64,42 +66,48 @@ def all_features() -> Path:
     return root / "bin"
 
 
-def predecessor(subject: Subject, target: Path) -> list[tuple[list[str], dict[str, str]]]:
-    """Return rust-vmm-ci's commands with their variables, in the order of its test description."""
-    common = {"CARGO_TARGET_DIR": str(target)}
-    cargo = Cargo(directory=subject.crate.directory)
-    llvm, tool = need_llvm_tools(cargo), find_cargo_llvm_cov()
-    if tool is None:
-        raise SystemExit("cargo-llvm-cov is missing: install the extra `tools`")
+def predecessor(
+    subject: Subject, target: Path, sessions: Sequence[str]
+) -> list[tuple[list[str], dict[str, str]]]:
+    """Return rust-vmm-ci's commands for sessions, in the order of its test description, with variables."""
     lints = ["--", "-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks"]
     every = ["cargo", "all-features"]
-    commands = [
-        ([*every, "build", "--release", "--workspace", "--all-targets"], {"RUSTFLAGS": "-D warnings"}),
-        (["cargo", "fmt", "--all", "--", "--check", "--config", "format_code_in_doc_comments=true"], {}),
-        (
+    commands: dict[str, tuple[list[str], dict[str, str]]] = {
+        "build-gnu": (
+            [*every, "build", "--release", "--workspace", "--all-targets"],
+            {"RUSTFLAGS": "-D warnings"},
+        ),
+        "fmt": (
+            ["cargo", "fmt", "--all", "--", "--check", "--config", "format_code_in_doc_comments=true"],
+            {},
+        ),
+        "doc": (
             ["cargo", "doc", "--workspace", "--all-features", "--no-deps"],
             {"RUSTDOCFLAGS": "-D warnings", "RUSTFLAGS": "--cfg RUSTDOC_disable_feature_compat_errors"},
         ),
-        ([*every, "test", "--workspace"], {}),
-        ([*every, "test", "--release", "--workspace"], {}),
-        ([*every, "clippy", "--workspace", "--all-targets", *lints], {}),
+        "unit-tests": ([*every, "test", "--workspace"], {}),
+        "unit-tests-release": ([*every, "test", "--release", "--workspace"], {}),
+        "clippy": ([*every, "clippy", "--workspace", "--all-targets", *lints], {}),
+    }
+    common = {"CARGO_TARGET_DIR": str(target)}
+    described = [
+        (command, {**common, **env}) for name, (command, env) in commands.items() if name in sessions
     ]
-    described = [(command, {**common, **env}) for command, env in commands]
-    if subject.coverage:
-        wiped = target / "cov_build"
-        config = config_of(subject.crate)
-        features = ["--all-features"] if "crate_features" not in config else []
-        if config.get("crate_features"):
-            features = [f"--features={config['crate_features']}"]
-        llvm_env = {"LLVM_COV": str(llvm.cov), "LLVM_PROFDATA": str(llvm.profdata)}
-        described += [
-            (["rm", "-rf", str(wiped)], {}),
-            (
-                [str(tool.path), "llvm-cov", "test", "--json", "--summary-only", "--workspace", *features],
-                {"CARGO_TARGET_DIR": str(wiped), **llvm_env},
-            ),
-        ]
-    return described
+    return described + (coverage(subject, target / "cov_build") if "coverage" in sessions else [])
+
+
+def coverage(subject: Subject, wiped: Path) -> list[tuple[list[str], dict[str, str]]]:
+    """Return rust-vmm-ci's commands for coverage."""
+    llvm, tool = need_llvm_tools(Cargo(directory=subject.crate.directory)), find_cargo_llvm_cov()
+    if tool is None:
+        raise SystemExit("cargo-llvm-cov is missing: install the extra `tools`")
+    config = config_of(subject.crate)
+    features = ["--all-features"] if "crate_features" not in config else []
+    if config.get("crate_features"):
+        features = [f"--features={config['crate_features']}"]
+    measure = [str(tool.path), "llvm-cov", "test", "--json", "--summary-only", "--workspace", *features]
+    env = {"LLVM_COV": str(llvm.cov), "LLVM_PROFDATA": str(llvm.profdata), "CARGO_TARGET_DIR": str(wiped)}
+    return [(["rm", "-rf", str(wiped)], {}), (measure, env)]
 
 
 def run_all(commands: Sequence[tuple[list[str], dict[str, str]]], directory: Path, path: str) -> None:
@@ -116,14 +124,14 @@ def run_all(commands: Sequence[tuple[list[str], dict[str, str]]], directory: Pat
         )
 
 
-def rows(subject: Subject, place: Path) -> list[str]:
-    """Time one subject in its three states; return its rows of the table."""
+def rows(subject: Subject, place: Path, states: Sequence[str], sessions: Sequence[str]) -> list[str]:
+    """Time one subject in these states; return its rows of the table."""
     theirs, ours = place / "theirs", place / "ours"
     directory = subject.crate.directory
     path = f"{all_features()}{os.pathsep}{os.environ['PATH']}"
-    sessions = [*SESSIONS, *(["coverage"] if subject.coverage else [])]
+    sessions = [name for name in sessions if name != "coverage" or subject.coverage]
     table = []
-    for state in LIMITS:
+    for state in states:
 
         def prepare(target: Path, state: str = state) -> None:
             if state == "cold":
@@ -135,7 +143,8 @@ def rows(subject: Subject, place: Path) -> list[str]:
             if subject.crate.git("ls-files", "--", ":(glob)**/Cargo.lock"):
                 subject.crate.git("checkout", "--quiet", "--", ":(glob)**/Cargo.lock")
 
-        script = [sys.executable, "-m", "tests.perf.gate", "--replay", subject.name, str(place)]
+        script = [sys.executable, "-m", "tests.perf.gate", "--replay", f"--place={place.parent}"]
+        script += [subject.name, "--sessions", *sessions]
         ways = [
             Way(
                 name="rust-vmm-ci",
@@ -143,6 +152,7 @@ def rows(subject: Subject, place: Path) -> list[str]:
                 cwd=REPOSITORY,
                 env={"PATH": path},
                 prepare=partial(prepare, theirs),
+                check=True,
             ),
             Way(
                 name="nox",
@@ -150,6 +160,7 @@ def rows(subject: Subject, place: Path) -> list[str]:
                 cwd=directory,
                 env={"CARGO_TARGET_DIR": str(ours), "PYTHONPATH": str(REPOSITORY)},
                 prepare=partial(prepare, ours),
+                check=True,
             ),
         ]
         times = alternate(ways, 1)
@@ -190,26 +201,29 @@ def subject(name: str, place: Path, checkouts: Path | None = None) -> Subject:
 def main() -> None:
     """Print the table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--replay", nargs=2, metavar=("NAME", "PLACE"), help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--checkouts", type=Path, help="folder with clones of the crates, instead of published ones"
-    )
-    parser.add_argument("names", nargs="*", default=["vm-superio", "vmm-sys-util", "workspace"])
+    add = parser.add_argument
+    add("--replay", action="store_true", help=argparse.SUPPRESS)
+    add("--checkouts", type=Path, help="folder with clones of the crates, instead of published ones")
+    add("--states", nargs="+", choices=LIMITS, default=list(LIMITS), help="what to time")
+    add("--sessions", nargs="+", choices=SESSIONS, default=list(SESSIONS), help="of what")
+    add("--place", type=Path, help="folder to keep crates and builds in, for the next piece")
+    add("names", nargs="*", default=["vm-superio", "vmm-sys-util", "workspace"])
     given = parser.parse_args()
-    if given.replay:
-        name, place = given.replay[0], Path(given.replay[1])
-        timed = subject(name, place)
-        run_all(predecessor(timed, place / "theirs"), timed.crate.directory, os.environ["PATH"])
-        return
     table = []
     with tempfile.TemporaryDirectory() as temporary:
         for name in given.names:
-            place = Path(temporary) / name
-            place.mkdir()
-            table += rows(subject(name, place, given.checkouts), place)
-    print(f"{machine_line()}\n")  # noqa: T201
-    print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")  # noqa: T201
-    print("\n".join(table))  # noqa: T201
+            place = (given.place or Path(temporary)) / name
+            place.mkdir(parents=True, exist_ok=True)
+            timed = subject(name, place, given.checkouts)
+            if given.replay:
+                commands = predecessor(timed, place / "theirs", given.sessions)
+                run_all(commands, timed.crate.directory, os.environ["PATH"])
+            else:
+                table += rows(timed, place, given.states, given.sessions)
+    if table:
+        print(f"{machine_line()}\n")  # noqa: T201
+        print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")  # noqa: T201
+        print("\n".join(table))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ ROOT = Path(rustvmm_sessions.__file__).parent
 LAYERS = (
     {"errors", "model"},
     {
+        "bench",
         "catalog",
         "changed",
         "commits",
@@ -33,7 +34,7 @@ LAYERS = (
         "scaffold",
     },  # pure
     {"console", "files", "outcomes", "process"},
-    {"cargo", "engines", "git", "manifests", "tools", "upstream", "zipapp"},
+    {"cargo", "engines", "git", "host", "manifests", "tools", "upstream", "worktree", "zipapp"},
     {"actions"},
     {"cli", "integration_tests", "pytest_plugin", "sessions", "standard"},
     {""},  # the package itself: the public names

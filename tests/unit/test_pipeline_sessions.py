@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.catalog import StandardSession
 from rustvmm_sessions.config import OwnSession, override, settings
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, github
@@ -64,6 +63,50 @@ def test_standard_sessions_are_steps_and_helpers_are_not() -> None:
         "timeout_in_minutes": 15,
     }
     assert docker(made["unit-tests-x86_64"])["privileged"] is True
+
+
+def test_a_matrix_is_spread_over_steps_that_do_a_share_each() -> None:
+    given = {"clippy": {"shares": 3, "platforms": ["x86_64"]}}
+    made = pipeline(own("mine", shares=2, platforms=["x86_64"]), overrides=given)
+    commands = {label: step["command"] for label, step in steps(made).items()}
+    shared = {label: command for label, command in commands.items() if "--partition" in command}
+    assert shared == {
+        "clippy-x86_64 1/3": "nox -s clippy -- --partition 1/3",
+        "clippy-x86_64 2/3": "nox -s clippy -- --partition 2/3",
+        "clippy-x86_64 3/3": "nox -s clippy -- --partition 3/3",
+        "mine-x86_64 1/2": "nox -s mine -- --partition 1/2",
+        "mine-x86_64 2/2": "nox -s mine -- --partition 2/2",
+    }
+    assert re.search(r"^clippy 2/3 +standard session +yes", explain(made), re.MULTILINE)
+    workflow = github.render(made, warn=lambda _: None)
+    assert "command: nox -s clippy -- --partition 3/3" in workflow
+
+
+@pytest.mark.parametrize(
+    ("name", "shares", "what"),
+    [
+        ("unit-tests", 0, "0 is not a whole number from 1 to 100"),
+        ("unit-tests", True, "True is not a whole number from 1 to 100"),
+        ("unit-tests", "3", "'3' is not a whole number from 1 to 100"),
+        ("coverage", 2, "coverage has no feature matrix to share"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(name: str, shares: Any, what: str) -> None:
+    with pytest.raises(UserError) as error:
+        pipeline(overrides={name: {"shares": shares}})
+    assert error.value.what == what
+
+
+def test_steps_run_on_a_change_of_the_paths_that_a_session_names() -> None:
+    made = steps(
+        pipeline(
+            own("mine", changed=["docs/**"], platforms=["x86_64"]),
+            overrides={"fmt": {"changed": ["src/**", "*.rs"]}},
+        )
+    )
+    assert made["mine-x86_64"]["if_changed"] == ["docs/**"]
+    assert made["fmt"]["if_changed"] == ["src/**", "*.rs"]
+    assert "if_changed" not in made["doc"]
 
 
 def test_the_table_says_why_a_session_has_no_step() -> None:
@@ -154,14 +197,14 @@ def test_own_sessions_follow_unless_they_are_helpers() -> None:
     assert made["build_bzimage-x86_64"]["timeout_in_minutes"] == 20
 
 
-def test_a_session_like_bench_is_one_optional_step_on_arm(monkeypatch: pytest.MonkeyPatch) -> None:
-    bench = StandardSession(
-        name="bench", summary="Compare.", tags=("bench",), platforms=("aarch64",), soft_fail=True
-    )
-    monkeypatch.setattr(catalog, "STANDARD", (bench,))
-    (step,) = steps(pipeline(platforms=parse_platforms(None, ".platform"))).values()
-    assert (step["label"], step["command"], step["soft_fail"]) == ("bench-aarch64", "nox -s bench", True)
+def test_bench_is_one_optional_step_on_arm_that_knows_the_base_of_the_build() -> None:
+    made = steps(pipeline(platforms=parse_platforms(None, ".platform")))
+    assert [label for label in made if label.startswith("bench")] == ["bench-aarch64"]
+    step = made["bench-aarch64"]
+    assert (step["command"], step["soft_fail"]) == ("nox -s bench", True)
     assert step["agents"]["platform"] == "arm.metal"
+    (options,) = step["plugins"][0].values()
+    assert options["propagate-environment"] is True
 
 
 def test_dollars_of_literal_texts_are_doubled_for_the_agent_only() -> None:
