@@ -28,7 +28,7 @@ CARGO = "/var/cache/rustvmm-sessions/cargo"
 PASSED = (
     *("BASE_BRANCH", "BUILDKITE_PULL_REQUEST_BASE_BRANCH", "GITHUB_BASE_REF", "REMOTE"),
     *("CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE", "CARGO_TERM_COLOR", "FORCE_COLOR", "NO_COLOR"),
-    *("RUSTVMM_PROFILE", "RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"),
+    *("PACKAGE", "RUSTVMM_PROFILE", "RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"),
 )
 """The variables that sessions see of the caller's. None of them holds a secret, as BUILDKITE_REPO may."""
 

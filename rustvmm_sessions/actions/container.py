@@ -97,10 +97,11 @@ def run_in_container(request: ContainerRequest) -> None:
         UserError: There is no engine, image, device or terminal, or the work tree cannot be mounted.
         CheckFailed: A session failed there.
     """
-    if "container" in request.sessions:
-        raise UserError(
-            "a container has no engine for another one", where="container", fix="name the sessions to run"
-        )
+    for name in ("container", "reproduce"):
+        if name in request.sessions:
+            raise UserError(
+                "a container has no engine for another one", where=name, fix="name the sessions to run"
+            )
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not (request.sessions or on_terminal or request.dry_run):
         raise UserError(

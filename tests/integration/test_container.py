@@ -466,6 +466,14 @@ def test_an_image_without_python_is_one_message(tmp_path: Path) -> None:
     assert f"python3 cannot be started in the image\n  where: {image}\n" in outcome.err
 
 
+@pytest.mark.parametrize("session", ["container", "reproduce"])
+def test_a_container_in_a_container_is_one_message(session: str, tmp_path: Path) -> None:
+    outcome = contain(small(tmp_path / "crate"), session)
+
+    assert outcome.code == 1
+    assert f"a container has no engine for another one\n  where: {session}\n" in outcome.err
+
+
 def test_the_image_has_neither_pip_nor_nox() -> None:
     script = "import importlib.util as u; print([n for n in ('pip', 'ensurepip', 'nox') if u.find_spec(n)])"
 
