@@ -54,11 +54,11 @@ def _keep_downloads(cargo_home: Path, user: _User | None) -> None:
     """Let cargo download into the volume, unless the image brings downloads of its own."""
     if not Path(CARGO).is_dir():
         return
-    cargo_home.mkdir(parents=True, exist_ok=True)
     for name in _KEPT:
         kept, place = Path(CARGO, name), cargo_home / name
         kept.mkdir(exist_ok=True)
         with contextlib.suppress(OSError):  # not empty: the image's own downloads
+            cargo_home.mkdir(parents=True, exist_ok=True)
             if place.is_dir() and not place.is_symlink():
                 place.rmdir()
             place.symlink_to(kept)

@@ -17,6 +17,7 @@ from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.container import (
     CARRIED,
     NOX,
+    ROOT,
     Bind,
     Container,
     command,
@@ -170,6 +171,7 @@ def _container(found: _Found, request: ReproduceRequest, whom: str) -> Container
     return replace(
         container,
         **start,
+        user=ROOT,
         platform=emulator(found.platform, machine(), _registered()),
         binds=(
             *trees,
