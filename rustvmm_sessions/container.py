@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PULL = ("always", "missing", "never")
 CLIENT_LABEL = "rustvmm-sessions.client"
 """The label of our containers: the process that started it, as `engines.client` writes it."""
+ROOT = "0:0"
+"""Whom `entered` starts as."""
 CARRIED = "/opt/rustvmm-sessions.pyz"
 """Where a container finds us."""
 NOX = "/usr/local/bin/nox"
@@ -28,7 +30,7 @@ CARGO = "/var/cache/rustvmm-sessions/cargo"
 PASSED = (
     *("BASE_BRANCH", "BUILDKITE_PULL_REQUEST_BASE_BRANCH", "GITHUB_BASE_REF", "REMOTE"),
     *("CARGO_BUILD_JOBS", "CARGO_NET_OFFLINE", "CARGO_TERM_COLOR", "FORCE_COLOR", "NO_COLOR"),
-    *("RUSTVMM_PROFILE", "RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"),
+    *("PACKAGE", "RUSTVMM_PROFILE", "RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"),
 )
 """The variables that sessions see of the caller's. None of them holds a secret, as BUILDKITE_REPO may."""
 
@@ -94,6 +96,7 @@ class Container:
         command: The program and its arguments.
         pull: When to fetch the image, one of `PULL`.
         entrypoint: The program in place of the image's entry point; empty to keep that.
+        user: Whom it starts as; empty for the image's choice.
         name: The container's name; empty for the engine's choice.
         labels: Its labels.
         binds: What it sees of the host.
@@ -111,6 +114,7 @@ class Container:
     command: tuple[str, ...]
     pull: str = PULL[1]
     entrypoint: str = ""
+    user: str = ""
     name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     binds: tuple[Bind, ...] = ()
@@ -167,6 +171,7 @@ def command(container: Container, engine: Engine) -> tuple[str, ...]:
         *(f"--device={device}" for device in container.devices),
         *(f"--env={name}={value}" for name, value in container.variables.items()),
         *(f"--env={name}" for name in container.passed),
+        *([f"--user={container.user}"] if container.user else ()),
         f"--workdir={container.directory}",
         *([f"--entrypoint={container.entrypoint}"] if container.entrypoint else ()),
         container.image,

@@ -148,8 +148,9 @@ def _members(distribution: importlib.metadata.Distribution) -> Iterator[tuple[st
         )
     own = Path(errors.__file__).parent
     if name == _DISTRIBUTION:  # where it is installed to be edited, its list of files has no code
-        for path in own.rglob("*.py"):
-            yield path.relative_to(own.parent).as_posix(), path.read_bytes()
+        for path in own.rglob("*"):
+            if path.is_file() and path.suffix != ".pyc":
+                yield path.relative_to(own.parent).as_posix(), path.read_bytes()
     for file in distribution.files:
         where = file.as_posix()
         top, _, inner = where.partition("/")

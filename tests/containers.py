@@ -14,6 +14,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
+from rustvmm_sessions.container import CLIENT_LABEL
 from tests.crates import REPOSITORY
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rust
 SCRIPT = REPOSITORY / ".ci" / "container-image"
 NAME = "localhost/rustvmm-sessions-test"
 IMAGE = f"{NAME}:{hashlib.sha256(SCRIPT.read_bytes()).hexdigest()[:12]}"
-ENV: dict[str, str | None] = {"CONTAINERS_CONF": str(CACHE / "containers.conf")}
+CONTAINERS_CONF = str(CACHE / "containers.conf")
 """What podman needs on a machine that is a container itself."""
 SOMEBODY = 12345
 """A user without a name."""
@@ -34,14 +37,38 @@ def docker_client() -> Path:
     return Path(shutil.which("docker") or CACHE / "docker")
 
 
-def podman(*args: str, env: dict[str, str | None] | None = None, user: int | None = None) -> str:
-    """Return what ``podman ARGS`` prints; it must succeed."""
+@contextlib.contextmanager
+def own_storage(directory: Path) -> Iterator[None]:
+    """Let podman keep containers and volumes in a directory, which goes at the end; images it also finds.
+
+    So that calls in one file of tests do not clean up after those in another, nor after the user's.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTAINERS_CONF", CONTAINERS_CONF)
+        images = podman("info", "--format={{.Store.GraphRoot}}").strip()
+        names = podman("images", "--format={{.Repository}}:{{.Tag}}").split()
+        assert IMAGE in names, f"the image is missing: run {SCRIPT}"
+        (directory / "storage.conf").write_text(
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{directory}/graph"\nrunroot = "{directory}/run"\n'
+            f'[storage.options]\nadditionalimagestores = ["{images}"]\n'
+        )
+        patch.setenv("CONTAINERS_STORAGE_CONF", str(directory / "storage.conf"))
+        try:
+            yield
+        finally:
+            podman("rm", "--all", "--force")
+            shutil.rmtree(directory)
+
+
+def podman(*args: str, env: dict[str, str] | None = None, user: int | None = None) -> str:
+    """Return what ``podman ARGS`` prints; it must succeed. Another user has the variables `env` alone."""
     done = subprocess.run(
         ["podman", *args],
-        env=_environment(env),
+        env=None if user is None else {"PATH": os.environ["PATH"], **(env or {})},
         user=user,
         group=user,
         extra_groups=None if user is None else [],
+        cwd="/",
         capture_output=True,
         text=True,
         check=False,
@@ -50,28 +77,9 @@ def podman(*args: str, env: dict[str, str | None] | None = None, user: int | Non
     return done.stdout
 
 
-def _environment(env: dict[str, str | None] | None) -> dict[str, str]:
-    given = {**os.environ, **ENV, **(env or {})}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def ours(filter_by: str = "label=rustvmm-sessions.client") -> set[str]:
-    """The containers of our clients, of all tests that run at this time."""
-    return set(podman("ps", "--all", "--quiet", "--no-trunc", "--filter", filter_by).split())
-
-
-def environment_in(container: str) -> str:
-    return podman("inspect", "--format={{.Config.Env}} {{.Mounts}}", container)
-
-
-def running_with(text: str) -> list[str]:
-    """The containers of ours that have a mount or variable with `text` in it, such as a test's directory."""
-    found = []
-    for container in ours():
-        with contextlib.suppress(AssertionError):  # one that is just going
-            if text in environment_in(container):
-                found.append(container)
-    return found
+def ours() -> list[str]:
+    """The containers of our clients, running or not."""
+    return podman("ps", "--all", "--quiet", "--no-trunc", f"--filter=label={CLIENT_LABEL}").split()
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 30) -> bool:
@@ -103,7 +111,6 @@ def docker_service(directory: Path) -> Iterator[str]:
     with (
         subprocess.Popen(
             ["podman", "system", "service", "--time=0", f"unix://{inner}"],
-            env=_environment(None),
             stderr=subprocess.DEVNULL,
         ) as service,
         socket.socket(socket.AF_UNIX) as listener,

@@ -17,6 +17,7 @@ from rustvmm_sessions.container import (
     CLIENT_LABEL,
     NOX,
     PASSED,
+    ROOT,
     TARGET,
     Bind,
     Container,
@@ -97,10 +98,11 @@ def run_in_container(request: ContainerRequest) -> None:
         UserError: There is no engine, image, device or terminal, or the work tree cannot be mounted.
         CheckFailed: A session failed there.
     """
-    if "container" in request.sessions:
-        raise UserError(
-            "a container has no engine for another one", where="container", fix="name the sessions to run"
-        )
+    for name in ("container", "reproduce"):
+        if name in request.sessions:
+            raise UserError(
+                "a container has no engine for another one", where=name, fix="name the sessions to run"
+            )
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not (request.sessions or on_terminal or request.dry_run):
         raise UserError(
@@ -116,6 +118,7 @@ def run_in_container(request: ContainerRequest) -> None:
         image=image,
         pull=request.pull,
         entrypoint="python3",
+        user=ROOT,
         command=entered(who(engine), *(_nox(request, trees) if request.sessions else _SHELL)),
         binds=(*trees, Bind(source=carried, target=CARRIED), Bind(source=carried, target=NOX)),
         volumes=volumes(trees[0].source, image, os.getuid()),

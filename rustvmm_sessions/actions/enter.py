@@ -12,6 +12,7 @@ import contextlib
 import os
 import pwd
 import signal
+import stat
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -53,11 +54,11 @@ def _keep_downloads(cargo_home: Path, user: _User | None) -> None:
     """Let cargo download into the volume, unless the image brings downloads of its own."""
     if not Path(CARGO).is_dir():
         return
-    cargo_home.mkdir(parents=True, exist_ok=True)
     for name in _KEPT:
         kept, place = Path(CARGO, name), cargo_home / name
         kept.mkdir(exist_ok=True)
         with contextlib.suppress(OSError):  # not empty: the image's own downloads
+            cargo_home.mkdir(parents=True, exist_ok=True)
             if place.is_dir() and not place.is_symlink():
                 place.rmdir()
             place.symlink_to(kept)
@@ -78,6 +79,10 @@ def _welcome(user: _User, cargo_home: Path) -> None:
             with contextlib.suppress(OSError):
                 if not folder.stat().st_mode & 0o001:
                     folder.chmod(folder.stat().st_mode | 0o001)
+    for stream in range(3):  # else /dev/stdout and /dev/tty may not be opened by their names
+        with contextlib.suppress(OSError):
+            if os.isatty(stream) or stat.S_ISFIFO(os.fstat(stream).st_mode):
+                os.fchown(stream, user.uid, -1)
     home = Path(tempfile.mkdtemp(prefix="home-"))
     _give(home, user)
     os.environ["HOME"] = str(home)

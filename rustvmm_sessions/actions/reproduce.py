@@ -17,6 +17,7 @@ from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.container import (
     CARRIED,
     NOX,
+    ROOT,
     Bind,
     Container,
     command,
@@ -153,6 +154,7 @@ def _container(found: _Found, request: ReproduceRequest, whom: str) -> Container
         # An x86_64 image that does the emulation itself: its entry point takes the command as it is.
         return replace(
             container,
+            platform=emulator(catalog.X86_64, machine(), _registered()),
             binds=(*trees, Bind(source=directory, target=_WORKDIR, writable=True)),
             volumes=(replace(build, target=f"{_WORKDIR}/target"),),
             directory=_WORKDIR,
@@ -169,6 +171,7 @@ def _container(found: _Found, request: ReproduceRequest, whom: str) -> Container
     return replace(
         container,
         **start,
+        user=ROOT,
         platform=emulator(found.platform, machine(), _registered()),
         binds=(
             *trees,

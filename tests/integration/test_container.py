@@ -9,6 +9,7 @@ import select
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -22,17 +23,16 @@ from rustvmm_sessions import engines
 from rustvmm_sessions.container import CLIENT_LABEL, volumes
 from rustvmm_sessions.zipapp import NAME as ZIPAPP
 from tests.containers import (
-    ENV,
+    CONTAINERS_CONF,
     IMAGE,
-    SCRIPT,
     SOMEBODY,
     docker_client,
     docker_service,
     eventually,
     ours,
+    own_storage,
     podman,
     public_directory,
-    running_with,
 )
 from tests.crates import REPOSITORY, CrateBuilder, Outcome, new_crate, run
 
@@ -54,7 +54,7 @@ crate = register({options})
 @crate.session
 def show(session):
     \"\"\"Say who and where this is, and leave a file.\"\"\"
-    crate.run(session, "sh", "-c", "id -u; pwd; touch made; git log --format=%s; env | sort")
+    crate.run(session, "sh", "-c", "id -u >/dev/stdout; pwd; touch made; git log --format=%s; env | sort")
 
 @crate.session
 def wait(session):
@@ -69,20 +69,9 @@ def fail(session):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _image() -> Iterator[None]:
-    """The image; what is left of the tests goes."""
-    subprocess.run(["podman", "--version"], check=True, capture_output=True)
-    assert IMAGE in podman("images", "--format={{.Repository}}:{{.Tag}}").split(), f"run {SCRIPT}"
-    before = set(podman("volume", "ls", "--quiet").split())
-    yield
-    made = set(podman("volume", "ls", "--quiet").split()) - before
-    for name in made:
-        if name.startswith("rustvmm-target-"):
-            subprocess.run(["podman", "volume", "rm", name], env={**os.environ, **_env()}, check=False)
-
-
-def _env() -> dict[str, str]:
-    return {name: value for name, value in ENV.items() if value is not None}
+def _storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with own_storage(tmp_path_factory.mktemp("storage")):
+        yield
 
 
 def small(directory: Path, options: str = "") -> CrateBuilder:
@@ -98,9 +87,7 @@ def sample(name: str, directory: Path) -> CrateBuilder:
 
 def contain(crate: CrateBuilder, *words: str, env: dict[str, str | None] | None = None) -> Outcome:
     """Run ``nox -s container -- WORDS`` with podman and the local image."""
-    return crate.nox(
-        "-s", "container", "--", "--engine", "podman", *LOCAL, *words, env={**ENV, **(env or {})}
-    )
+    return crate.nox("-s", "container", "--", "--engine", "podman", *LOCAL, *words, env=env)
 
 
 @contextmanager
@@ -118,7 +105,7 @@ def client(crate: CrateBuilder, *words: str, session: str = "wait") -> Iterator[
         *words,
         session,
     ]
-    environment = {**os.environ, **_env(), "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"}
     with subprocess.Popen(
         command,
         cwd=crate.directory,
@@ -150,7 +137,7 @@ def test_unit_tests_and_coverage_of_a_sample(tmp_path: Path) -> None:
     assert f"Compiling uart v0.1.0 ({crate.directory})" in outcome.err
     assert not (crate.directory / "target").exists()
     assert crate.git("status", "--porcelain") == ""
-    assert running_with(str(tmp_path)) == []
+    assert ours() == []
 
 
 def test_arguments_and_the_profile_reach_the_session(tmp_path: Path) -> None:
@@ -229,7 +216,7 @@ def test_a_dry_run_prints_a_command_that_can_be_pasted(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.text
     (line,) = outcome.out.splitlines()
     assert not (crate.directory / "made").exists()
-    pasted = run(["sh", "-c", line], cwd=tmp_path, env=ENV)
+    pasted = run(["sh", "-c", line], cwd=tmp_path)
     assert pasted.code == 0, pasted.text
     assert f"\n{crate.directory}\nstart\n" in pasted.out
     assert (crate.directory / "made").exists()
@@ -293,14 +280,14 @@ def test_a_read_only_work_tree_is_one_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stop_signal_ends_the_container_within_seconds(signum: signal.Signals, tmp_path: Path) -> None:
     with client(small(tmp_path / "crate")) as started:
-        (container,) = running_with(str(tmp_path))
+        (_container,) = ours()
         asked = time.monotonic()
         started.send_signal(signum)
         started.communicate(timeout=HANGS)
 
         assert time.monotonic() - asked < SECONDS
         assert started.returncode not in (0, None)
-    assert container not in ours()
+    assert ours() == []
 
 
 def test_the_time_limit_ends_the_container(tmp_path: Path) -> None:
@@ -312,7 +299,7 @@ def test_the_time_limit_ends_the_container(tmp_path: Path) -> None:
     assert outcome.code == 1
     assert "the container was stopped at its time limit after 6 s" in outcome.err
     assert time.monotonic() - began < 6 + SECONDS
-    assert running_with(str(tmp_path)) == []
+    assert ours() == []
 
 
 def test_two_at_once_do_not_clash(tmp_path: Path) -> None:
@@ -321,7 +308,7 @@ def test_two_at_once_do_not_clash(tmp_path: Path) -> None:
         second = contain(crate, "show")
 
         assert second.code == 0, second.text
-        assert len(running_with(str(tmp_path))) == 1
+        assert len(ours()) == 1
         assert first.poll() is None
 
 
@@ -330,13 +317,13 @@ def test_what_a_killed_client_leaves_the_next_call_removes(tmp_path: Path) -> No
     with client(crate) as started:
         started.kill()
         started.wait(HANGS)
-    left = running_with(str(tmp_path))
+    left = ours()
     assert len(left) == 1
 
     outcome = contain(crate, "show")
 
     assert outcome.code == 0, outcome.text
-    assert not set(left) & ours()
+    assert ours() == []
 
 
 def test_a_client_is_known_by_its_number_and_its_start() -> None:
@@ -364,7 +351,7 @@ def on_terminal(
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(crate.directory)
-        os.environ.update({**_env(), "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"})
+        os.environ.update({"PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"})
         os.execv(sys.executable, [sys.executable, "-m", "nox", "-s", "container", "--", *words])  # noqa: S606
     screen = b""
     os.write(terminal, typed.encode())
@@ -421,7 +408,7 @@ def test_a_stop_signal_ends_a_shell_within_seconds(signum: signal.Signals, tmp_p
     assert "ready\r\n" in screen
     assert code != 0
     assert time.monotonic() - began < SECONDS
-    assert running_with(str(tmp_path)) == []
+    assert ours() == []
 
 
 def test_ctrl_c_in_a_shell_is_the_programs_in_it(tmp_path: Path) -> None:
@@ -472,13 +459,19 @@ def test_an_image_without_python_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     subprocess.run(["tar", "-cf", tmp_path / "image.tar", "-C", tmp_path / "files", "."], check=True)
     podman("import", "--quiet", str(tmp_path / "image.tar"), image)
-    try:
-        outcome = contain(crate, "--image", image, "show")
-    finally:
-        podman("image", "rm", image)
+
+    outcome = contain(crate, "--image", image, "show")
 
     assert outcome.code == 1
     assert f"python3 cannot be started in the image\n  where: {image}\n" in outcome.err
+
+
+@pytest.mark.parametrize("session", ["container", "reproduce"])
+def test_a_container_in_a_container_is_one_message(session: str, tmp_path: Path) -> None:
+    outcome = contain(small(tmp_path / "crate"), session)
+
+    assert outcome.code == 1
+    assert f"a container has no engine for another one\n  where: {session}\n" in outcome.err
 
 
 def test_the_image_has_neither_pip_nor_nox() -> None:
@@ -536,7 +529,7 @@ def test_rootless_podman_leaves_files_that_are_the_callers() -> None:
         run([sys.executable, "-m", "rustvmm_sessions.cli", "zipapp"], cwd=directory)
         small(home / "crate")
         (home / "run").mkdir()
-        settings = Path(str(ENV["CONTAINERS_CONF"])).read_text()
+        settings = Path(CONTAINERS_CONF).read_text()
         (home / "containers.conf").write_text(settings[: settings.index("default_ulimits")])
         give(home, SOMEBODY)
         names = {"CONTAINERS_CONF": "containers.conf", "XDG_RUNTIME_DIR": "run", "HOME": ""}
@@ -547,7 +540,7 @@ def test_rootless_podman_leaves_files_that_are_the_callers() -> None:
                 home / "crate", directory / ZIPAPP, "--engine=podman", f"--image={image}", "show", env=env
             )
         finally:
-            podman("unshare", "rm", "-rf", f"{home}/.local", env={**env}, user=SOMEBODY)
+            podman("unshare", "rm", "-rf", f"{home}/.local", env=env, user=SOMEBODY)
             os.kill(int((home / "run" / "libpod" / "tmp" / "pause.pid").read_text()), signal.SIGKILL)
 
         assert done.returncode == 0, done.stdout + done.stderr
@@ -557,17 +550,16 @@ def test_rootless_podman_leaves_files_that_are_the_callers() -> None:
 
 def rootless_image(directory: Path, env: dict[str, str]) -> str:
     """Give a user without a range of other users an image with python3; all of it is root's."""
-    root = podman("image", "mount", IMAGE).strip()
     left_out = (
         *("./usr/lib/llvm-*", "./usr/lib/x86_64-linux-gnu/lib[LMr]*", "./usr/lib/gcc", "./usr/lib/rustlib"),
-        *("./usr/share", "./usr/lib/git-core", "./usr/bin/*-linux-gnu-*", "./var", "./dev/*"),
+        *("./usr/share", "./usr/lib/git-core", "./usr/bin/*-linux-gnu-*", "./var"),
     )
     tar = directory / "image.tar"
-    options = ["--owner=0", "--group=0", *(f"--exclude={pattern}" for pattern in left_out)]
-    subprocess.run(["tar", *options, "-C", root, "-cf", tar, "."], check=True)
-    podman("image", "unmount", IMAGE)
+    options = ["--one-file-system", "--owner=0", "--group=0", *(f"--exclude={path}" for path in left_out)]
+    mount = f"--mount=type=bind,source={directory},target=/mnt"
+    podman("run", "--rm", mount, IMAGE, "tar", *options, "-C", "/", "-cf", "/mnt/image.tar", ".")
     image = "localhost/plain:1"
-    podman("import", "--quiet", str(tar), image, env={**env}, user=SOMEBODY)
+    podman("import", "--quiet", str(tar), image, env=env, user=SOMEBODY)
     tar.unlink()
     return image
 
@@ -591,8 +583,26 @@ def test_a_user_of_docker_gets_files_that_are_the_callers() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.startswith(f"{SOMEBODY}\n{home}/crate\nstart\n")
         assert "test result: ok. 1 passed" in done.stdout
+        if os.path.exists("/dev/kvm") and Path("/dev/kvm").stat().st_mode & 0o006 == 0:  # noqa: PTH110
+            assert "the device /dev/kvm may not be opened by this user; the container has none" in done.stderr
         owners = {path.stat().st_uid for path in (home / "crate").rglob("*")}
         assert owners == {SOMEBODY}
+
+
+def test_a_socket_that_is_not_for_this_user_is_one_message() -> None:
+    with public_directory() as directory, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / "docker.sock"))
+        (directory / "docker.sock").chmod(0o600)
+        run([sys.executable, "-m", "rustvmm_sessions.cli", "zipapp"], cwd=directory)
+        small(directory / "crate")
+        give(directory / "crate", SOMEBODY)
+        path = f"{docker_client().parent}:{os.environ['PATH']}"
+        env = {"HOME": str(directory), "DOCKER_HOST": f"unix://{directory}/docker.sock", "PATH": path}
+
+        done = as_somebody(directory / "crate", directory / ZIPAPP, "--engine=docker", "show", env=env)
+
+    assert done.returncode == 1
+    assert "docker may not be used by this user\n  where: permission denied" in done.stderr
 
 
 def test_the_docker_client_is_stopped_as_well(tmp_path: Path) -> None:
@@ -605,7 +615,7 @@ def test_the_docker_client_is_stopped_as_well(tmp_path: Path) -> None:
             started.send_signal(signal.SIGTERM)
             started.communicate(timeout=HANGS)
             assert time.monotonic() - asked < SECONDS
-        assert eventually(lambda: running_with(str(tmp_path)) == [])
+        assert eventually(lambda: ours() == [])
 
 
 def test_the_docker_client_takes_the_command_line(tmp_path: Path) -> None:
@@ -628,6 +638,6 @@ def test_the_docker_client_takes_the_command_line(tmp_path: Path) -> None:
 
 def test_labels_name_the_client(tmp_path: Path) -> None:
     with client(small(tmp_path / "crate")) as started:
-        (container,) = running_with(str(tmp_path))
+        (container,) = ours()
         labels = json.loads(podman("inspect", "--format={{json .Config.Labels}}", container))
         assert labels[CLIENT_LABEL].split("/")[1] == str(started.pid)

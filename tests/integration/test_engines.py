@@ -10,7 +10,7 @@ import pytest
 from rustvmm_sessions import engines
 from rustvmm_sessions.container import Engine, Kind
 from rustvmm_sessions.errors import UserError
-from tests.containers import ENV, docker_client, docker_service
+from tests.containers import CONTAINERS_CONF, docker_client, docker_service
 from tests.fakes import Fakes
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "docker").symlink_to(docker_client())
     monkeypatch.setenv("PATH", str(folder))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    for name, value in ENV.items():
-        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv("CONTAINERS_CONF", CONTAINERS_CONF)
     return folder
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.containers import ENV, IMAGE
+from tests.containers import IMAGE, own_storage
 from tests.crates import CrateBuilder, Outcome, new_crate, run
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 MACHINE = platform.machine()
@@ -52,6 +53,12 @@ steps:
 """
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with own_storage(tmp_path_factory.mktemp("storage")):
+        yield
+
+
 def crate_in(directory: Path, overrides: str = "{}") -> CrateBuilder:
     return (
         new_crate(directory)
@@ -63,7 +70,7 @@ def crate_in(directory: Path, overrides: str = "{}") -> CrateBuilder:
 
 
 def reproduce(crate: CrateBuilder, *words: str) -> Outcome:
-    return crate.nox("-s", "reproduce", "--", *LOCAL, *words, env=ENV)
+    return crate.nox("-s", "reproduce", "--", *LOCAL, *words)
 
 
 def test_a_session_runs_as_its_step(tmp_path: Path) -> None:
@@ -116,7 +123,7 @@ def test_the_image_is_the_steps_unless_another_is_named(tmp_path: Path) -> None:
     crate = crate_in(tmp_path / "crate")
 
     def image(label: str) -> str:
-        outcome = crate.nox("-s", "reproduce", "--", "--engine=podman", "--dry-run", label, env=ENV)
+        outcome = crate.nox("-s", "reproduce", "--", "--engine=podman", "--dry-run", label)
         assert outcome.code == 0, outcome.text
         words = shlex.split(outcome.out)
         return words[words.index("python3") - 1]
@@ -128,13 +135,13 @@ def test_the_image_is_the_steps_unless_another_is_named(tmp_path: Path) -> None:
 def test_the_riscv64_image_gets_the_command_as_its_entry_point_wants_it(tmp_path: Path) -> None:
     crate = crate_in(tmp_path / "crate")
 
-    outcome = crate.nox("-s", "reproduce", "--", "--engine=podman", "--dry-run", "show-riscv64", env=ENV)
+    outcome = crate.nox("-s", "reproduce", "--", "--engine=podman", "--dry-run", "show-riscv64")
     assert outcome.code == 1
     assert "the pipeline has no step 'show-riscv64'" in outcome.err
 
     crate.with_file(".platform", "riscv64\n")
     label = "unit-tests-riscv64"
-    outcome = crate.nox("-s", "reproduce", "--", "--engine=podman", "--dry-run", label, env=ENV)
+    outcome = crate.nox("-s", "reproduce", "--", "--engine=podman", "--dry-run", label)
 
     assert outcome.code == 0, outcome.text
     words = shlex.split(outcome.out)
@@ -180,8 +187,8 @@ def test_a_described_test_is_shell_with_the_variables_of_an_agent(tmp_path: Path
     (crate.directory / "noxfile.py").unlink()
     command = [sys.executable, "-m", "rustvmm_sessions.cli", "reproduce", *LOCAL, "-t", "tests.json"]
 
-    failed = run([*command, f"shell-{MACHINE}"], cwd=crate.directory, env=ENV)
-    wrong = run([*command, "shel"], cwd=crate.directory, env=ENV)
+    failed = run([*command, f"shell-{MACHINE}"], cwd=crate.directory)
+    wrong = run([*command, "shel"], cwd=crate.directory)
 
     assert failed.code == 1
     assert failed.out == f"1-a b-{crate.directory}\ndebug\n"

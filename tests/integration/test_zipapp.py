@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -55,12 +55,13 @@ def test_it_is_small_and_starts_at_once(built: Path, tmp_path: Path) -> None:
     crate = new_crate(tmp_path / "crate")
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert run([PYTHON, str(built), "-l"], cwd=crate.directory).code == 0
-        seconds.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     assert built.stat().st_size <= 20 << 20
-    assert min(seconds) <= 0.5  # other tests run at the same time
+    assert min(seconds) <= 0.5  # of the processor: other tests run at the same time
 
 
 def test_the_same_versions_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
