@@ -392,6 +392,8 @@ def rustflags(
     if encoded in os.environ:
         return (), {encoded: "\x1f".join(filter(None, (os.environ[encoded], *flags)))}
     given = cargo.env.get(variable, os.environ.get(variable))
+    if given is not None and any(" " in flag for flag in flags):
+        return (), {encoded: "\x1f".join((*given.split(), *flags))}
     if given is not None:
         return (), {variable: " ".join(filter(None, (given, *flags)))}
     target = triple or cargo.toolchain.host

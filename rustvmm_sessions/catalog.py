@@ -190,6 +190,14 @@ STANDARD = (
         platforms=(X86_64,),
     ),
     StandardSession(
+        name="bench",
+        summary="Compare benchmarks with upstream; what is proven to be slower fails it.",
+        tags=("bench",),
+        timeout_minutes=60,
+        platforms=(AARCH64,),
+        soft_fail=True,
+    ),
+    StandardSession(
         name="pipeline",
         summary="Print the pipeline of these sessions, for Buildkite or GitHub.",
         tags=(HELPERS,),

@@ -8,12 +8,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, standard
+from rustvmm_sessions import catalog, config, standard
+from rustvmm_sessions.config import Override
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from rustvmm_sessions.config import Settings
 
 
 def main(words: list[str] | None = None) -> int:
@@ -49,13 +52,50 @@ def _doctor(given: argparse.Namespace) -> None:
     report(examine(Cargo(directory=Path.cwd())), as_json=given.json)
 
 
+def _settings(directory: Path) -> Settings:
+    """Return what the noxfile of a crate registers, if there is one."""
+    if not (directory / "noxfile.py").is_file():
+        return config.settings(directory, {})
+    from rustvmm_sessions.sessions import settings_in  # noqa: PLC0415 - nox is slow to import
+
+    return settings_in(directory)
+
+
 def _commit_format(given: argparse.Namespace) -> None:
     standard.check_commit_format(
         given,
         directory=Path.cwd(),
-        rules=standard.settings_in(Path.cwd()).commit_format,
+        rules=_settings(Path.cwd()).commit_format,
         invoked_from=Path.cwd(),
         command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
+    )
+
+
+def _bench_options(parser: argparse.ArgumentParser) -> None:
+    standard.add_bench_options(parser)
+    parser.add_argument(
+        "--analyse", type=Path, metavar="FILE", help="measure nothing; judge the figures in FILE anew"
+    )
+
+
+def _bench(given: argparse.Namespace) -> None:
+    from rustvmm_sessions.cargo import Cargo  # noqa: PLC0415 - as late as can be
+
+    here = Path.cwd()
+    if given.analyse is not None:
+        from rustvmm_sessions.actions.bench import analyse  # noqa: PLC0415
+
+        analyse(given.analyse, given.threshold, standard.bench_delivery(given, here))
+        return
+    settings = _settings(here)
+    override = settings.overrides.get("bench", Override())
+    minutes = given.max_minutes or override.timeout_minutes
+    standard.check_benchmarks(
+        given,
+        cargo=Cargo(directory=here, env={**settings.env, **override.env}),
+        settings=settings,
+        timeout=None if minutes is None else 60 * minutes,
+        invoked_from=here,
     )
 
 
@@ -170,6 +210,7 @@ _COMMANDS: dict[
         standard.add_commit_format_options,
         _commit_format,
     ),
+    "bench": ("compare benchmarks with upstream", _bench_options, _bench),
     "pipeline": ("print the pipeline of a crate without a noxfile", _pipeline_options, _pipeline),
 }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.bench.model import BenchRules
 from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import UserError
 
@@ -250,6 +251,7 @@ class Settings:
         features: Features to vary; None for all.
         depth: The most features to combine; None for no limit.
         audit_ignore: Advisories the crate lives with.
+        bench: What is asked of benchmarks.
         commit_format: What is asked of commit messages.
         custom_tests: Description files of custom tests, from the crate's directory.
         pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps.
@@ -266,6 +268,7 @@ class Settings:
     overrides: dict[str, Override] = field(default_factory=dict)
     platforms: tuple[str, ...] | None = None
     coverage_tolerance: Fraction | None = None
+    bench: BenchRules = field(default_factory=BenchRules)
     commit_format: CommitRules = field(default_factory=CommitRules)
     custom_tests: tuple[str, ...] = ()
     pipeline_command: str = "nox"
@@ -283,6 +286,7 @@ OPTIONS = (
     "platforms",
     "coverage_tolerance",
     "audit_ignore",
+    "bench",
     "commit_format",
     "custom_tests",
     "pipeline_command",
@@ -320,6 +324,7 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         overrides=_overrides("register(overrides=...)", given.get("overrides")),
         platforms=_platforms("register(platforms=...)", given.get("platforms")),
         coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
+        bench=_bench("register(bench=...)", given.get("bench")),
         commit_format=_commit_format("register(commit_format=...)", given.get("commit_format")),
         custom_tests=_strings("register(custom_tests=...)", [custom] if isinstance(custom, str) else custom),
         pipeline_command=_string("register(pipeline_command=...)", given.get("pipeline_command")) or "nox",
@@ -343,6 +348,35 @@ def _commit_format(where: str, given: object) -> CommitRules:
         raise _wrong(f"{where}, signed_off", "True or False", signed_off)
     exempt = _strings(f"{where}, exempt", given.get("exempt", default.exempt))
     return CommitRules(**lengths, signed_off=signed_off, exempt=exempt)
+
+
+def _bench(where: str, given: object) -> BenchRules:
+    if given is None:
+        return BenchRules()
+    if not isinstance(given, Mapping):
+        raise _wrong(where, 'a dict such as {"threshold": 2}', given)
+    _known(where, given, tuple(f.name for f in fields(BenchRules)))
+    threshold = _points(f"{where}, threshold", given.get("threshold"))
+    patterns = _strings(f"{where}, time_only", given.get("time_only"))
+    for pattern in patterns:
+        expression(pattern, f"{where}, time_only")
+    return BenchRules(
+        threshold=BenchRules().threshold if threshold is None else float(threshold), time_only=patterns
+    )
+
+
+def expression(text: str, where: str) -> re.Pattern[str]:
+    """Compile a regular expression that a user wrote.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise UserError(
+            f"{text!r} is no regular expression: {error}", where=where, fix="correct it"
+        ) from error
 
 
 def _overrides(where: str, given: object) -> dict[str, Override]:

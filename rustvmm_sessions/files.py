@@ -28,16 +28,16 @@ def unwritable(what: str, path: Path, error: OSError) -> UserError:
     )
 
 
-def read_text(path: Path) -> str | None:
-    """Return the text of a small UTF-8 file, or None where there is no such file.
+def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str | None:
+    """Return the text of a UTF-8 file, or None where there is no such file.
 
     Raises:
-        UserError: It is a directory, unreadable, larger than `MAX_BYTES`, or not UTF-8 (the line
+        UserError: It is a directory, unreadable, larger than `most_bytes`, or not UTF-8 (the line
             of the first bad byte is named).
     """
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(most_bytes + 1)
     except FileNotFoundError:
         if path.is_symlink():
             raise UserError(
@@ -54,9 +54,9 @@ def read_text(path: Path) -> str | None:
         raise UserError(
             f"cannot be read: {error.strerror}", where=str(path), fix="check its permissions"
         ) from error
-    if len(data) > MAX_BYTES:
+    if len(data) > most_bytes:
         raise UserError(
-            f"the file has more than {MAX_BYTES >> 20} MiB",
+            f"the file has more than {most_bytes >> 20} MiB",
             where=str(path),
             fix="restore it with git checkout",
         )
@@ -164,6 +164,11 @@ def cache_directory() -> Path:
     return fallback
 
 
+def name_of(path: Path) -> str:
+    """Return a short name for what lies at a path, for files of ours that belong to it."""
+    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
+
+
 @contextlib.contextmanager
 def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold the lock that belongs to `path` (a file or directory, which need not exist).
@@ -177,10 +182,9 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - only runs that write pay for it
 
-    name = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]
     directory = cache_directory() / "locks"
     directory.mkdir(exist_ok=True)
-    lock = FileLock(directory / f"{name}.lock")
+    lock = FileLock(directory / f"{name_of(path)}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -31,6 +31,7 @@ _LOCAL_VARIABLES = (
 )
 """What ``git rev-parse --local-env-vars`` names, but for configuration, which may be meant for us."""
 
+_READ_ONLY = {"GIT_OPTIONAL_LOCKS": "0"}
 
 PULL_REQUEST_VARIABLES = ("BUILDKITE_PULL_REQUEST_BASE_BRANCH", "GITHUB_BASE_REF")
 """What CI sets for a pull request, to the branch that it is for."""
@@ -65,12 +66,13 @@ class Git:
         """Run ``git ARGS`` and keep what it prints.
 
         A hook's variables, which would point git elsewhere, are taken out, and a repository that
-        another user owns (a container's mount) is trusted for this call alone.
+        another user owns (a container's mount) is trusted for this call alone. The index stays as
+        it is on the disk: git would write what it learns about the work tree's files into it.
         """
         return run(
             ["git", *args],
             cwd=self.directory,
-            env={**dict.fromkeys(_LOCAL_VARIABLES), **self._trust(), **self.env},
+            env={**dict.fromkeys(_LOCAL_VARIABLES), **_READ_ONLY, **self._trust(), **self.env},
             timeout=timeout,
             read_stdout=True,
             read_stderr=True,

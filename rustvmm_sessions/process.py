@@ -102,6 +102,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     read_stdout: bool = False,
     read_stderr: bool = False,
     echo: bool = True,
+    processor: int | None = None,
 ) -> Finished:
     """Run a program to its end.
 
@@ -113,6 +114,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         read_stdout: Keep standard output for the caller instead of passing it on.
         read_stderr: The same for standard error.
         echo: Print the command first, as ``+ cargo test ...``, on standard error.
+        processor: The only processor it may run on; any by default.
 
     Raises:
         UserError: The program is not there or cannot be started.
@@ -129,7 +131,8 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             environment[name] = value
     started = time.monotonic()
     with _stop_signals() as stopped:
-        group = _start(argv, cwd, environment)
+        with _pinned(processor):
+            group = _start(argv, cwd, environment)
         try:
             streams = _Streams(
                 group, sys.stdout, sys.stderr, read_stdout=read_stdout, read_stderr=read_stderr
@@ -153,6 +156,20 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         seconds=time.monotonic() - started,
         timed_out=timed_out,
     )
+
+
+@contextlib.contextmanager
+def _pinned(processor: int | None) -> Iterator[None]:
+    """Let what is started inside inherit that it may run on one processor only; we go back to ours."""
+    if processor is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {processor})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     platforms: Sequence[str] | None = None,
     coverage_tolerance: float | None = None,
     audit_ignore: Mapping[str, tuple[str, str]] | None = None,
+    bench: Mapping[str, Any] | None = None,
     commit_format: Mapping[str, Any] | None = None,
     custom_tests: str | Sequence[str] = (),
     pipeline_command: str | None = None,
@@ -63,6 +64,8 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         coverage_tolerance: Points by which coverage may differ from tests/coverage; 0 by default.
         audit_ignore: Advisories the crate lives with, each with a reason and the last day:
             ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
+        bench: What is asked of benchmarks, such as ``{"threshold": 2}``; the keys are those of
+            `rustvmm_sessions.bench.model.BenchRules`.
         commit_format: What is asked of commit messages, such as ``{"title": 72}``; the keys are
             those of `rustvmm_sessions.commits.CommitRules`.
         custom_tests: Description files of rust-vmm-ci, such as ``.buildkite/custom-tests.json``;
@@ -88,6 +91,7 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
         "platforms": platforms,
         "coverage_tolerance": coverage_tolerance,
         "audit_ignore": audit_ignore,
+        "bench": bench,
         "commit_format": commit_format,
         "custom_tests": custom_tests,
         "pipeline_command": pipeline_command,
@@ -127,14 +131,17 @@ def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
     return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
 
 
-def settings_of(noxfile: Path) -> Settings:
-    """Run a noxfile and return what its ``register()`` call says; the defaults where it has none.
+def settings_in(directory: Path) -> Settings:
+    """Run the noxfile of a crate and return what its ``register()`` call says.
+
+    The defaults where there is no noxfile, or no such call in it.
 
     Raises:
         UserError: The noxfile cannot be run.
     """
-    crate = _crate_of(noxfile, files.read_text(noxfile) or "")
-    return crate.settings if crate else settings(noxfile.parent, {})
+    noxfile = directory / "noxfile.py"
+    crate = _crate_of(noxfile, text) if (text := files.read_text(noxfile)) else None
+    return crate.settings if crate else settings(directory, {})
 
 
 def workflow_of(text: str, platforms: tuple[str, ...]) -> str:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import math
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import Override, Settings, did_you_mean, settings
+from rustvmm_sessions.config import Override, Settings, did_you_mean
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.model import Backend, Profile, Scope
 from rustvmm_sessions.pipeline.options import add_options
@@ -20,6 +21,7 @@ from rustvmm_sessions.pipeline.options import add_options
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from rustvmm_sessions.actions.bench import Delivery
     from rustvmm_sessions.actions.gate import GateRequest
     from rustvmm_sessions.catalog import StandardSession
     from rustvmm_sessions.commits import CommitRules
@@ -364,19 +366,6 @@ def _commit_format(invocation: Invocation) -> None:
     )
 
 
-def settings_in(directory: Path) -> Settings:
-    """Return what the noxfile in a directory registers; the defaults where there is none.
-
-    Raises:
-        UserError: The noxfile cannot be run.
-    """
-    if not (directory / "noxfile.py").is_file():
-        return settings(directory, {})
-    from rustvmm_sessions.sessions import settings_of  # noqa: PLC0415 - nox is slow to import
-
-    return settings_of(directory / "noxfile.py")
-
-
 def check_commit_format(
     given: argparse.Namespace,
     *,
@@ -395,6 +384,112 @@ def check_commit_format(
         commit_format.check_message(request, invoked_from / given.message)
     else:
         commit_format.check_commits(request)
+
+
+# bench
+
+
+def add_bench_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that the session and the command have in common."""
+    add = parser.add_argument
+    add(
+        "--base",
+        default="",
+        metavar="REF",
+        help="compare with the merge base with REF, which is known here (default: upstream, fetched)",
+    )
+    add("--package", default="", metavar="NAME", help="the package whose benchmarks are meant; or PACKAGE")
+    add("--filter", default="", metavar="REGEX", help="only benchmarks in whose id it is found")
+    add(
+        "--threshold",
+        type=_percent,
+        metavar="PERCENT",
+        help="the slow-down that still passes (default: register(bench=...)'s, else 1)",
+    )
+    add("--max-minutes", type=_minutes, metavar="N", help="the time for all of it, building included")
+    add("--json", type=Path, metavar="FILE", help="write the result with all raw figures")
+    add("--html", type=Path, metavar="FILE", help="write a page with all figures")
+    add("--critcmp", type=Path, metavar="DIR", help="write both sides as baselines for critcmp")
+    outcome = parser.add_mutually_exclusive_group()
+    outcome.add_argument("--report-only", action="store_true", help="fail on no verdict")
+    outcome.add_argument("--strict", action="store_true", help="fail also where noise hides the answer")
+    add(
+        "--witness",
+        choices=["auto", "off"],
+        default="auto",
+        help="count instructions by valgrind where it is there and times differ",
+    )
+
+
+def _percent(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of percent from 0 to 1000")
+    return value
+
+
+def _minutes(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0")
+    return value
+
+
+def _bench(invocation: Invocation) -> None:
+    minutes = invocation.given.max_minutes
+    check_benchmarks(
+        invocation.given,
+        cargo=invocation.cargo,
+        settings=invocation.settings,
+        timeout=invocation.timeout if minutes is None else 60 * minutes,
+        invoked_from=invocation.invoked_from,
+    )
+
+
+def check_benchmarks(
+    given: argparse.Namespace,
+    *,
+    cargo: Cargo,
+    settings: Settings,
+    timeout: float | None,
+    invoked_from: Path,
+) -> None:
+    """Do what the options of `add_bench_options` say."""
+    from rustvmm_sessions.actions import bench  # noqa: PLC0415 - late
+
+    rules = settings.bench
+    bench.check_benchmarks(
+        bench.BenchRequest(
+            cargo=cargo,
+            workspace=settings.workspace,
+            package=given.package or os.environ.get("PACKAGE", ""),
+            base=given.base,
+            filter=given.filter,
+            rules=rules if given.threshold is None else replace(rules, threshold=given.threshold),
+            timeout=timeout,
+            witness=given.witness == "auto",
+            delivery=bench_delivery(given, invoked_from),
+        )
+    )
+
+
+def bench_delivery(given: argparse.Namespace, invoked_from: Path) -> Delivery:
+    """Return what the options of `add_bench_options` say of the report."""
+    from rustvmm_sessions.actions.bench import Delivery  # noqa: PLC0415 - late
+
+    return Delivery(
+        json=given.json and invoked_from / given.json,
+        html=given.html and invoked_from / given.html,
+        critcmp=given.critcmp and invoked_from / given.critcmp,
+        strict=given.strict,
+        report_only=given.report_only,
+    )
 
 
 # audit, setup, doctor
@@ -479,6 +574,7 @@ _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None
     "coverage": (_coverage_options, _coverage),
     "commit-format": (add_commit_format_options, _commit_format),
     "audit": (_audit_options, _audit),
+    "bench": (add_bench_options, _bench),
     "pipeline": (add_options, _pipeline),
     "setup": (_setup_options, _setup),
     "doctor": (_doctor_options, _doctor),

@@ -49,8 +49,12 @@ class Base:
     commit: str
 
 
-def find_base(git: Git) -> Base:
+def find_base(git: Git, reference: str = "") -> Base:
     """Return where HEAD left upstream, with every commit between them at hand.
+
+    Args:
+        git: Git in the repository.
+        reference: What is known here to stand for upstream; nothing is fetched then.
 
     Raises:
         UserError: There is no repository, no such branch, no common commit, or a shallow clone
@@ -60,6 +64,8 @@ def find_base(git: Git) -> Base:
         raise UserError("this is no git repository", where=str(git.directory), fix="run it in a clone")
     if git.commit("HEAD") is None:
         raise UserError("there is no commit yet", where=str(git.directory), fix="commit something")
+    if reference:
+        return Base(name=reference, tip=git.commit(reference) or "", commit=git.merge_base(reference))
     git = replace(git, env={**git.env, "GIT_TERMINAL_PROMPT": "0"})
     branch = git.base_branch()
     name, tip = _tip(git, branch)

@@ -310,8 +310,8 @@ UNKNOWN = [
         {"xyz": 1},
         "there is no option 'xyz'",
         "register()",
-        "there are: audit_ignore, commit_format, coverage_tolerance, custom_tests, depth, env, features, "
-        "overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
+        "there are: audit_ignore, bench, commit_format, coverage_tolerance, custom_tests, depth, env, "
+        "features, overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
     ),
     (
         {"skip": ["coverag"]},

@@ -19,6 +19,7 @@ ROOT = Path(rustvmm_sessions.__file__).parent
 LAYERS = (
     {"errors", "model"},
     {
+        "bench",
         "catalog",
         "changed",
         "commits",
@@ -32,7 +33,7 @@ LAYERS = (
         "scaffold",
     },  # pure
     {"console", "files", "outcomes", "process"},
-    {"cargo", "git", "manifests", "tools", "upstream"},
+    {"cargo", "git", "host", "manifests", "tools", "upstream", "worktree"},
     {"actions"},
     {"cli", "integration_tests", "pytest_plugin", "sessions", "standard"},
     {""},  # the package itself: the public names

@@ -1,0 +1,1 @@
+"""Comparing benchmarks of two builds: what was measured, what it proves, and how it is shown."""

@@ -1,0 +1,28 @@
+"""No benchmark is slower than upstream's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.actions.bench import BenchRequest, check_benchmarks
+from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.config import Override
+from rustvmm_sessions.model import Scope
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.config import Settings
+
+
+def test_bench(crate_settings: Settings, test_scope: Scope) -> None:
+    """Both sides, the changes and what they prove are in the output."""
+    override = crate_settings.overrides.get("bench", Override())
+    env = {**crate_settings.env, **override.env}
+    check_benchmarks(
+        BenchRequest(
+            cargo=Cargo(directory=crate_settings.directory, env=env),
+            workspace=test_scope is Scope.WORKSPACE,
+            package=os.environ.get("PACKAGE", ""),
+            rules=crate_settings.bench,
+        )
+    )

@@ -1,0 +1,299 @@
+"""The session bench on a crate with real criterion benchmarks, built by cargo on both sides."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.bench_crates import BenchCrate, bench_crate, read_json, state
+from tests.crates import REPOSITORY, CrateBuilder, run
+from tests.integration.sessions import script
+
+QUICK = ("--filter", "^spin$")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> BenchCrate:
+    """The crate; cargo keeps what its dependencies are built to."""
+    return bench_crate(tmp_path_factory.mktemp("bench"), "bench={'time_only': ['^never']}")
+
+
+@pytest.fixture
+def crate(built: BenchCrate) -> BenchCrate:
+    """The crate as its base is."""
+    return built.reset()
+
+
+def test_a_slow_down_is_found_measured_and_reported(crate: BenchCrate, tmp_path: Path) -> None:
+    crate.with_steps(2200)
+    (crate.directory / "untracked").write_text("mine")
+    crate.crate.git("add", "src/lib.rs")
+    summary = tmp_path / "summary.md"
+    outcome = crate.bench(
+        "--json",
+        str(tmp_path / "out.json"),
+        "--html",
+        str(tmp_path / "page.html"),
+        "--critcmp",
+        str(tmp_path / "baselines"),
+        env={"GITHUB_STEP_SUMMARY": str(summary)},
+    )
+    assert outcome.code == 1
+    assert "slower than the base by more than 1 %: spin" in outcome.err
+    data = read_json(tmp_path / "out.json")
+    assert (data["schema"], data["verdict"], data["head"]["dirty"]) == (1, "regression", True)
+    assert data["base"] == {
+        "ref": "origin/main",
+        "commit": crate.crate.git("rev-parse", "origin/main").strip(),
+    }
+    spin, other, chase = data["benchmarks"]
+    assert [b["id"] for b in (spin, other, chase)] == ["spin", "other/with (odd) chars+ [a]", "chase"]
+    low, high = spin["interval_percent"]
+    assert 5 < low < spin["change_percent"] < high < 15
+    assert spin["instructions_change_percent"] == pytest.approx(10, abs=0.5)
+    assert len(spin["raw"]) == spin["pairs"] >= 30
+    assert other["verdict"] == "ok"
+    assert "spin" in (tmp_path / "page.html").read_text()
+    assert "spin" in summary.read_text()
+    assert list((tmp_path / "baselines").rglob("estimates.json"))
+    again = run(
+        [sys.executable, "-m", "rustvmm_sessions.cli", "bench", "--analyse", str(tmp_path / "out.json")],
+        cwd=tmp_path,
+    )
+    assert again.code == 1
+    assert "1 of 3 benchmarks got slower" in again.out
+
+
+def test_report_only_passes_and_an_improvement_is_one(crate: BenchCrate) -> None:
+    assert crate.with_steps(2400).bench("--report-only", *QUICK).code == 0
+    faster = crate.reset().with_steps(1600).bench("--witness=off", *QUICK)
+    assert faster.code == 0
+    assert "faster after 30 pairs" in faster.out
+
+
+def test_a_threshold_accepts_what_is_below_it(crate: BenchCrate) -> None:
+    outcome = crate.with_steps(2200).bench("--threshold", "25", *QUICK)
+    assert (outcome.code, "ok after 30 pairs" in outcome.out) == (0, True)
+
+
+def test_equal_programs_are_not_measured(crate: BenchCrate, tmp_path: Path) -> None:
+    crate.with_lib("/// Some dependent work.", "/// Some dependent work, explained.")
+    crate.crate.commit("explain")
+    outcome = crate.bench("--json", str(tmp_path / "out.json"))
+    assert outcome.code == 0
+    assert "both builds give the same program" in outcome.out
+    assert read_json(tmp_path / "out.json")["verdict"] == "identical"
+    assert "Measuring" not in outcome.out
+
+
+def test_without_a_change_nothing_is_even_built(crate: BenchCrate) -> None:
+    outcome = crate.bench()
+    assert (outcome.code, "cargo bench" in outcome.err) == (0, False)
+    assert "the work tree is clean, and HEAD is the base" in outcome.out
+
+
+def test_a_change_in_time_alone_is_suspected_to_be_the_hosts_unless_time_is_all(crate: BenchCrate) -> None:
+    crate.with_lib("RING: usize = 512", "RING: usize = 4_000_000")
+    only = ("--filter", "^chase$")
+    suspected = crate.bench(*only)
+    assert suspected.code == 0
+    assert "both builds execute the same instructions" in suspected.out
+    assert crate.bench("--strict", *only).code == 1
+    assert crate.bench("--witness=off", *only).code == 1
+    crate.crate.with_noxfile("bench={'time_only': ['^chase']}")
+    assert crate.bench(*only).code == 1
+
+
+def test_a_panicking_benchmark_is_named_and_fails_whatever_is_asked(crate: BenchCrate) -> None:
+    crate.with_benches(
+        'c.bench_function("spin", |b| b.iter(||',
+        'c.bench_function("spin", |b| b.iter(|| if true {panic!("no ring")} else',
+    )
+    outcome = crate.bench("--report-only", *QUICK)
+    assert outcome.code == 1
+    assert "kernels, HEAD: the benchmark 'spin' failed (exit status 101)" in outcome.err
+    assert "no ring" in outcome.err
+
+
+def test_benchmarks_of_one_side_are_listed_and_compared_with_nothing(
+    crate: BenchCrate, tmp_path: Path
+) -> None:
+    crate.with_benches('"spin"', '"spun"')
+    outcome = crate.bench("--filter", "^sp", "--json", str(tmp_path / "out.json"))
+    data = read_json(tmp_path / "out.json")
+    assert (outcome.code, data["verdict"]) == (0, "nothing-to-compare")
+    assert (data["only_in_base"], data["only_in_head"]) == (["spin"], ["spun"])
+
+
+def test_a_base_without_benchmarks_or_package_passes_and_says_so(crate: BenchCrate) -> None:
+    crate.crate.git("checkout", "--quiet", "--orphan", "before")
+    crate.crate.git("rm", "-q", "--cached", "-r", ".")
+    manifest = (crate.directory / "Cargo.toml").read_text()
+    crate.crate.with_file("Cargo.toml", manifest.split("[dev-dependencies]")[0])
+    crate.crate.git("add", "Cargo.toml", "src")
+    crate.crate.git("commit", "-q", "-m", "before there were benchmarks")
+    crate.crate.with_file("Cargo.toml", manifest).commit("all of it")
+    none = crate.bench("--base", "HEAD~1")
+    assert none.code == 0
+    assert 'the base has no benchmarks: no target `[[bench]] name = "main"`' in none.out
+    crate.crate.with_file("Cargo.toml", manifest.replace('"kernels"', '"kernel"')).commit("rename it")
+    gone = crate.bench("--base", "HEAD~1", env={"PACKAGE": "kernel"})
+    assert gone.code == 0
+    assert "the base has no package 'kernel'" in gone.out
+    other = crate.bench("--base", "HEAD~1", "--package", "kernal")
+    assert other.code == 1
+    assert "did you mean 'kernel'?" in other.err
+
+
+def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
+    crate.crate.with_file("benches/main.rs", "fn main() {}\n")
+    crate._edited("Cargo.toml", "criterion = { version", "# criterion = { version")
+    outcome = crate.bench()
+    assert outcome.code == 1
+    assert "the benchmarks of kernels are no criterion harness" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--filter", "nothing like it"), "no benchmark is meant"),
+        (("--filter", "(spin"), "'(spin' is no regular expression"),
+        (("--base", "no-such-branch"), "'no-such-branch' names no commit"),
+        (("--base=--output=x",), "'--output=x' names no commit"),
+        (("--threshold", "much"), "'much' is not a number of percent"),
+        (("--max-minutes", "0"), "'0' is not a number of minutes above 0"),
+        (("--strict", "--report-only"), "not allowed with argument"),
+        (("--treshold", "2"), "did you mean '--threshold'?"),
+    ],
+)
+def test_a_wrong_option_is_one_message(crate: BenchCrate, options: tuple[str, ...], said: str) -> None:
+    outcome = crate.with_steps(2100).bench(*options)
+    assert outcome.code == 1
+    assert said in outcome.err
+
+
+def test_the_time_for_all_of_it_holds(crate: BenchCrate) -> None:
+    crate.with_steps(2010)
+    crate.bench("--filter", "no such")  # builds
+    started = time.monotonic()
+    outcome = crate.bench("--max-minutes", "0.15")
+    assert time.monotonic() - started < 15
+    assert outcome.code in {0, 1}
+    assert "Measuring 3 benchmarks" in outcome.out
+    short = crate.bench("--max-minutes", "0.001")
+    assert short.code == 1
+    assert "time" in short.err
+
+
+def test_what_the_user_sets_for_cargo_and_criterion_is_respected_and_not_written_to(
+    crate: BenchCrate, tmp_path: Path
+) -> None:
+    home, target = tmp_path / "criterion", tmp_path / "a target"
+    target.symlink_to(crate.directory / "target")
+    outcome = crate.with_steps(2200).bench(
+        *QUICK, env={"CRITERION_HOME": str(home), "CARGO_TARGET_DIR": str(target)}
+    )
+    assert "slower after" in outcome.out
+    assert not home.exists()
+
+
+def test_buildkite_gets_an_annotation(crate: BenchCrate, tmp_path: Path) -> None:
+    script(tmp_path / "bin" / "buildkite-agent", f'printf "%s\\n" "$@" > {tmp_path}/said')
+    outcome = crate.with_steps(2200).bench(
+        *QUICK, env={"BUILDKITE": "true", "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    )
+    assert outcome.code == 1
+    words = (tmp_path / "said").read_text()
+    assert words.startswith("annotate\n--context=bench\n--style=error\n--\n")
+    assert "`spin`" in words or "spin" in words
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_what_is_the_users_and_the_next_one_works(
+    crate: BenchCrate, how: signal.Signals
+) -> None:
+    crate.with_steps(2200)
+    before = state(crate.directory)
+    for seconds in (0.6, 3.0):
+        nox = subprocess.Popen(
+            [sys.executable, "-m", "nox", "-s", "bench", "--", *QUICK],
+            cwd=crate.directory,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(seconds)
+        nox.send_signal(how)
+        nox.wait(timeout=30)
+        assert state(crate.directory) == before
+    assert "slower after" in crate.bench(*QUICK).out
+
+
+def test_two_runs_at_once_take_turns(crate: BenchCrate) -> None:
+    crate.with_steps(2200)
+    command = [sys.executable, "-m", "nox", "-s", "bench", "--", *QUICK]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    both = [
+        subprocess.Popen(
+            command, cwd=crate.directory, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    texts = [process.communicate(timeout=120)[0] for process in both]
+    assert all("slower after" in text for text in texts)
+    assert sum("waiting for it" in text for text in texts) == 1
+
+
+def test_pytest_and_the_command_give_the_same_verdict(crate: BenchCrate) -> None:
+    crate.with_steps(2200)
+    before = state(crate.directory)
+    command = run([sys.executable, "-m", "rustvmm_sessions.cli", "bench", *QUICK], cwd=crate.directory)
+    assert (command.code, "slower than the base by more than 1 %: spin" in command.err) == (1, True)
+    test = run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "rustvmm_sessions.pytest_plugin", "--pyargs", "-q"),
+            *("-p", "no:cacheprovider", "rustvmm_sessions.integration_tests.test_benchmark"),
+        ],
+        cwd=crate.directory,
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert test.code == 1
+    assert "slower than the base by more than 1 %: spin" in test.out
+    assert state(crate.directory) == before
+
+
+def clone_of(crate: BenchCrate, directory: Path, *options: str) -> BenchCrate:
+    source = f"file://{crate.directory.parent / 'origin'}"
+    subprocess.run(["git", "clone", "--quiet", *options, "--", source, str(directory)], check=True)
+    clone = CrateBuilder(directory)
+    clone.git("checkout", "--quiet", "-b", "work")
+    return BenchCrate(clone)
+
+
+def test_a_shallow_clone_is_deepened_as_far_as_needed(crate: BenchCrate, tmp_path: Path) -> None:
+    clone = clone_of(crate, tmp_path / "clone", "--depth=1")
+    clone.with_lib("/// Some dependent", "/// Very dependent").crate.commit("comment")
+    target = str(crate.directory / "target")  # built already
+    outcome = clone.crate.nox("-s", "bench", env={"CARGO_TARGET_DIR": target})
+    assert outcome.code == 0, outcome.text
+    assert "the same program" in outcome.out
+    unreachable = clone.crate.nox(
+        "-s", "bench", env={"BASE_BRANCH": "main", "REMOTE": "https://localhost:1/none"}
+    )
+    assert unreachable.code == 1
+    assert "cannot be read" in unreachable.err
+
+
+@pytest.mark.parametrize("branch", ["--upload-pack=touch x", "-main", "no..such"])
+def test_a_branch_that_looks_like_an_option_is_none(crate: BenchCrate, branch: str) -> None:
+    outcome = crate.with_steps(2100).bench(env={"BASE_BRANCH": branch})
+    assert outcome.code == 1
+    assert "branch" in outcome.err
+    assert not list(Path(crate.directory).rglob("x"))

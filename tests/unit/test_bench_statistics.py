@@ -1,0 +1,438 @@
+"""The statistics of bench: what each function says of small examples, and what always holds."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rustvmm_sessions.bench.model import BenchVerdict, Judgement
+from rustvmm_sessions.bench.statistics import (
+    FAMILY_ALPHA,
+    LOOKS,
+    bound_rank,
+    detectable,
+    fewest_pairs,
+    hear_witness,
+    judge,
+    overall,
+    plan_looks,
+    process_estimate,
+    sign_patterns,
+    wanted_pairs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OK, INCONCLUSIVE = BenchVerdict.OK, BenchVerdict.INCONCLUSIVE
+REGRESSION, IMPROVEMENT = BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT
+ALPHA = 0.01
+MIRRORED = {REGRESSION: IMPROVEMENT, IMPROVEMENT: REGRESSION}
+
+PAIRS = st.lists(st.tuples(st.floats(1e-1, 1e6), st.floats(1e-1, 1e6)), min_size=1, max_size=25)
+CLOSE_PAIRS = st.lists(
+    st.floats(-0.03, 0.03).map(lambda d: (100.0, 100 * math.exp(d))), min_size=8, max_size=25
+)
+
+
+def noisy(percent: float, pairs: int, *, sigma: float = 0.01, seed: int = 1) -> list[tuple[float, float]]:
+    """Return pairs of a change in percent, seen through normal noise."""
+    draw = random.Random(seed)  # noqa: S311 - noise, no secret
+    return [(100.0, (100 + percent) * math.exp(draw.gauss(0, sigma))) for _ in range(pairs)]
+
+
+def verdict(
+    pairs: Sequence[tuple[float, float]], *, alpha: float = ALPHA, threshold: float = 1
+) -> BenchVerdict:
+    return judge(pairs, alpha=alpha, threshold=threshold).verdict
+
+
+# One process
+
+
+def test_a_process_is_as_fast_as_the_fastest_quarter_of_its_samples() -> None:
+    assert process_estimate([10, 10, 10, 10, 10], [100, 110, 120, 500, 9000]) == 11
+
+
+def test_the_quartile_lies_between_two_samples() -> None:
+    assert process_estimate([1, 1, 1], [10, 20, 90]) == 15
+
+
+def test_samples_of_growing_numbers_of_iterations_are_compared_by_time_per_iteration() -> None:
+    assert process_estimate([1, 2, 3, 4, 5], [7, 14, 21, 28, 35]) == 7
+
+
+def test_one_sample_is_its_own_quartile() -> None:
+    assert process_estimate([4], [10]) == 2.5
+
+
+def test_samples_without_times_are_an_error() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        process_estimate([1, 2], [1])
+
+
+@given(st.lists(st.floats(0.1, 1e9), min_size=1, max_size=30))
+def test_the_quartile_is_numpys(times: list[float]) -> None:
+    ours = process_estimate([1] * len(times), times)
+    assert ours == pytest.approx(stats.scoreatpercentile(times, 25))
+
+
+# Which mean of two pairs bounds the change
+
+
+@pytest.mark.parametrize(
+    ("pairs", "patterns"), [(0, (1,)), (1, (1, 1)), (2, (1, 1, 1, 1)), (3, (1, 1, 1, 2, 1, 1, 1))]
+)
+def test_sign_patterns_of_few_pairs(pairs: int, patterns: tuple[int, ...]) -> None:
+    assert sign_patterns(pairs) == patterns
+
+
+@pytest.mark.parametrize("pairs", range(1, 13))
+def test_sign_patterns_are_those_that_are_counted_one_by_one(pairs: int) -> None:
+    ranks = range(1, pairs + 1)
+    sums = [sum(itertools.compress(ranks, signs)) for signs in itertools.product((False, True), repeat=pairs)]
+    assert sign_patterns(pairs) == tuple(sums.count(t) for t in range(max(sums) + 1))
+
+
+@pytest.mark.parametrize("pairs", [7, 8, 9, 30, 60, 120, 240])
+def test_sign_patterns_are_complete_and_symmetric(pairs: int) -> None:
+    patterns = sign_patterns(pairs)
+    assert sum(patterns) == 2**pairs
+    assert patterns == patterns[::-1]
+    assert len(patterns) == pairs * (pairs + 1) // 2 + 1
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.05, 0.01, 0.001, 0.01 / 400])
+@pytest.mark.parametrize("pairs", range(1, 31))
+def test_the_bound_errs_as_seldom_as_asked_and_the_next_one_would_not(pairs: int, alpha: float) -> None:
+    rank = bound_rank(pairs, alpha)
+    patterns = sign_patterns(pairs)
+    assert sum(patterns[:rank]) <= alpha * 2**pairs < sum(patterns[: rank + 1])
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.01, 0.001])
+@pytest.mark.parametrize("pairs", [6, 12, 20, 30, 45])
+def test_scipy_would_reject_below_the_same_rank(pairs: int, alpha: float) -> None:
+    rank = bound_rank(pairs, alpha)
+
+    def p_value(statistic: int) -> float:
+        """Return scipy's P(T <= statistic), by differences whose positive ranks sum to that."""
+        left, values = statistic, []
+        for size in range(pairs, 0, -1):
+            values.append(size if size <= left else -size)
+            left -= size if size <= left else 0
+        found = stats.wilcoxon(values, alternative="less", method="exact")
+        assert found.statistic == statistic
+        return float(found.pvalue)
+
+    if rank:
+        assert p_value(rank - 1) <= alpha
+    assert p_value(rank) > alpha
+
+
+@pytest.mark.parametrize(("pairs", "rank"), [(1, 1), (2, 2), (3, 3), (4, 5)])
+@pytest.mark.parametrize("alpha", [0.6, 0.9, 1.0])
+def test_an_alpha_of_a_half_or_more_leaves_the_middle(pairs: int, rank: int, alpha: float) -> None:
+    assert bound_rank(pairs, alpha) == rank
+
+
+@given(st.integers(1, 60), st.floats(1e-6, 1), st.floats(1e-6, 1))
+def test_a_larger_alpha_never_takes_a_lower_rank(pairs: int, one: float, other: float) -> None:
+    assert bound_rank(pairs, min(one, other)) <= bound_rank(pairs, max(one, other))
+
+
+@pytest.mark.parametrize(("alpha", "pairs"), [(0.5, 1), (0.25, 2), (0.05, 5), (0.01, 7), (0.0001, 14)])
+def test_the_fewest_pairs_are_the_first_that_bound_anything(alpha: float, pairs: int) -> None:
+    assert fewest_pairs(alpha) == pairs
+    assert bound_rank(pairs, alpha) > 0
+    assert bound_rank(pairs - 1, alpha) == 0
+
+
+# When pairs are judged
+
+
+def test_with_time_enough_a_benchmark_is_judged_at_the_planned_looks() -> None:
+    looks = plan_looks(1, LOOKS[-1])
+    assert looks.pairs == LOOKS
+    assert looks.alpha == pytest.approx(FAMILY_ALPHA / len(LOOKS))
+
+
+@pytest.mark.parametrize("benchmarks", [1, 3, 10, 100])
+@pytest.mark.parametrize("most", [1, 12, 29, 30, 100, 239, 240, 10**9])
+def test_all_looks_of_all_benchmarks_share_one_error(benchmarks: int, most: int) -> None:
+    looks = plan_looks(benchmarks, most)
+    assert looks.alpha * len(looks.pairs) * benchmarks == pytest.approx(FAMILY_ALPHA)
+    assert list(looks.pairs) == sorted(set(looks.pairs))
+
+
+@pytest.mark.parametrize("benchmarks", [1, 10, 100])
+@pytest.mark.parametrize("seconds", [0.1, 0.5, 2, 10, 100])
+def test_every_look_at_the_pairs_that_are_wanted_can_prove_a_slow_down(
+    benchmarks: int, seconds: float
+) -> None:
+    looks = plan_looks(benchmarks, wanted_pairs(benchmarks, seconds))
+    for pairs in looks.pairs:
+        assert verdict([(100, 200)] * pairs, alpha=looks.alpha) is REGRESSION
+
+
+def test_with_less_time_the_last_look_comes_earlier() -> None:
+    assert plan_looks(1, 200).pairs == (30, 60, 120, 200)
+    assert plan_looks(1, 100).pairs == (30, 60, 100)
+    assert plan_looks(1, 40).pairs == (40,)
+    assert plan_looks(1, 1).pairs == (1,)
+
+
+def test_as_many_pairs_are_wanted_as_fit_into_a_minute_but_enough_to_prove_something() -> None:
+    assert wanted_pairs(1, 0.13) == LOOKS[-1]
+    assert wanted_pairs(1, 0.5) == 120
+    assert wanted_pairs(1, 100) == fewest_pairs(FAMILY_ALPHA) + 4
+    assert wanted_pairs(100, 100) == fewest_pairs(FAMILY_ALPHA / 100) + 4
+
+
+# What pairs prove
+
+
+@pytest.mark.parametrize(
+    ("percent", "expected"),
+    [(-5, IMPROVEMENT), (0, OK), (0.5, OK), (5, REGRESSION), (900, REGRESSION), (-90, IMPROVEMENT)],
+)
+def test_thirty_quiet_pairs_prove_changes_that_matter(percent: float, expected: BenchVerdict) -> None:
+    found = judge(noisy(percent, 30), alpha=ALPHA, threshold=1)
+    assert found.verdict is expected
+    assert found.settled
+    assert found.low < math.log1p(percent / 100) < found.high
+    assert found.change == pytest.approx(math.log1p(percent / 100), abs=0.005)
+
+
+def test_loud_pairs_prove_nothing() -> None:
+    found = judge(noisy(0, 30, sigma=0.2), alpha=ALPHA, threshold=1)
+    assert found.verdict is INCONCLUSIVE
+    assert not found.settled
+
+
+def test_the_threshold_passes_and_what_lies_above_fails() -> None:
+    assert verdict([(100, 103)] * 30, threshold=3.001) is OK
+    assert verdict([(100, 103)] * 30, threshold=2.999) is REGRESSION
+
+
+def test_an_improvement_is_the_mirror_image_of_a_regression() -> None:
+    assert verdict([(103, 100)] * 30, threshold=2.999) is IMPROVEMENT
+    assert verdict([(103, 100)] * 30, threshold=3.001) is OK
+
+
+def test_a_threshold_of_zero_asks_for_a_proof_of_any_change() -> None:
+    assert verdict([(1000, 1001)] * 30, threshold=0) is REGRESSION
+    assert verdict([(1000, 999)] * 30, threshold=0) is IMPROVEMENT
+    assert verdict([(1000, 1000)] * 30, threshold=0) is OK
+
+
+def test_a_large_threshold_lets_as_much_pass() -> None:
+    assert verdict([(100, 149)] * 30, threshold=50) is OK
+    assert verdict([(100, 151)] * 30, threshold=50) is REGRESSION
+    assert verdict(noisy(40, 30, sigma=0.1), threshold=50) is OK
+
+
+def test_ok_means_that_a_slow_down_of_five_percent_is_excluded() -> None:
+    found = judge(noisy(0, 30, sigma=0.05), alpha=ALPHA, threshold=1)
+    assert found.verdict is OK
+    assert math.log1p(0.02) < found.high < math.log1p(0.05)
+    wider = judge(noisy(0, 30, sigma=0.1), alpha=ALPHA, threshold=1)
+    assert wider.verdict is INCONCLUSIVE
+    assert wider.high > math.log1p(0.05)
+
+
+def test_more_pairs_are_wanted_until_twice_the_threshold_is_excluded() -> None:
+    pairs = noisy(0, 30, sigma=0.05)
+    for threshold in (1, 2.5):
+        found = judge(pairs, alpha=ALPHA, threshold=threshold)
+        assert found.verdict is OK
+        assert found.settled is (threshold == 2.5)
+
+
+def test_from_the_look_before_the_last_only_inconclusive_benchmarks_are_measured_on() -> None:
+    pairs = noisy(0, LOOKS[-2], sigma=0.14)
+    assert verdict(pairs[:-1]) is verdict(pairs) is OK
+    assert not judge(pairs[:-1], alpha=ALPHA, threshold=1).settled
+    assert judge(pairs, alpha=ALPHA, threshold=1).settled
+    assert not judge(noisy(0, LOOKS[-2], sigma=0.5), alpha=ALPHA, threshold=1).settled
+
+
+def test_one_pair_proves_nothing() -> None:
+    assert judge([(100, 900)], alpha=ALPHA, threshold=1) == Judgement(
+        verdict=INCONCLUSIVE,
+        change=math.log(900) - math.log(100),
+        low=-math.inf,
+        high=math.inf,
+        settled=False,
+    )
+
+
+def test_equal_pairs_have_an_interval_of_one_point() -> None:
+    found = judge([(250, 250)] * 30, alpha=ALPHA, threshold=1)
+    assert (found.low, found.change, found.high) == (0, 0, 0)
+    assert found.verdict is OK
+
+
+def test_the_interval_is_the_one_of_the_textbook() -> None:
+    """Hollander, Wolfe and Chicken, section 3.3: nine differences, 96.1 % between the 6th means."""
+    differences = [-0.952, 0.147, -1.022, -0.430, -0.620, -0.590, -0.490, 0.080, -0.010]
+    means = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(differences, 2))
+    found = judge([(1, math.exp(d)) for d in differences], alpha=0.0196, threshold=1)
+    assert bound_rank(9, 0.0196) == 6
+    assert found.change == pytest.approx(-0.46)
+    assert found.low == pytest.approx(means[5]) == pytest.approx(-0.786)
+    assert found.high == pytest.approx(means[-6]) == pytest.approx(-0.010)
+
+
+def test_a_quarter_of_wild_pairs_changes_no_verdict() -> None:
+    quiet = noisy(5, 90)
+    for wild in ((1, 1e6), (1e6, 1)):
+        assert judge([*quiet, *[wild] * 29], alpha=ALPHA, threshold=1).change == pytest.approx(
+            0.05, abs=0.015
+        )
+    assert verdict([*quiet, *[(1, 1e6), (1e6, 1)] * 15]) is REGRESSION
+
+
+def test_ratios_beyond_floats_in_percent_are_judged() -> None:
+    found = judge([(1e-300, 1e300)] * 30, alpha=ALPHA, threshold=1)
+    assert found.verdict is REGRESSION
+    assert math.isfinite(found.change)
+
+
+@given(PAIRS, st.floats(1e-3, 1e3))
+def test_the_unit_of_time_does_not_matter(pairs: list[tuple[float, float]], factor: float) -> None:
+    one = judge(pairs, alpha=ALPHA, threshold=1)
+    scaled = judge([(factor * base, factor * head) for base, head in pairs], alpha=ALPHA, threshold=1)
+    assert scaled.change == pytest.approx(one.change, abs=1e-9)
+    assert scaled.low == pytest.approx(one.low, abs=1e-9)
+    assert scaled.high == pytest.approx(one.high, abs=1e-9)
+
+
+@given(CLOSE_PAIRS | PAIRS)
+def test_exchanging_base_and_head_mirrors_what_is_proven(pairs: list[tuple[float, float]]) -> None:
+    one = judge(pairs, alpha=ALPHA, threshold=1)
+    other = judge([(head, base) for base, head in pairs], alpha=ALPHA, threshold=1)
+    assert other.change == pytest.approx(-one.change, abs=1e-12)
+    assert other.low == pytest.approx(-one.high, abs=1e-12)
+    assert other.high == pytest.approx(-one.low, abs=1e-12)
+    if one.verdict in MIRRORED:
+        assert other.verdict is MIRRORED[one.verdict]
+
+
+@given(CLOSE_PAIRS | PAIRS, st.randoms(use_true_random=False))
+def test_the_order_of_pairs_does_not_matter(pairs: list[tuple[float, float]], draw: random.Random) -> None:
+    shuffled = draw.sample(pairs, len(pairs))
+    one, other = (judge(some, alpha=ALPHA, threshold=1) for some in (pairs, shuffled))
+    assert other.low == pytest.approx(one.low, abs=1e-12)
+    assert other.change == pytest.approx(one.change, abs=1e-12)
+    assert other.high == pytest.approx(one.high, abs=1e-12)
+
+
+@given(CLOSE_PAIRS | PAIRS, st.floats(1e-6, 0.5), st.floats(1e-6, 0.5))
+def test_a_larger_alpha_never_widens_the_interval(
+    pairs: list[tuple[float, float]], one: float, other: float
+) -> None:
+    strict, lax = (judge(pairs, alpha=alpha, threshold=1) for alpha in sorted((one, other)))
+    assert strict.low <= lax.low <= lax.change <= lax.high <= strict.high
+
+
+@given(CLOSE_PAIRS | PAIRS, st.floats(0, 50), st.floats(0, 50))
+def test_a_larger_threshold_never_makes_a_regression(
+    pairs: list[tuple[float, float]], one: float, other: float
+) -> None:
+    strict, lax = (verdict(pairs, threshold=threshold) for threshold in sorted((one, other)))
+    assert lax is not REGRESSION or strict is REGRESSION
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 12), st.sampled_from([0.25, 0.05, 0.01]))
+def test_the_bound_holds_for_every_pattern_of_signs(pairs: int, alpha: float) -> None:
+    """With no change, each pattern of signs is as likely: few enough of them are called slower."""
+    sizes = [0.011 * 1.37**n for n in range(pairs)]
+    wrong = sum(
+        judge([(1, math.exp(s * d)) for s, d in zip(signs, sizes, strict=True)], alpha=alpha, threshold=0).low
+        > 0
+        for signs in itertools.product((-1, 1), repeat=pairs)
+    )
+    assert wrong <= alpha * 2**pairs
+
+
+# What could have been found
+
+
+def test_a_run_says_what_it_could_have_found() -> None:
+    found = Judgement(verdict=OK, change=0.0, low=math.log(0.98), high=math.log(1.02), settled=True)
+    assert detectable(found, 1) == pytest.approx(100 * (1.01 / 0.98 - 1))
+
+
+def test_a_slow_down_just_above_what_can_be_found_is_found() -> None:
+    pairs = noisy(0, 60)
+    limit = detectable(judge(pairs, alpha=ALPHA, threshold=1), 1) / 100
+
+    def slowed(factor: float) -> BenchVerdict:
+        return verdict([(base, head * factor) for base, head in pairs])
+
+    change = math.exp(judge(pairs, alpha=ALPHA, threshold=1).change)
+    assert slowed((1 + limit) / change * 1.0001) is REGRESSION
+    assert slowed((1 + limit) / change * 0.9999) is not REGRESSION
+
+
+def test_too_few_pairs_find_nothing_at_all() -> None:
+    assert detectable(judge([(1, 1)], alpha=ALPHA, threshold=1), 1) == math.inf
+
+
+# The run
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([], OK),
+        ([OK, OK], OK),
+        ([OK, IMPROVEMENT], IMPROVEMENT),
+        ([IMPROVEMENT, INCONCLUSIVE, OK], INCONCLUSIVE),
+        ([OK, INCONCLUSIVE, IMPROVEMENT, REGRESSION], REGRESSION),
+    ],
+)
+def test_the_verdict_that_matters_most_is_the_runs(
+    verdicts: list[BenchVerdict], expected: BenchVerdict
+) -> None:
+    assert overall(verdicts) is expected
+    assert overall(reversed(verdicts)) is expected
+
+
+# The witness
+
+
+SLOWER = judge([(100, 110)] * 30, alpha=ALPHA, threshold=1)
+FASTER = judge([(110, 100)] * 30, alpha=ALPHA, threshold=1)
+
+
+@pytest.mark.parametrize("judgement", [SLOWER, FASTER], ids=["slower", "faster"])
+@pytest.mark.parametrize("instructions", [0.0, 0.03, -0.0999])
+def test_a_change_without_one_in_instructions_is_not_held_against_anyone(
+    judgement: Judgement, instructions: float
+) -> None:
+    heard, note = hear_witness(judgement, instructions)
+    assert heard.verdict is INCONCLUSIVE
+    assert "the same instructions" in note
+    assert (heard.low, heard.change, heard.high) == (judgement.low, judgement.change, judgement.high)
+
+
+@pytest.mark.parametrize("judgement", [SLOWER, FASTER], ids=["slower", "faster"])
+@pytest.mark.parametrize("instructions", [None, 0.1, -0.1, 10.0, -10.0])
+def test_a_change_with_one_in_instructions_stands(judgement: Judgement, instructions: float | None) -> None:
+    assert hear_witness(judgement, instructions) == (judgement, "")
+
+
+@pytest.mark.parametrize("instructions", [None, 0.0, 5.0])
+def test_a_benchmark_that_did_not_change_needs_no_witness(instructions: float | None) -> None:
+    same = judge([(100, 100)] * 30, alpha=ALPHA, threshold=1)
+    assert hear_witness(same, instructions) == (same, "")
