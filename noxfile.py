@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import nox
@@ -24,21 +23,12 @@ def install(session: nox.Session, *groups: str) -> None:
     session.install("--quiet", "--editable", ".[tools]", *nox.project.dependency_groups(pyproject, *groups))
 
 
-def has_nightly() -> bool:
-    """Whether rustup has a nightly toolchain."""
-    listed = subprocess.run(["rustup", "toolchain", "list"], capture_output=True, text=True, check=True)
-    return any(line.startswith("nightly") for line in listed.stdout.splitlines())
-
-
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Lint, provide missing tools, and run all tests; arguments go to pytest instead of the folders."""
+    """Lint, provide what is missing, and run all tests; arguments go to pytest instead of the folders."""
     install(session, "test", "lint")
     check(session)
-    session.run("nox", "-f", "samples/uart/noxfile.py", "-s", "setup", external=True)
-    if not has_nightly():  # tests change toolchains between runs
-        session.run("rustup", "toolchain", "install", "nightly", "--component=rustfmt", external=True)
-    session.run("bash", ".ci/pipeline-tools", external=True)
+    session.run("bash", ".ci/provision", external=True)
     os.environ.setdefault("CARGO_TERM_PROGRESS_WHEN", "never")
     arguments = session.posargs or [
         "-n2",
@@ -65,11 +55,19 @@ def check(session: nox.Session) -> None:
 
 
 @nox.session
+def zipapp(session: nox.Session) -> None:
+    """Build rustvmm-sessions.pyz; after `--`, its name."""
+    install(session)
+    session.run("rustvmm-sessions", "zipapp", *(f"--output={name}" for name in session.posargs))
+
+
+@nox.session
 def speed(session: nox.Session) -> None:
-    """Time coverage, or with `-- gate` the gate, against rust-vmm-ci's commands."""
+    """Time coverage, `-- gate` or `-- bench` against rust-vmm-ci's commands; or `-- bench-simulation`."""
     install(session, "test")
-    what, *rest = session.posargs if session.posargs[:1] == ["gate"] else ["coverage", *session.posargs]
-    session.run("python", "-m", f"tests.perf.{what}", *rest)
+    named = session.posargs[:1] and session.posargs[0] in ("bench", "bench-simulation", "coverage", "gate")
+    what, *rest = session.posargs if named else ["coverage", *session.posargs]
+    session.run("python", "-m", f"tests.perf.{what.replace('-', '_')}", *rest)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import Finished, run
 
 if TYPE_CHECKING:
@@ -258,13 +259,19 @@ def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> It
     Cargo makes a missing lock file and completes an outdated one. What it made of the one found
     here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
     Of sessions that run at the same time the first notes what is there, and the last puts it back.
-    Without `reuse` cargo starts from what is found, in a work tree that is as clean as it was.
+    A lock file that a killed session left where there was none is removed by the next one, unless
+    it has been committed since. Without `reuse` cargo starts from what is found, in a work tree that
+    is as clean as it was.
     """
     lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
+    begun = keep / "Cargo.lock.begun"
     with _opened(keep / "Cargo.lock.turn") as turn, _opened(keep / "Cargo.lock.users") as users:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if _is_only_holder(users):
-            _begin_with(lock, found, made, reuse=reuse)
+            left_by_killed = begun.exists() and not found.exists() and _is_untracked(lock)
+            begun.touch()
+            if not left_by_killed:
+                _begin_with(lock, found, made, reuse=reuse)
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(turn, fcntl.LOCK_UN)
         try:
@@ -273,6 +280,7 @@ def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> It
             fcntl.flock(turn, fcntl.LOCK_EX)
             if _is_only_holder(users):
                 _put_back(lock, found, made)
+                begun.unlink(missing_ok=True)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -289,6 +297,11 @@ def _is_only_holder(file: IO[bytes]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _is_untracked(lock: Path) -> bool:
+    """Whether git knows that a file is in no commit."""
+    return bool(Git(directory=lock.parent).line("ls-files", "--others", "--", lock.name))
 
 
 def _begin_with(lock: Path, found: Path, made: Path, *, reuse: bool) -> None:

@@ -214,6 +214,16 @@ STANDARD = (
         tags=(HELPERS,),
         parallel=True,
     ),
+    StandardSession(
+        name="container",
+        summary="Run sessions in the image that CI uses; without any, open a shell there.",
+        tags=(HELPERS,),
+    ),
+    StandardSession(
+        name="reproduce",
+        summary="Run one step of the pipeline here as CI's agent does.",
+        tags=(HELPERS,),
+    ),
 )
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, config, standard
+from rustvmm_sessions import catalog, standard
 from rustvmm_sessions.config import Override
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
@@ -16,7 +16,7 @@ from rustvmm_sessions.pipeline.options import add_options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rustvmm_sessions.config import Settings
+    from rustvmm_sessions.pipeline.model import Pipeline
 
 
 def main(words: list[str] | None = None) -> int:
@@ -52,20 +52,11 @@ def _doctor(given: argparse.Namespace) -> None:
     report(examine(Cargo(directory=Path.cwd())), as_json=given.json)
 
 
-def _settings(directory: Path) -> Settings:
-    """Return what the noxfile of a crate registers, if there is one."""
-    if not (directory / "noxfile.py").is_file():
-        return config.settings(directory, {})
-    from rustvmm_sessions.sessions import settings_in  # noqa: PLC0415 - nox is slow to import
-
-    return settings_in(directory)
-
-
 def _commit_format(given: argparse.Namespace) -> None:
     standard.check_commit_format(
         given,
         directory=Path.cwd(),
-        rules=_settings(Path.cwd()).commit_format,
+        rules=standard.settings_in(Path.cwd()).commit_format,
         invoked_from=Path.cwd(),
         command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
     )
@@ -87,7 +78,7 @@ def _bench(given: argparse.Namespace) -> None:
 
         analyse(given.analyse, given.threshold, standard.bench_delivery(given, here))
         return
-    settings = _settings(here)
+    settings = standard.settings_in(here)
     override = settings.overrides.get("bench", Override())
     minutes = given.max_minutes or override.timeout_minutes
     standard.check_benchmarks(
@@ -151,7 +142,7 @@ def _workflow(noxfile: str, platforms: tuple[str, ...]) -> str:
     return workflow_of(noxfile, platforms)
 
 
-def _pipeline_options(parser: argparse.ArgumentParser) -> None:
+def _described_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "-t",
@@ -177,7 +168,32 @@ def _pipeline_options(parser: argparse.ArgumentParser) -> None:
         help="steps for each member of a workspace, run when it or what it depends on changes",
     )
     add("--include", type=Path, metavar="FILE", help="add the steps of a pipeline file, as they are")
+
+
+def _pipeline_options(parser: argparse.ArgumentParser) -> None:
+    _described_options(parser)
     add_options(parser)
+
+
+def _reproduce_options(parser: argparse.ArgumentParser) -> None:
+    standard.add_reproduce_options(parser)
+    _described_options(parser)
+
+
+def _zipapp_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("rustvmm-sessions.pyz"),
+        metavar="FILE",
+        help="(default: rustvmm-sessions.pyz)",
+    )
+
+
+def _zipapp(given: argparse.Namespace) -> None:
+    from rustvmm_sessions import zipapp  # noqa: PLC0415 - as late as can be
+
+    zipapp.write(given.output)
 
 
 def _truth(text: str) -> bool:
@@ -187,7 +203,17 @@ def _truth(text: str) -> bool:
 
 
 def _pipeline(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.actions.pipeline import Described, deliver, of_description  # noqa: PLC0415 - late
+    from rustvmm_sessions.actions.pipeline import deliver  # noqa: PLC0415 - late
+
+    deliver(_described(given), given, Path())
+
+
+def _reproduce(given: argparse.Namespace) -> None:
+    standard.reproduce_step(_described(given), given, Path.cwd())
+
+
+def _described(given: argparse.Namespace) -> Pipeline:
+    from rustvmm_sessions.actions.pipeline import Described, of_description  # noqa: PLC0415 - late
 
     asked = Described(
         directory=Path(),
@@ -196,7 +222,7 @@ def _pipeline(given: argparse.Namespace) -> None:
         selective=given.workspace_selective,
         include=given.include,
     )
-    deliver(of_description(asked), given, Path())
+    return of_description(asked)
 
 
 _COMMANDS: dict[
@@ -212,6 +238,8 @@ _COMMANDS: dict[
     ),
     "bench": ("compare benchmarks with upstream", _bench_options, _bench),
     "pipeline": ("print the pipeline of a crate without a noxfile", _pipeline_options, _pipeline),
+    "reproduce": ("run one step of that pipeline as CI's agent does", _reproduce_options, _reproduce),
+    "zipapp": ("write nox and this library as one file that Python runs", _zipapp_options, _zipapp),
 }
 
 if __name__ == "__main__":

@@ -69,10 +69,10 @@ def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str | None:
         ) from error
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Replace the file's content so that at any moment it holds the old or the new text.
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Replace the file's content so that at any moment it holds the old or the new one.
 
-    The new text goes to a hidden file beside it, to the disk, and is then renamed over the old
+    The new one goes to a hidden file beside it, to the disk, and is then renamed over the old
     one. Mode and owner are kept. A hidden file that a killed run left is removed by the next.
     The caller holds the lock of `path` and has resolved symbolic links.
 
@@ -88,7 +88,7 @@ def write_atomic(path: Path, text: str) -> None:
         try:
             fresh.unlink(missing_ok=True)  # a killed run's; a link there is not to be followed
             with fresh.open("xb") as file:
-                file.write(text.encode())
+                file.write(content.encode() if isinstance(content, str) else content)
                 file.flush()
                 os.fsync(file.fileno())
             if before is not None:

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from dataclasses import dataclass, field
@@ -158,6 +159,40 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     )
 
 
+def attached(args: Sequence[str | Path]) -> int:
+    """Run a program on our terminal, with our streams and in our process group; return how it ended.
+
+    Without a process group of its own it stays in the foreground: what is typed is its. A stop
+    signal that reaches us ends it by HUP, since shells on a terminal ignore TERM, after `GRACE` by
+    KILL, and leaves the terminal as it was.
+
+    Raises:
+        UserError: The program is not there or cannot be started.
+        KeyboardInterrupt: After a stop signal, once it has ended.
+    """
+    argv = tuple(os.fspath(arg) for arg in args)
+    echo_command(argv)
+    settings = termios.tcgetattr(sys.stdin)
+    with _stop_signals() as stopped:
+        program = _start(argv, None, os.environ, alone=False)
+        try:
+            while program.poll() is None and not stopped:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    program.wait(_TICK)
+            if stopped:
+                program.send_signal(signal.SIGHUP)
+                program.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            program.kill()
+            program.wait()
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
+    if stopped:
+        raise KeyboardInterrupt
+    return program.returncode
+
+
 @contextlib.contextmanager
 def _pinned(processor: int | None) -> Iterator[None]:
     """Let what is started inside inherit that it may run on one processor only; we go back to ours."""
@@ -200,16 +235,20 @@ def echo_command(args: Sequence[str]) -> None:
     sys.stderr.flush()
 
 
-def _start(argv: tuple[str, ...], cwd: Path | None, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    argv: tuple[str, ...], cwd: Path | None, env: Mapping[str, str], *, alone: bool = True
+) -> subprocess.Popen[bytes]:
+    """Start a program: alone, in a process group of its own and with pipes; else on our terminal."""
+    output = subprocess.PIPE if alone else None
     try:
         return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
             argv,
             cwd=cwd,
             env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            process_group=0,
+            stdin=subprocess.DEVNULL if alone else None,
+            stdout=output,
+            stderr=output,
+            process_group=0 if alone else None,
         )
     except OSError as error:
         if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112

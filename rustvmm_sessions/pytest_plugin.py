@@ -57,9 +57,7 @@ def no_cleanup(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def crate_settings(request: pytest.FixtureRequest) -> Settings:
     """The settings of the crate in the directory where pytest was called."""
-    from rustvmm_sessions.sessions import settings_in  # noqa: PLC0415 - nox is slow to import
-
-    return settings_in(request.config.invocation_params.dir)
+    return standard.settings_in(request.config.invocation_params.dir)
 
 
 @pytest.fixture(scope="session")

@@ -131,17 +131,14 @@ def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
     return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
 
 
-def settings_in(directory: Path) -> Settings:
-    """Run the noxfile of a crate and return what its ``register()`` call says.
-
-    The defaults where there is no noxfile, or no such call in it.
+def settings_of(noxfile: Path) -> Settings:
+    """Run a noxfile and return what its ``register()`` call says; the defaults where it has none.
 
     Raises:
         UserError: The noxfile cannot be run.
     """
-    noxfile = directory / "noxfile.py"
-    crate = _crate_of(noxfile, text) if (text := files.read_text(noxfile)) else None
-    return crate.settings if crate else settings(directory, {})
+    crate = _crate_of(noxfile, files.read_text(noxfile) or "")
+    return crate.settings if crate else settings(noxfile.parent, {})
 
 
 def workflow_of(text: str, platforms: tuple[str, ...]) -> str:

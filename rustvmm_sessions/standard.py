@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import Override, Settings, did_you_mean
+from rustvmm_sessions.config import Override, Settings, did_you_mean, settings
+from rustvmm_sessions.container import PULL, Kind
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.model import Backend, Profile, Scope
 from rustvmm_sessions.pipeline.options import add_options
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.catalog import StandardSession
     from rustvmm_sessions.commits import CommitRules
     from rustvmm_sessions.config import OwnSession
+    from rustvmm_sessions.pipeline.model import Pipeline
 
 PROFILE_VARIABLE = "RUSTVMM_PROFILE"
 
@@ -121,6 +123,8 @@ class Parser(argparse.ArgumentParser):
             formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100, max_help_position=30),
         )
         self.session = session
+        self.passes_on = False
+        """Whether words after another ``--`` are for sessions that it runs."""
         self.add_argument("--help", action="store_true", help="show this help")
 
     @property
@@ -138,6 +142,8 @@ class Parser(argparse.ArgumentParser):
         """Return the options, and the words that the session does not know but forwards."""
         own = list(words[: words.index("--")]) if "--" in words else list(words)
         given, rest = self.parse_known_args(own)
+        if self.passes_on and not rest:
+            return given, tuple(words[len(own) + 1 :])
         rest += words[len(own) :]
         if rest and not self.session.forwards:
             word = rest[0].partition("=")[0]
@@ -355,15 +361,32 @@ def add_commit_format_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _commit_format(invocation: Invocation) -> None:
+    from rustvmm_sessions import zipapp  # noqa: PLC0415 - late
+
     directory = invocation.settings.directory
     noxfile = ("-f", str(directory / "noxfile.py"))
+    running = zipapp.archive()
+    nox = ("-m", "nox") if running is None else (str(running),)
     check_commit_format(
         invocation.given,
         directory=directory,
         rules=invocation.settings.commit_format,
         invoked_from=invocation.invoked_from,
-        command=(sys.executable, "-m", "nox", *noxfile, "-s", invocation.session.name, "--", "--message"),
+        command=(sys.executable, *nox, *noxfile, "-s", invocation.session.name, "--", "--message"),
     )
+
+
+def settings_in(directory: Path) -> Settings:
+    """Return what the noxfile in a directory registers; the defaults where there is none.
+
+    Raises:
+        UserError: The noxfile cannot be run.
+    """
+    if not (directory / "noxfile.py").is_file():
+        return settings(directory, {})
+    from rustvmm_sessions.sessions import settings_of  # noqa: PLC0415 - nox is slow to import
+
+    return settings_of(directory / "noxfile.py")
 
 
 def check_commit_format(
@@ -561,6 +584,90 @@ def _pipeline(invocation: Invocation) -> None:
     deliver(pipeline, invocation.given, invocation.invoked_from)
 
 
+# container, reproduce
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of what runs in a container."""
+    add = parser.add_argument
+    kinds = [str(kind) for kind in Kind]
+    add("--engine", choices=kinds, help="(default: the first that works; also by RUSTVMM_CONTAINER_ENGINE)")
+    add("--image", default="", metavar="IMAGE", help="another image than CI's")
+    add("--pull", choices=PULL, default="missing", help="when to fetch the image (default: missing)")
+    add("--dry-run", action="store_true", help="print the command, run nothing")
+
+
+def _container_options(parser: Parser) -> None:
+    parser.passes_on = True
+    parser.usage = "nox -s container -- [+TOOLCHAIN] [OPTION ...] [SESSION ...] [-- ARGUMENT ...]"
+    parser.add_argument("sessions", nargs="*", metavar="SESSION", help="a session to run; none for a shell")
+    add_engine_options(parser)
+
+
+def _container(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.container import ContainerRequest, run_in_container  # noqa: PLC0415 - late
+
+    given, minutes = invocation.given, invocation.override.timeout_minutes
+    if invocation.rest and not given.sessions:
+        raise UserError(
+            "there is no session that the arguments are for",
+            where=f"-- {' '.join(invocation.rest)}",
+            fix="name it before the second --: nox -s container -- unit-tests -- ARGUMENT",
+        )
+    run_in_container(
+        ContainerRequest(
+            directory=invocation.settings.directory,
+            called_from=invocation.invoked_from,
+            sessions=tuple(given.sessions),
+            arguments=invocation.rest,
+            overrides=invocation.settings.overrides,
+            engine=given.engine,
+            image=given.image,
+            pull=given.pull,
+            toolchain=invocation.toolchain,
+            timeout=None if minutes is None else 60 * minutes,
+            dry_run=given.dry_run,
+        )
+    )
+
+
+def add_reproduce_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that the session and the command have in common."""
+    parser.add_argument("label", nargs="?", default="", metavar="LABEL", help="the step's label")
+    add_engine_options(parser)
+
+
+def _reproduce_options(parser: Parser) -> None:
+    parser.usage = "nox -s reproduce -- [+TOOLCHAIN] [OPTION ...] LABEL"
+    add_reproduce_options(parser)
+
+
+def _reproduce(invocation: Invocation) -> None:
+    from rustvmm_sessions.actions.pipeline import of_sessions  # noqa: PLC0415 - late
+
+    settings = invocation.settings
+    pipeline = of_sessions(settings, invocation.own, "buildkite")
+    reproduce_step(pipeline, invocation.given, settings.directory, invocation.toolchain)
+
+
+def reproduce_step(
+    pipeline: Pipeline, given: argparse.Namespace, directory: Path, toolchain: str = ""
+) -> None:
+    """Do what the options of `add_reproduce_options` say."""
+    from rustvmm_sessions.actions.reproduce import ReproduceRequest, reproduce  # noqa: PLC0415 - late
+
+    request = ReproduceRequest(
+        directory=directory,
+        label=given.label,
+        toolchain=toolchain,
+        engine=given.engine,
+        image=given.image,
+        pull=given.pull,
+        dry_run=given.dry_run,
+    )
+    reproduce(pipeline, request)
+
+
 _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None]]] = {
     "fmt": (_fix_option, _fmt),
     "clippy": (_clippy_options, _matrix),
@@ -578,4 +685,6 @@ _SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None
     "pipeline": (add_options, _pipeline),
     "setup": (_setup_options, _setup),
     "doctor": (_doctor_options, _doctor),
+    "container": (_container_options, _container),
+    "reproduce": (_reproduce_options, _reproduce),
 }

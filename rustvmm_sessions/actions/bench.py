@@ -99,6 +99,10 @@ class _Run:
     base: Revision
     head: Revision
 
+    def wants(self, prefix: str, title: str) -> bool:
+        """Whether the benchmark of a title is meant; of one that is cut off that is not known yet."""
+        return criterion.is_cut(title) or bool(self.wanted.search(prefix + title))
+
     def nothing(self, verdict: BenchVerdict, reason: str) -> BenchReport:
         """Return the report of a run that has nothing to measure."""
         threshold = self.request.rules.threshold
@@ -129,14 +133,15 @@ class _Built:
             if head.package in bases
         ]
 
-    def ids_alone(self, side: tuple[Executable, ...], wanted: re.Pattern[str]) -> list[str]:
+    def ids_alone(self, side: tuple[Executable, ...], started: _Run) -> list[str]:
         """Return the ids of `side` in packages that have benchmarks only there."""
         both = {harness.head.package for harness in self.harnesses}
         return [
             self.prefix(executable) + title
             for executable in side
             if executable.package not in both
-            for title in bench_runs.list_titles(executable, wanted)
+            for title in bench_runs.list_titles(executable)
+            if started.wants(self.prefix(executable), title)
         ]
 
 
@@ -150,7 +155,7 @@ def check_benchmarks(request: BenchRequest) -> None:
     """
     started = _start(request)
     if started.base.commit == started.head.commit and not started.head.dirty:
-        reason = "the work tree is clean, and HEAD is the base: there is no change to measure"
+        reason = "the work tree is clean, and HEAD is the base"
         deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery)
         return
     own = files.own_directory(request.cargo.workspace.target_directory / "rustvmm-bench")
@@ -186,13 +191,16 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
     for line in table.lines(report):
         say(line)
     if delivery.json is not None:
-        _write(delivery.json, json.dumps(document.to_json(report), indent=1) + "\n")
+        files.write_report(delivery.json, json.dumps(document.to_json(report), indent=1) + "\n")
     if delivery.html is not None:
-        _write(delivery.html, page.page(report))
+        files.write_report(delivery.html, page.page(report))
         say(f"HTML report: {delivery.html}")
     if delivery.critcmp is not None:
+        folder = files.own_directory(delivery.critcmp)
         for name, text in critcmp.baselines(report).items():
-            _write(delivery.critcmp / name, text)
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            files.write_report(file, text)
         say(f"Baselines: critcmp --target-dir {delivery.critcmp} base head")
     _annotate(report)
     if delivery.report_only:
@@ -272,7 +280,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     scratch = bench_builds.empty(place / "scratch")
     changed = [h for h in built.harnesses if not bench_builds.same_program(h.base.path, h.head.path, scratch)]
     if not changed:
-        reason = "both builds give the same program: nothing that is benchmarked has changed"
+        reason = "both builds give the same program"
         return started.nothing(BenchVerdict.IDENTICAL, reason)
     with files.locked(
         files.cache_directory() / "bench", on_wait=lambda: say("Another run measures; waiting for it.")
@@ -283,8 +291,8 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
         report = _measure(started, changed, machine, facts)
     return replace(
         report,
-        only_in_base=(*report.only_in_base, *built.ids_alone(built.base, started.wanted)),
-        only_in_head=(*report.only_in_head, *built.ids_alone(built.head, started.wanted)),
+        only_in_base=(*report.only_in_base, *built.ids_alone(built.base, started)),
+        only_in_head=(*report.only_in_head, *built.ids_alone(built.head, started)),
     )
 
 
@@ -306,12 +314,15 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
     new: list[str] = []
     for harness in harnesses:
         of_base, of_head = (
-            bench_runs.list_titles(side, started.wanted) for side in (harness.base, harness.head)
+            [title for title in bench_runs.list_titles(side) if started.wants(harness.prefix, title)]
+            for side in (harness.base, harness.head)
         )
         gone += [harness.prefix + title for title in of_base if title not in of_head]
         new += [harness.prefix + title for title in of_head if title not in of_base]
-        common = [title for title in of_head if title in of_base]
-        units += [bench_runs.try_out(harness, pattern, machine) for pattern in criterion.patterns(common)]
+        for pattern in criterion.patterns(title for title in of_head if title in of_base):
+            unit = bench_runs.try_out(harness, pattern, machine)
+            ids = tuple(id_ for id_ in unit.ids if started.wanted.search(harness.prefix + id_))
+            units += [replace(unit, ids=ids)] if ids else []
     if not units and not gone and not new:
         raise UserError("no benchmark is meant", where=f"--filter {request.filter}", fix="correct it")
     looks = bench_runs.plan(units, machine)
@@ -391,13 +402,3 @@ def _annotate(report: BenchReport) -> None:
 _MOST_JSON = 1 << 28
 _ARGUMENT_BYTES = 100_000
 """What fits into one argument of a program on Linux, which takes 128 KiB."""
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    except OSError as error:
-        raise UserError(
-            f"the report cannot be written: {error.strerror}", where=str(path), fix="correct the path"
-        ) from error

@@ -10,6 +10,7 @@ nothing, as it has to be made anew now and then.
 
 from __future__ import annotations
 
+import importlib.resources
 import json
 import os
 import re
@@ -273,7 +274,7 @@ class ProfiledTests:
             sys.executable,
             "-I",
             "-S",
-            profile_runner.__file__,
+            str(self._runner_program()),
             str(profiles),
             str(len(own_runner)),
             *own_runner,
@@ -299,6 +300,17 @@ class ProfiledTests:
         if not written:
             raise CheckFailed("nothing was measured: no test executable was run")
         return written
+
+    def _runner_program(self) -> Path:
+        """Return the file that cargo runs; from a zipapp it is unpacked first."""
+        program = Path(profile_runner.__file__)
+        if program.is_file():
+            return program
+        unpacked = self.own / program.name
+        files.write_atomic(
+            unpacked, importlib.resources.files(__package__).joinpath(program.name).read_bytes()
+        )
+        return unpacked
 
     def _set_runner(self, words: Sequence[str], triple: str) -> tuple[tuple[str, ...], dict[str, str | None]]:
         """Return arguments and variables that make cargo start tests with `words`.

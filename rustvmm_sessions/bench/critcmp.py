@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import re
 import statistics
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions.bench.statistics import bound_rank
 from rustvmm_sessions.bench.words import escaped
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ def _normal(value: float, error: float) -> dict[str, Any]:
 def _ranked(values: Sequence[float]) -> dict[str, Any]:
     """Return the median with the interval of the sign test; of few values the whole range."""
     ordered = sorted(values)
-    below = itertools.accumulate(math.comb(len(ordered), rank) for rank in range(len(ordered)))
-    rank = max(1, sum(patterns <= (1 - CONFIDENCE) / 2 * 2 ** len(ordered) for patterns in below))
+    rank = max(bound_rank(len(ordered), (1 - CONFIDENCE) / 2), 1)
     low, high = ordered[rank - 1], ordered[-rank]
     return _estimate(statistics.median(ordered), (high - low) / (2 * _NORMAL), low, high)
 

@@ -77,13 +77,17 @@ def patterns(titles: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_pattern(title, known) for title in titles))
 
 
+def is_cut(title: str) -> bool:
+    """Whether a title is only the beginning of the benchmark's id."""
+    start = title.removesuffix("...")
+    return start != title and len(start.encode()) > _TITLE_BYTES - 4  # cut at a character's boundary
+
+
 def _pattern(title: str, known: set[str]) -> str:
     numbered = re.fullmatch(r"(.*) #\d+", title, re.DOTALL)
     if numbered and numbered[1] in known:
         title = numbered[1]
-    start = title.removesuffix("...")
-    cut = start != title and len(start.encode()) > _TITLE_BYTES - 4  # at a character's boundary
-    return f"^{escape(start if cut else title)}{'' if cut else '$'}"
+    return f"^{escape(title.removesuffix('...'))}" if is_cut(title) else f"^{escape(title)}$"
 
 
 def escape(text: str) -> str:

@@ -90,7 +90,7 @@ class Judgement:
 
     Attributes:
         verdict: Not `BenchVerdict.IDENTICAL` or `BenchVerdict.NOTHING`.
-        change: ln(head / base), as the pairs together put it.
+        change: Median of ln(head / base).
         low: Lower end of its interval; -inf where there are too few pairs.
         high: Upper end; inf likewise.
         settled: Whether more pairs could change nothing that matters.

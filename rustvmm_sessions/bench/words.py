@@ -178,7 +178,7 @@ def headline(report: BenchReport) -> str:
     rest = [f"{faster} got faster"] * bool(faster) + [f"{undecided} could not be decided"] * bool(undecided)
     match report.verdict:
         case BenchVerdict.IDENTICAL:
-            return "Both builds are identical: there is nothing to measure"
+            return "There is nothing to measure"
         case BenchVerdict.NOTHING:
             return "There is nothing to compare"
         case BenchVerdict.REGRESSION:

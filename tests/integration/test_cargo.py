@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,7 @@ from rustvmm_sessions.cargo import (
     source_directories,
 )
 from rustvmm_sessions.errors import UserError
-from tests.crates import new_crate
+from tests.crates import CrateBuilder, new_crate, run
 from tests.fakes import HOST, Fakes, only_fakes
 
 if TYPE_CHECKING:
@@ -242,6 +244,35 @@ def test_after_ctrl_c_the_lock_file_is_as_it_was(kept: Kept, before: str | None)
         interrupted()
 
     assert kept.text == before
+
+
+KILLED = """\
+import os, pathlib, signal, sys
+from rustvmm_sessions.cargo import Workspace, lockfile_kept
+
+root, keep = map(pathlib.Path, sys.argv[1:])
+workspace = Workspace(root=root, target_directory=root / "target", members=(), current=None)
+with lockfile_kept(workspace, keep):
+    (root / "Cargo.lock").write_text("made\\n")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_what_a_killed_run_left_is_removed_by_the_next_one_unless_it_is_committed(
+    kept: Kept,
+    committed: bool,  # noqa: FBT001
+) -> None:
+    root = kept.lock.parent
+    crate = CrateBuilder(root).with_file("Cargo.toml", "").with_git()
+    words = [sys.executable, "-c", KILLED, str(root), str(kept.keep)]
+    assert run(words, cwd=root).code == -signal.SIGKILL
+    assert kept.text == "made\n"
+    if committed:
+        crate.commit("we commit it now")
+
+    assert kept.run() == "made\n"
+    assert kept.text == ("made\n" if committed else None)
 
 
 @pytest.mark.usefixtures("_no_variables")

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import io
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -533,3 +534,60 @@ def test_orphans_that_nobody_reaps_cost_no_grace(mark: str) -> None:
         out, _ = program.communicate(timeout=HANGS)
 
     assert (out, program.returncode) == ("end\n", 0)
+
+
+# On our terminal
+
+ATTACHED = """\
+import sys, termios
+from rustvmm_sessions import process
+
+process.GRACE = 1
+status = process.attached(["sh", "-c", sys.argv[1]])
+print("returned", status, "echo" if termios.tcgetattr(0)[3] & termios.ECHO else "no echo")
+"""
+
+
+def attached(script: str, typed: str = "", signum: signal.Signals | None = None) -> tuple[int, str]:
+    """Run a script on a terminal of its own; return how its parent ended, and the screen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PYTHONPATH"] = str(REPOSITORY)
+        os.execv(sys.executable, [sys.executable, "-c", ATTACHED, script])  # noqa: S606
+    screen = b""
+    too_long = threading.Timer(HANGS, os.kill, (pid, signal.SIGKILL))
+    too_long.start()
+    with contextlib.suppress(OSError):  # which the end of the last process on it is
+        while data := os.read(terminal, 1 << 16):
+            screen += data
+            if b"up\r\n" in data:
+                os.write(terminal, typed.encode())
+                if signum:
+                    os.kill(pid, signum)
+    _, status = os.waitpid(pid, 0)
+    too_long.cancel()
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(status), screen.decode()
+
+
+def test_what_is_typed_reaches_an_attached_program() -> None:
+    code, screen = attached("stty -echo; echo up; read x; echo got $x; exit 3", "word\n")
+
+    assert code == 0
+    assert screen.endswith("got word\r\nreturned 3 echo\r\n")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("script", ["exec sleep 60", "trap '' HUP TERM; while :; do sleep 0.1; done"])
+def test_a_stop_signal_ends_an_attached_program(script: str, signum: signal.Signals) -> None:
+    code, screen = attached(f"echo up; {script}", signum=signum)
+
+    assert code == -signal.SIGINT
+    assert "KeyboardInterrupt" in screen
+
+
+def test_the_terminal_is_left_as_it_was() -> None:
+    code, screen = attached("stty raw -echo; printf 'up\\r\\n'; kill -KILL $$")
+
+    assert code == 0
+    assert screen.endswith("returned -9 echo\r\n")

@@ -1,4 +1,4 @@
-"""The README of samples/uart shows a session as it prints: so it is run, and compared."""
+"""The samples' READMEs show sessions and patches: so they are run, applied, and compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crates import REPOSITORY, CrateBuilder
+from tests.crates import REPOSITORY, CrateBuilder, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 UART = REPOSITORY / "samples" / "uart"
 
 
-def blocks(language: str) -> dict[str, str]:
-    """Return the README's code blocks of a language by their headings."""
-    sections = (UART / "README.md").read_text().split("\n## ")[1:]
+def blocks(language: str, sample: Path = UART) -> dict[str, str]:
+    """Return the code blocks of a language in a sample's README by their headings."""
+    sections = (sample / "README.md").read_text().split("\n## ")[1:]
     return {
         section.partition("\n")[0]: block
         for section in sections
@@ -96,3 +96,15 @@ def test_a_workspace_with_exclusive_features_passes_and_its_members_measure_them
         assert outcome.code == 0, outcome.text
         assert f"recorded: {'57/60' if member == 'ring' else '69/69'}" in outcome.out
     assert crate.git("status", "--porcelain") == ""
+
+
+def test_the_patches_of_the_benchmarks_apply_and_compile(tmp_path: Path) -> None:
+    crate = copy("bench", tmp_path / "bench")
+    patches = blocks("diff", REPOSITORY / "samples" / "bench")
+    assert list(patches) == ["A change that changes nothing", "A slower change", "A faster change"]
+    for patch in patches.values():
+        crate.with_file("target/change.patch", patch)
+        crate.git("apply", "target/change.patch")
+        checked = run(["cargo", "check", "--quiet"], cwd=crate.directory)
+        assert (checked.code, checked.text) == (0, "")
+        crate.git("checkout", "--quiet", "--", ".")

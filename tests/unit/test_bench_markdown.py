@@ -171,7 +171,7 @@ def test_ids_without_end_leave_room_for_what_matters() -> None:
 @pytest.mark.parametrize(
     ("verdict", "line"),
     [
-        (BenchVerdict.IDENTICAL, "Both builds are identical: there is nothing to measure."),
+        (BenchVerdict.IDENTICAL, "There is nothing to measure."),
         (BenchVerdict.NOTHING, "There is nothing to compare."),
     ],
 )

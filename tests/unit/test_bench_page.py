@@ -121,7 +121,7 @@ def test_what_matters_most_comes_first() -> None:
 @pytest.mark.parametrize(
     ("verdict", "line"),
     [
-        (BenchVerdict.IDENTICAL, "Both builds are identical: there is nothing to measure: why."),
+        (BenchVerdict.IDENTICAL, "There is nothing to measure: why."),
         (BenchVerdict.NOTHING, "There is nothing to compare: why."),
     ],
 )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -16,6 +15,7 @@ from rustvmm_sessions.bench.model import BenchVerdict, Judgement
 from rustvmm_sessions.bench.statistics import (
     FAMILY_ALPHA,
     LOOKS,
+    SUSPICION,
     bound_rank,
     detectable,
     fewest_pairs,
@@ -24,7 +24,6 @@ from rustvmm_sessions.bench.statistics import (
     overall,
     plan_looks,
     process_estimate,
-    sign_patterns,
     wanted_pairs,
 )
 
@@ -84,61 +83,35 @@ def test_the_quartile_is_numpys(times: list[float]) -> None:
     assert ours == pytest.approx(stats.scoreatpercentile(times, 25))
 
 
-# Which mean of two pairs bounds the change
+# Which value bounds the median
 
 
-@pytest.mark.parametrize(
-    ("pairs", "patterns"), [(0, (1,)), (1, (1, 1)), (2, (1, 1, 1, 1)), (3, (1, 1, 1, 2, 1, 1, 1))]
-)
-def test_sign_patterns_of_few_pairs(pairs: int, patterns: tuple[int, ...]) -> None:
-    assert sign_patterns(pairs) == patterns
-
-
-@pytest.mark.parametrize("pairs", range(1, 13))
-def test_sign_patterns_are_those_that_are_counted_one_by_one(pairs: int) -> None:
-    ranks = range(1, pairs + 1)
-    sums = [sum(itertools.compress(ranks, signs)) for signs in itertools.product((False, True), repeat=pairs)]
-    assert sign_patterns(pairs) == tuple(sums.count(t) for t in range(max(sums) + 1))
-
-
-@pytest.mark.parametrize("pairs", [7, 8, 9, 30, 60, 120, 240])
-def test_sign_patterns_are_complete_and_symmetric(pairs: int) -> None:
-    patterns = sign_patterns(pairs)
-    assert sum(patterns) == 2**pairs
-    assert patterns == patterns[::-1]
-    assert len(patterns) == pairs * (pairs + 1) // 2 + 1
+def test_the_bound_of_ten_values() -> None:
+    """Of ten values, fewer than 2 lie on one side with 11 of 1024 chances, fewer than 3 with 56."""
+    assert bound_rank(10, 11 / 1024) == 2
+    assert bound_rank(10, 10.9 / 1024) == 1
+    assert bound_rank(10, 56 / 1024) == 3
 
 
 @pytest.mark.parametrize("alpha", [0.25, 0.05, 0.01, 0.001, 0.01 / 400])
-@pytest.mark.parametrize("pairs", range(1, 31))
+@pytest.mark.parametrize("pairs", range(1, 16))
 def test_the_bound_errs_as_seldom_as_asked_and_the_next_one_would_not(pairs: int, alpha: float) -> None:
+    """Each value is below the median or not, every pattern as likely; the k-th errs if fewer than k are."""
     rank = bound_rank(pairs, alpha)
-    patterns = sign_patterns(pairs)
-    assert sum(patterns[:rank]) <= alpha * 2**pairs < sum(patterns[: rank + 1])
+    below = [pattern.bit_count() for pattern in range(2**pairs)]
+    assert sum(count < rank for count in below) <= alpha * 2**pairs
+    assert sum(count < rank + 1 for count in below) > alpha * 2**pairs
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.01, 0.001])
-@pytest.mark.parametrize("pairs", [6, 12, 20, 30, 45])
-def test_scipy_would_reject_below_the_same_rank(pairs: int, alpha: float) -> None:
+@pytest.mark.parametrize("alpha", [0.4, 0.1, 0.01, 0.001, 0.01 / 400])
+@pytest.mark.parametrize("pairs", [*range(1, 31), 60, 120, 240])
+def test_scipys_binomial_gives_the_same_rank(pairs: int, alpha: float) -> None:
     rank = bound_rank(pairs, alpha)
-
-    def p_value(statistic: int) -> float:
-        """Return scipy's P(T <= statistic), by differences whose positive ranks sum to that."""
-        left, values = statistic, []
-        for size in range(pairs, 0, -1):
-            values.append(size if size <= left else -size)
-            left -= size if size <= left else 0
-        found = stats.wilcoxon(values, alternative="less", method="exact")
-        assert found.statistic == statistic
-        return float(found.pvalue)
-
-    if rank:
-        assert p_value(rank - 1) <= alpha
-    assert p_value(rank) > alpha
+    assert stats.binom.cdf(rank - 1, pairs, 0.5) <= alpha < stats.binom.cdf(rank, pairs, 0.5)
 
 
-@pytest.mark.parametrize(("pairs", "rank"), [(1, 1), (2, 2), (3, 3), (4, 5)])
-@pytest.mark.parametrize("alpha", [0.6, 0.9, 1.0])
+@pytest.mark.parametrize(("pairs", "rank"), [(1, 1), (2, 1), (3, 2), (4, 2)])
+@pytest.mark.parametrize("alpha", [0.7, 0.9, 1.0])
 def test_an_alpha_of_a_half_or_more_leaves_the_middle(pairs: int, rank: int, alpha: float) -> None:
     assert bound_rank(pairs, alpha) == rank
 
@@ -280,24 +253,23 @@ def test_equal_pairs_have_an_interval_of_one_point() -> None:
     assert found.verdict is OK
 
 
-def test_the_interval_is_the_one_of_the_textbook() -> None:
-    """Hollander, Wolfe and Chicken, section 3.3: nine differences, 96.1 % between the 6th means."""
-    differences = [-0.952, 0.147, -1.022, -0.430, -0.620, -0.590, -0.490, 0.080, -0.010]
-    means = sorted((a + b) / 2 for a, b in itertools.combinations_with_replacement(differences, 2))
-    found = judge([(1, math.exp(d)) for d in differences], alpha=0.0196, threshold=1)
-    assert bound_rank(9, 0.0196) == 6
-    assert found.change == pytest.approx(-0.46)
-    assert found.low == pytest.approx(means[5]) == pytest.approx(-0.786)
-    assert found.high == pytest.approx(means[-6]) == pytest.approx(-0.010)
+@given(CLOSE_PAIRS, st.sampled_from([0.1, 0.05, 0.01]))
+def test_the_interval_is_scipys_interval_of_a_quantile(
+    pairs: list[tuple[float, float]], alpha: float
+) -> None:
+    differences = [math.log(head) - math.log(base) for base, head in pairs]
+    test = stats.quantile_test(differences, p=0.5)
+    theirs = test.confidence_interval(confidence_level=1 - 2 * alpha)
+    ours = judge(pairs, alpha=alpha, threshold=1)
+    assert (ours.low, ours.high) == (theirs.low, theirs.high)
 
 
 def test_a_quarter_of_wild_pairs_changes_no_verdict() -> None:
     quiet = noisy(5, 90)
     for wild in ((1, 1e6), (1e6, 1)):
-        assert judge([*quiet, *[wild] * 29], alpha=ALPHA, threshold=1).change == pytest.approx(
-            0.05, abs=0.015
-        )
-    assert verdict([*quiet, *[(1, 1e6), (1e6, 1)] * 15]) is REGRESSION
+        found = judge([*quiet, *[wild] * 30], alpha=ALPHA, threshold=1)
+        assert found.change == pytest.approx(0.05, abs=0.01)
+        assert found.verdict is REGRESSION
 
 
 def test_ratios_beyond_floats_in_percent_are_judged() -> None:
@@ -349,19 +321,6 @@ def test_a_larger_threshold_never_makes_a_regression(
 ) -> None:
     strict, lax = (verdict(pairs, threshold=threshold) for threshold in sorted((one, other)))
     assert lax is not REGRESSION or strict is REGRESSION
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(2, 12), st.sampled_from([0.25, 0.05, 0.01]))
-def test_the_bound_holds_for_every_pattern_of_signs(pairs: int, alpha: float) -> None:
-    """With no change, each pattern of signs is as likely: few enough of them are called slower."""
-    sizes = [0.011 * 1.37**n for n in range(pairs)]
-    wrong = sum(
-        judge([(1, math.exp(s * d)) for s, d in zip(signs, sizes, strict=True)], alpha=alpha, threshold=0).low
-        > 0
-        for signs in itertools.product((-1, 1), repeat=pairs)
-    )
-    assert wrong <= alpha * 2**pairs
 
 
 # What could have been found
@@ -422,7 +381,7 @@ def test_a_change_without_one_in_instructions_is_not_held_against_anyone(
 ) -> None:
     heard, note = hear_witness(judgement, instructions)
     assert heard.verdict is INCONCLUSIVE
-    assert "the same instructions" in note
+    assert note == SUSPICION
     assert (heard.low, heard.change, heard.high) == (judgement.low, judgement.change, judgement.high)
 
 

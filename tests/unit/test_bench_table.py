@@ -312,7 +312,7 @@ def test_doubts_about_the_machine_are_said() -> None:
 @pytest.mark.parametrize(
     ("verdict", "line"),
     [
-        (BenchVerdict.IDENTICAL, "Both builds are identical: there is nothing to measure: "),
+        (BenchVerdict.IDENTICAL, "There is nothing to measure: "),
         (BenchVerdict.NOTHING, "There is nothing to compare: "),
     ],
 )

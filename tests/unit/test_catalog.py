@@ -26,6 +26,7 @@ CONTRACT = {
     "doctor": ("", {"helpers"}),
     "pipeline": ("", {"helpers"}),
     "container": ("", {"helpers"}),
+    "reproduce": ("", {"helpers"}),
 }
 
 

@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions import catalog, config
+from rustvmm_sessions.bench.model import BenchRules
 from rustvmm_sessions.catalog import StandardSession
 from rustvmm_sessions.config import (
     OPTIONS,
@@ -340,6 +341,12 @@ UNKNOWN = [
         "did you mean 'devices'?",
     ),
     (
+        {"bench": {"treshold": 2}},
+        "there is no option 'treshold'",
+        "register(bench=...)",
+        "did you mean 'threshold'?",
+    ),
+    (
         {"platforms": ["x86-64"]},
         "there is no platform 'x86-64'",
         "register(platforms=...)",
@@ -451,3 +458,29 @@ def test_the_nearest_name_is_one_that_resembles() -> None:
 
 def test_a_score_has_the_tolerance_of_rust_vmm_ci() -> None:
     assert float(config.SCORE_TOLERANCE) == 0.5
+
+
+# Benchmarks
+
+
+def test_what_is_asked_of_benchmarks_is_one_percent_unless_it_is_said() -> None:
+    assert given_settings().bench == BenchRules(threshold=1.0, time_only=())
+    said = given_settings(bench={"threshold": 2.5, "time_only": ["^vcpu/"]}).bench
+    assert said == BenchRules(threshold=2.5, time_only=("^vcpu/",))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (2, "is not a dict"),
+        ({"threshold": "2"}, "is not a number of points"),
+        ({"threshold": -1}, "is not a number of points"),
+        ({"threshold": float("nan")}, "is not a number of points"),
+        ({"time_only": "vcpu"}, "is not a list of strings"),
+        ({"time_only": ["("]}, "'(' is no regular expression"),
+    ],
+)
+def test_what_cannot_be_asked_of_benchmarks_is_one_message(given: Any, said: str) -> None:
+    text = message(lambda: given_settings(bench=given))
+    assert said in text
+    assert "register(bench=...)" in text

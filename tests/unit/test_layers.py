@@ -24,6 +24,7 @@ LAYERS = (
         "changed",
         "commits",
         "config",
+        "container",
         "custom_tests",
         "explain",
         "features",
@@ -33,7 +34,7 @@ LAYERS = (
         "scaffold",
     },  # pure
     {"console", "files", "outcomes", "process"},
-    {"cargo", "git", "host", "manifests", "tools", "upstream", "worktree"},
+    {"cargo", "engines", "git", "host", "manifests", "tools", "upstream", "worktree", "zipapp"},
     {"actions"},
     {"cli", "integration_tests", "pytest_plugin", "sessions", "standard"},
     {""},  # the package itself: the public names
@@ -42,10 +43,11 @@ PURE = 1  # the highest layer that knows nothing of the machine
 
 # What only one module may import
 RESERVED = {"subprocess": "process", "nox": "sessions"}
-# Programs are started by process.py alone. profile_runner.py is a program of its own, which cargo starts.
+# Programs are started by process.py alone. profile_runner.py and enter.py are programs of their own, which
+# cargo and a container engine start.
 STARTING = {"system", "popen", "fork", "forkpty"}
 STARTING_PREFIXES = ("exec", "spawn", "posix_spawn")
-STARTERS = {"process", "actions.profile_runner"}
+STARTERS = {"process", "actions.enter", "actions.profile_runner"}
 STARTING_MODULES = {"asyncio", "multiprocessing", "pty"}
 # Modules that ask or change the machine; os.path alone does neither as far as it is used on strings.
 IMPURE = {"glob", "io", "os", "platform", "random", "shutil", "socket", "sys", "tempfile", "time"}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CRATE = Path("/crate")
 CALLER = Path("/home/me")
 FORWARDING = [s for s in STANDARD if s.forwards]
-CLOSED = [s for s in STANDARD if not s.forwards]
+CLOSED = [s for s in STANDARD if not s.forwards and s.name not in ("container", "reproduce")]
 MATRIX = [s for s in STANDARD if s.matrix is not None]
 
 
@@ -316,6 +316,74 @@ def test_doctor_and_setup_are_told_which_sessions_run_on_this_machine(
     gate = [s.name for s in STANDARD if "gate" in s.tags and s.name not in ("fmt", "audit")]
     assert list(standard._sessions_here(invocations[0])) == [*gate, "guest"]
     assert standard._sessions_here(invocations[1]) == {"doc": here, "guest": here}
+
+
+ENGINE_OPTIONS = ["--help", "--engine", "--image", "--pull", "--dry-run"]
+
+
+@pytest.mark.parametrize("name", ["container", "reproduce"])
+def test_what_runs_in_a_container_has_the_options_of_the_contract(name: str) -> None:
+    assert standard.parser(session(name)).known == ENGINE_OPTIONS
+    assert "did you mean '--engine'?" in refused(name, "--engin")
+    assert "choose from" in refused(name, "--engine", "rkt")
+    assert "choose from" in refused(name, "--pull=sometimes")
+
+
+@pytest.mark.parametrize(
+    ("words", "sessions", "rest"),
+    [
+        ([], [], ()),
+        (["unit-tests", "coverage"], ["unit-tests", "coverage"], ()),
+        (["--pull", "never", "doc", "--", "--changed"], ["doc"], ("--changed",)),
+        (["unit-tests", "--", "--list", "--", "--exact"], ["unit-tests"], ("--list", "--", "--exact")),
+        (["+nightly", "doc"], ["doc"], ()),
+    ],
+)
+def test_words_after_another_pair_of_dashes_are_for_the_sessions_in_the_container(
+    words: list[str], sessions: list[str], rest: tuple[str, ...], invocations: list[Invocation]
+) -> None:
+    run("container", *words)
+    assert invocations[0].given.sessions == sessions
+    assert invocations[0].rest == rest
+
+
+def test_words_for_sessions_need_a_session() -> None:
+    assert "there is no session that the arguments are for" in refused("container", "--", "--list")
+
+
+def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rustvmm_sessions.actions import container
+
+    asked: list[container.ContainerRequest] = []
+    monkeypatch.setattr(container, "run_in_container", asked.append)
+    overrides = {"doc": Override(devices=("/dev/null",))}
+    options = ("--engine=docker", "--image=i", "--pull=always", "--dry-run")
+    run(
+        "container",
+        "+nightly",
+        *options,
+        "doc",
+        "--",
+        "--changed",
+        settings=Settings(directory=CRATE, overrides=overrides),
+        override=Override(timeout_minutes=2),
+    )
+    run("container")
+
+    assert asked[0] == container.ContainerRequest(
+        directory=CRATE,
+        called_from=CALLER,
+        sessions=("doc",),
+        arguments=("--changed",),
+        overrides=overrides,
+        engine="docker",
+        image="i",
+        pull="always",
+        toolchain="nightly",
+        timeout=120,
+        dry_run=True,
+    )
+    assert asked[1] == container.ContainerRequest(directory=CRATE, called_from=CALLER)
 
 
 def test_a_parser_is_argparse_s_that_raises_instead_of_ending_the_process() -> None:

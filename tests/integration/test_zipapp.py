@@ -1,0 +1,186 @@
+"""The zipapp: built from what is installed, the same each time, and enough for a Python without packages."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rustvmm_sessions import zipapp
+from tests.crates import REPOSITORY, CrateBuilder, new_crate, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYTHON = "/usr/bin/python3"
+"""Debian's Python, which has neither nox nor this library."""
+
+SCRIPT = """\
+# /// script
+# dependencies = ["rustvmm-sessions[tools]", "nox"{more}]
+# ///
+import nox
+from rustvmm_sessions import register
+
+register()
+
+if __name__ == "__main__":
+    nox.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("zipapp") / zipapp.NAME
+    outcome = run(
+        [sys.executable, "-m", "rustvmm_sessions.cli", "zipapp", "--output", str(path)], cwd=path.parent
+    )
+    assert outcome.code == 0, outcome.text
+    return path
+
+
+def names(data: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(data)) as opened:
+        return opened.namelist()
+
+
+def test_it_is_small_and_starts_at_once(built: Path, tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "crate")
+    seconds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert run([PYTHON, str(built), "-l"], cwd=crate.directory).code == 0
+        seconds.append(time.perf_counter() - began)
+
+    assert built.stat().st_size <= 20 << 20
+    assert min(seconds) <= 0.5  # other tests run at the same time
+
+
+def test_the_same_versions_give_the_same_bytes(built: Path, tmp_path: Path) -> None:
+    elsewhere = {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "SOURCE_DATE_EPOCH": None}
+    other = tmp_path / "other.pyz"
+    outcome = run(
+        [sys.executable, "-m", "rustvmm_sessions.cli", "zipapp", "--output", str(other)],
+        cwd=tmp_path,
+        env={**elsewhere},
+    )
+
+    assert outcome.code == 0, outcome.text
+    assert other.read_bytes() == built.read_bytes()
+
+
+def test_nothing_compiled_is_in_it_and_every_licence_is(built: Path) -> None:
+    inside = names(built.read_bytes())
+
+    assert not [name for name in inside if name.endswith((".so", ".pyc", ".pyd"))]
+    distributions = {name.partition("/")[0] for name in inside if ".dist-info/" in name}
+    licensed = {
+        name.partition("/")[0] for name in inside if ".dist-info/" in name and not name.endswith("/METADATA")
+    }
+    assert {name.partition("-")[0] for name in distributions} >= {"nox", "pyyaml", "rustvmm_sessions"}
+    assert {d.partition("-")[0] for d in distributions - licensed} <= {
+        "rustvmm_sessions"
+    }  # installed to be edited
+
+
+def test_it_starts_by_its_name(built: Path, tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "crate")
+
+    outcome = run([str(built), "-l"], cwd=crate.directory)
+
+    assert outcome.code == 0, outcome.text
+    assert "coverage" in outcome.out
+
+
+def test_it_needs_no_package_of_the_python_that_runs_it(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(
+        REPOSITORY / "samples" / "uart", tmp_path / "uart", ignore=shutil.ignore_patterns("target")
+    )
+    crate = CrateBuilder(tmp_path / "uart").with_git()
+
+    outcome = run(
+        [PYTHON, "-I", "-S", str(built), "-s", "fmt", "coverage"],
+        cwd=crate.directory,
+        env={"PYTHONPATH": None},
+    )
+
+    assert outcome.code == 0, outcome.text
+    assert "measured: 470/507 lines, 92.70 %" in outcome.out
+    assert crate.git("status", "--porcelain") == ""
+
+
+def test_a_noxfile_that_names_what_is_in_it_makes_no_environment(built: Path, tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "crate").with_file("noxfile.py", SCRIPT.format(more=', "PyYAML>=6"'))
+
+    outcome = run([PYTHON, "-S", str(built), "-l"], cwd=crate.directory)
+
+    assert outcome.code == 0, outcome.text
+    assert not (crate.directory / ".nox").exists()
+
+
+def test_a_noxfile_that_names_more_is_not_taken_for_satisfied(built: Path, tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "crate").with_file("noxfile.py", SCRIPT.format(more=', "no-such-package"'))
+
+    outcome = run([PYTHON, "-S", str(built), "-l"], cwd=crate.directory)
+
+    assert outcome.code != 0
+    assert "coverage" not in outcome.out
+
+
+def test_an_older_python_is_told_so(built: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(built) as opened:
+        main = opened.read("__main__.py").decode()
+    old = "import sys; sys.version_info = (3, 10); sys.version = '3.10.1 (x)'\n"
+
+    outcome = run([sys.executable, "-c", old + main], cwd=tmp_path)
+
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err == "rustvmm-sessions needs Python 3.11 or newer, this is 3.10.1\n"
+    compile(main, "main", "exec", dont_inherit=True)
+
+
+def test_from_a_zipapp_the_same_one_is_carried_on(built: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from rustvmm_sessions import zipapp"
+    code += "; print(zipapp.carried())"
+
+    outcome = run(
+        [PYTHON, "-I", "-S", "-c", code, str(built)],
+        cwd=tmp_path,
+        env={"XDG_CACHE_HOME": str(tmp_path / "none")},
+    )
+
+    assert outcome.out == f"{built}\n", outcome.text
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_one_in_the_cache_is_made_once_and_old_ones_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = zipapp.carried()
+    stamp = first.stat().st_mtime_ns
+    old, recent = first.with_name("old.pyz"), first.with_name("recent.pyz")
+    for other in (old, recent):
+        other.touch()
+    os.utime(old, (0, 0))
+
+    assert zipapp.carried() == first
+    assert first.stat().st_mtime_ns == stamp
+    assert first.stat().st_mode & 0o777 == 0o755  # another user of the container reads it
+    assert recent.exists()
+    assert not old.exists()
+
+
+def test_the_projects_own_session_builds_it() -> None:
+    listed = subprocess.run(
+        [sys.executable, "-m", "nox", "-l"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+
+    assert "- zipapp -> Build rustvmm-sessions.pyz" in listed.stdout
