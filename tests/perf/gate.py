@@ -3,8 +3,8 @@
 Each crate is timed cold (target directories wiped), unchanged, and after a line was added to its
 library; both sides have to pass. cargo-all-features is installed once, into the cache. Both sides
 leave out what needs a musl target or the network; documentation tests are as each side has them by
-default. What takes long is timed in pieces by ``--states`` and ``--sessions``, which find the
-builds of the piece before with ``--place``.
+default. What takes long is timed in pieces by ``--states``, ``--sessions`` and ``--share``, which find
+the builds of the piece before with ``--place``.
 """
 
 from __future__ import annotations
@@ -67,11 +67,13 @@ def all_features() -> Path:
 
 
 def predecessor(
-    subject: Subject, target: Path, sessions: Sequence[str]
+    subject: Subject, target: Path, sessions: Sequence[str], share: str
 ) -> list[tuple[list[str], dict[str, str]]]:
     """Return rust-vmm-ci's commands for sessions, in the order of its test description, with variables."""
     lints = ["--", "-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks"]
-    every = ["cargo", "all-features"]
+    number, _, count = share.partition("/")
+    chunk = [f"--n-chunks={count}", f"--chunk={number}", "--chunk-granularity=feature"] if share else []
+    every = ["cargo", "all-features", *chunk]
     commands: dict[str, tuple[list[str], dict[str, str]]] = {
         "build-gnu": (
             [*every, "build", "--release", "--workspace", "--all-targets"],
@@ -125,9 +127,10 @@ def run_all(commands: Sequence[tuple[list[str], dict[str, str]]], directory: Pat
 
 
 def rows(
-    subject: Subject, place: Path, states: Sequence[str], sessions: Sequence[str], jobs: int
+    subject: Subject, place: Path, states: Sequence[str], sessions: Sequence[str], given: argparse.Namespace
 ) -> list[str]:
     """Time one subject in these states; return its rows of the table."""
+    part = ["--", f"--partition={given.share}"] if given.share else []
     theirs, ours = place / "theirs", place / "ours"
     directory = subject.crate.directory
     path = f"{all_features()}{os.pathsep}{os.environ['PATH']}"
@@ -146,7 +149,7 @@ def rows(
                 subject.crate.git("checkout", "--quiet", "--", ":(glob)**/Cargo.lock")
 
         script = [sys.executable, "-m", "tests.perf.gate", "--replay", f"--place={place.parent}"]
-        script += [subject.name, "--sessions", *sessions]
+        script += [subject.name, f"--share={given.share}", "--sessions", *sessions]
         ways = [
             Way(
                 name="rust-vmm-ci",
@@ -158,7 +161,7 @@ def rows(
             ),
             Way(
                 name="nox",
-                command=[sys.executable, "-m", "nox", f"-j{jobs}", "-s", *sessions],
+                command=[sys.executable, "-m", "nox", f"-j{given.jobs}", "-s", *sessions, *part],
                 cwd=directory,
                 env={"CARGO_TARGET_DIR": str(ours), "PYTHONPATH": str(REPOSITORY)},
                 prepare=partial(prepare, ours),
@@ -216,6 +219,7 @@ def main() -> None:
     add("--checkouts", type=Path, help="folder with clones of the crates, instead of published ones")
     add("--states", nargs="+", choices=LIMITS, default=list(LIMITS), help="what to time")
     add("--sessions", nargs="+", choices=SESSIONS, default=list(SESSIONS), help="of what")
+    add("--share", default="", metavar="I/N", help="a share of each side's runs, of matrix sessions alone")
     add("--jobs", type=int, default=1, help="how many sessions nox may run side by side")
     add("--place", type=Path, help="folder to keep crates and builds in, for the next piece")
     add("names", nargs="*", default=["vm-superio", "vmm-sys-util", "workspace"])
@@ -227,10 +231,10 @@ def main() -> None:
             place.mkdir(parents=True, exist_ok=True)
             timed = subject(name, place, given.checkouts)
             if given.replay:
-                commands = predecessor(timed, place / "theirs", given.sessions)
+                commands = predecessor(timed, place / "theirs", given.sessions, given.share)
                 run_all(commands, timed.crate.directory, os.environ["PATH"])
             else:
-                table += rows(timed, place, given.states, given.sessions, given.jobs)
+                table += rows(timed, place, given.states, given.sessions, given)
     if table:
         print(f"{machine_line()}\n")  # noqa: T201
         print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")  # noqa: T201
