@@ -3,8 +3,8 @@
 Each crate is timed cold (target directories wiped), unchanged, and after a line was added to its
 library; both sides have to pass. cargo-all-features is installed once, into the cache. Both sides
 leave out what needs a musl target or the network; documentation tests are as each side has them by
-default. What takes long is timed in pieces by ``--states`` and ``--sessions``, which find the
-builds of the piece before with ``--place``.
+default. What takes long is timed in pieces by ``--states``, ``--sessions`` and ``--share``, which find
+the builds of the piece before with ``--place``.
 """
 
 from __future__ import annotations
@@ -67,11 +67,13 @@ def all_features() -> Path:
 
 
 def predecessor(
-    subject: Subject, target: Path, sessions: Sequence[str]
+    subject: Subject, target: Path, sessions: Sequence[str], share: str
 ) -> list[tuple[list[str], dict[str, str]]]:
     """Return rust-vmm-ci's commands for sessions, in the order of its test description, with variables."""
     lints = ["--", "-D", "warnings", "-D", "clippy::undocumented_unsafe_blocks"]
-    every = ["cargo", "all-features"]
+    number, _, count = share.partition("/")
+    chunk = [f"--n-chunks={count}", f"--chunk={number}", "--chunk-granularity=feature"] if share else []
+    every = ["cargo", "all-features", *chunk]
     commands: dict[str, tuple[list[str], dict[str, str]]] = {
         "build-gnu": (
             [*every, "build", "--release", "--workspace", "--all-targets"],
@@ -124,8 +126,11 @@ def run_all(commands: Sequence[tuple[list[str], dict[str, str]]], directory: Pat
         )
 
 
-def rows(subject: Subject, place: Path, states: Sequence[str], sessions: Sequence[str]) -> list[str]:
+def rows(
+    subject: Subject, place: Path, states: Sequence[str], sessions: Sequence[str], given: argparse.Namespace
+) -> list[str]:
     """Time one subject in these states; return its rows of the table."""
+    part = ["--", f"--partition={given.share}"] if given.share else []
     theirs, ours = place / "theirs", place / "ours"
     directory = subject.crate.directory
     path = f"{all_features()}{os.pathsep}{os.environ['PATH']}"
@@ -144,7 +149,7 @@ def rows(subject: Subject, place: Path, states: Sequence[str], sessions: Sequenc
                 subject.crate.git("checkout", "--quiet", "--", ":(glob)**/Cargo.lock")
 
         script = [sys.executable, "-m", "tests.perf.gate", "--replay", f"--place={place.parent}"]
-        script += [subject.name, "--sessions", *sessions]
+        script += [subject.name, f"--share={given.share}", "--sessions", *sessions]
         ways = [
             Way(
                 name="rust-vmm-ci",
@@ -156,7 +161,7 @@ def rows(subject: Subject, place: Path, states: Sequence[str], sessions: Sequenc
             ),
             Way(
                 name="nox",
-                command=[sys.executable, "-m", "nox", "-s", *sessions],
+                command=[sys.executable, "-m", "nox", f"-j{given.jobs}", "-s", *sessions, *part],
                 cwd=directory,
                 env={"CARGO_TARGET_DIR": str(ours), "PYTHONPATH": str(REPOSITORY)},
                 prepare=partial(prepare, ours),
@@ -170,6 +175,12 @@ def rows(subject: Subject, place: Path, states: Sequence[str], sessions: Sequenc
         before, now = times["rust-vmm-ci"][0], times["nox"][0]
         table.append(f"| {subject.name} | {state} | {before:.1f} | {now:.1f} | {share:.2f} |")
     return table
+
+
+def crate_roots(package: Path) -> list[Path]:
+    """Return the files of a package that cargo starts to compile from."""
+    patterns = ("src/lib.rs", "src/main.rs", "src/bin/*.rs", "tests/*.rs", "benches/*.rs", "examples/*.rs")
+    return [path for pattern in patterns for path in package.glob(pattern)]
 
 
 def subject(name: str, place: Path, checkouts: Path | None = None) -> Subject:
@@ -190,6 +201,8 @@ def subject(name: str, place: Path, checkouts: Path | None = None) -> Subject:
         for member in MEMBERS:
             published(member, directory / member)
             shutil.rmtree(directory / member / ".git")
+            for root in crate_roots(directory / member):  # lints that are younger than the crates
+                root.write_text(f"#![allow(warnings, clippy::all)]\n{root.read_text()}")
         CrateBuilder(directory).with_file(
             "Cargo.toml", f'[workspace]\nresolver = "2"\nmembers = {list(MEMBERS)!r}\n'.replace("'", '"')
         ).with_noxfile().with_git()
@@ -206,6 +219,8 @@ def main() -> None:
     add("--checkouts", type=Path, help="folder with clones of the crates, instead of published ones")
     add("--states", nargs="+", choices=LIMITS, default=list(LIMITS), help="what to time")
     add("--sessions", nargs="+", choices=SESSIONS, default=list(SESSIONS), help="of what")
+    add("--share", default="", metavar="I/N", help="a share of each side's runs, of matrix sessions alone")
+    add("--jobs", type=int, default=1, help="how many sessions nox may run side by side")
     add("--place", type=Path, help="folder to keep crates and builds in, for the next piece")
     add("names", nargs="*", default=["vm-superio", "vmm-sys-util", "workspace"])
     given = parser.parse_args()
@@ -216,10 +231,10 @@ def main() -> None:
             place.mkdir(parents=True, exist_ok=True)
             timed = subject(name, place, given.checkouts)
             if given.replay:
-                commands = predecessor(timed, place / "theirs", given.sessions)
+                commands = predecessor(timed, place / "theirs", given.sessions, given.share)
                 run_all(commands, timed.crate.directory, os.environ["PATH"])
             else:
-                table += rows(timed, place, given.states, given.sessions)
+                table += rows(timed, place, given.states, given.sessions, given)
     if table:
         print(f"{machine_line()}\n")  # noqa: T201
         print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")  # noqa: T201
