@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions.tools import find_program
 from tests.perf.bench_kernels import KERNELS, write_kernels
 from tests.perf.timing import Way, machine_line, seconds
 
@@ -102,8 +103,10 @@ def predecessor(crate: CrateBuilder, target: Path) -> float:
     crate.git("checkout", "--quiet", "--", "benches")
     took += bench("base")
     crate.with_file("benches/main.rs", kept)
-    critcmp = shutil.which("critcmp") or "critcmp"
-    shown = [critcmp, "--target-dir", str(target), "base", "head"]
+    critcmp = find_program("critcmp", "CRITCMP")
+    if critcmp is None:
+        raise SystemExit("critcmp is missing: install the extra `tools`")
+    shown = [str(critcmp), "--target-dir", str(target), "base", "head"]
     return took + seconds(Way(name="critcmp", command=shown, cwd=crate.directory, env={}))
 
 
