@@ -105,7 +105,9 @@ def docker_service(directory: Path) -> Iterator[str]:
     """Podman's service behind docker's API, for the real docker client; gives DOCKER_HOST.
 
     It runs as root, and whoever may write to its socket may use it: docker's way. This podman does not
-    say which operating system it is for, which the client asks before it accepts devices.
+    say which operating system it is for, which the client asks before it accepts devices. And now and
+    then it leaves a container that has ended, for whose removal the client then waits for ever; docker's
+    engine removes it, and so do we.
     """
     inner, outer = directory / "podman.sock", directory / "docker.sock"
     with (
@@ -115,6 +117,9 @@ def docker_service(directory: Path) -> Iterator[str]:
         ) as service,
         socket.socket(socket.AF_UNIX) as listener,
     ):
+        stopped = threading.Event()
+        remover = threading.Thread(target=_remove_ended, args=(stopped,))
+        remover.start()
         try:
             assert eventually(inner.exists)
             listener.bind(str(outer))
@@ -123,8 +128,20 @@ def docker_service(directory: Path) -> Iterator[str]:
             threading.Thread(target=_forward_all, args=(listener, inner), daemon=True).start()
             yield f"unix://{outer}"
         finally:
+            stopped.set()
+            remover.join()
             listener.close()
             service.kill()
+
+
+def _remove_ended(stopped: threading.Event) -> None:
+    """Remove the containers that have been found ended twice, five seconds apart."""
+    before: set[str] = set()
+    while not stopped.wait(5):
+        ended = set(podman("ps", "--all", "--quiet", "--filter=status=exited").split())
+        for container in ended & before:
+            podman("rm", "--ignore", container)
+        before = ended
 
 
 def _forward_all(listener: socket.socket, inner: Path) -> None:
