@@ -49,7 +49,7 @@ class Finished:
         returncode: The exit status; ``-N`` after signal N.
         stdout: The last `KEPT_BYTES` of its standard output; all of it where it was read.
         stderr: The same of its standard error.
-        seconds: Wall time.
+        seconds: Wall time until it ended, or its time limit came.
         timed_out: Whether the time limit ended it.
     """
 
@@ -140,6 +140,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             )
             deadline = None if timeout is None else started + timeout
             timed_out = streams.drain(deadline, stopped)
+            seconds = time.monotonic() - started
             _end_group(group, streams, stopped)
         except BaseException:
             _kill(group, signal.SIGKILL)
@@ -154,7 +155,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         returncode=group.returncode,
         stdout=streams.text("stdout"),
         stderr=streams.text("stderr"),
-        seconds=time.monotonic() - started,
+        seconds=seconds,
         timed_out=timed_out,
     )
 
