@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -38,12 +39,23 @@ def docker_client() -> Path:
 
 
 @contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep other processes' tests from podman meanwhile: it has one set of locks for all storages of a user.
+
+    Side by side, a container that had ended was sometimes left, and its client waited for ever.
+    """
+    with (CACHE / "tests.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def own_storage(directory: Path) -> Iterator[None]:
     """Let podman keep containers and volumes in a directory, which goes at the end; images it also finds.
 
     So that calls in one file of tests do not clean up after those in another, nor after the user's.
     """
-    with pytest.MonkeyPatch.context() as patch:
+    with one_at_a_time(), pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONTAINERS_CONF", CONTAINERS_CONF)
         images = podman("info", "--format={{.Store.GraphRoot}}").strip()
         names = podman("images", "--format={{.Repository}}:{{.Tag}}").split()
@@ -105,9 +117,7 @@ def docker_service(directory: Path) -> Iterator[str]:
     """Podman's service behind docker's API, for the real docker client; gives DOCKER_HOST.
 
     It runs as root, and whoever may write to its socket may use it: docker's way. This podman does not
-    say which operating system it is for, which the client asks before it accepts devices. And now and
-    then it leaves a container that has ended, for whose removal the client then waits for ever; docker's
-    engine removes it, and so do we.
+    say which operating system it is for, which the client asks before it accepts devices.
     """
     inner, outer = directory / "podman.sock", directory / "docker.sock"
     with (
@@ -117,9 +127,6 @@ def docker_service(directory: Path) -> Iterator[str]:
         ) as service,
         socket.socket(socket.AF_UNIX) as listener,
     ):
-        stopped = threading.Event()
-        remover = threading.Thread(target=_remove_ended, args=(stopped,))
-        remover.start()
         try:
             assert eventually(inner.exists)
             listener.bind(str(outer))
@@ -128,20 +135,8 @@ def docker_service(directory: Path) -> Iterator[str]:
             threading.Thread(target=_forward_all, args=(listener, inner), daemon=True).start()
             yield f"unix://{outer}"
         finally:
-            stopped.set()
-            remover.join()
             listener.close()
             service.kill()
-
-
-def _remove_ended(stopped: threading.Event) -> None:
-    """Remove the containers that have been found ended twice, five seconds apart."""
-    before: set[str] = set()
-    while not stopped.wait(5):
-        ended = set(podman("ps", "--all", "--quiet", "--filter=status=exited").split())
-        for container in ended & before:
-            podman("rm", "--ignore", container)
-        before = ended
 
 
 def _forward_all(listener: socket.socket, inner: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rustvmm_sessions import engines
 from rustvmm_sessions.container import Engine, Kind
 from rustvmm_sessions.errors import UserError
-from tests.containers import CONTAINERS_CONF, docker_client, docker_service
+from tests.containers import CONTAINERS_CONF, docker_client, docker_service, one_at_a_time
 from tests.fakes import Fakes
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def test_a_docker_client_without_an_engine_gives_way_to_podman(
 def test_docker_that_answers_is_taken_first(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.MonkeyPatch.context() as all_programs:
         all_programs.setenv("PATH", f"{path}:/usr/bin:/usr/sbin")
-        with docker_service(path.parent) as host:
+        with one_at_a_time(), docker_service(path.parent) as host:
             monkeypatch.setenv("DOCKER_HOST", host)
             found = engines.find(None)
 
