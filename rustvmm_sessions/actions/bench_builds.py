@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions.actions.test_builds import artifacts_in
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.cargo import Cargo, configurations, lockfile_kept, rustflags
 from rustvmm_sessions.config import did_you_mean
@@ -179,7 +179,7 @@ def _compile(build: Build) -> tuple[Executable, ...]:
 
 
 def _executables(build: Build, messages: str) -> Iterator[Executable]:
-    artifacts = [m for m in _json_lines(messages) if m["reason"] == "compiler-artifact"]
+    artifacts = list(artifacts_in(messages))
     versions = [version for a in artifacts if (version := criterion.parse_version(a["package_id"]))]
     members = {member.id: member for member in build.cargo.workspace.members}
     for artifact in artifacts:
@@ -200,10 +200,6 @@ def _executables(build: Build, messages: str) -> Iterator[Executable]:
             env={**build.cargo.env, "CARGO_MANIFEST_DIR": str(member.directory)},
             criterion=max(versions),
         )
-
-
-def _json_lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
 def warn_of_toolchains(base: Cargo, head: Cargo) -> None:

@@ -45,7 +45,7 @@ def built_files(
         selected: Ids of those whose tests the run runs.
         doctests: Whether it runs documentation tests.
     """
-    artifacts = [a for a in _artifacts(messages) if a["package_id"] in members]
+    artifacts = [a for a in artifacts_in(messages) if a["package_id"] in members]
     if doctests:
         libraries = [a for a in artifacts if a["target"]["doctest"] and a["package_id"] in selected]
         tested = {a["package_id"] for a in libraries if a["profile"]["test"]}
@@ -57,7 +57,8 @@ def built_files(
         return frozenset()
 
 
-def _artifacts(messages: str) -> Iterator[dict[str, Any]]:
+def artifacts_in(messages: str) -> Iterator[dict[str, Any]]:
+    """Yield what cargo's JSON messages say of each thing that it built."""
     for line in messages.split("\n"):
         with contextlib.suppress(ValueError):  # what a procedural macro prints
             message = json.loads(line)
