@@ -50,8 +50,7 @@ class StandardSession:
         tools: What it needs beside cargo and rustc, by the names that `tools.TOOLS` has.
         timeout_minutes: Its time limit unless the crate sets another.
         matrix: What it runs for each feature combination; None where features play no part.
-        parallel: Whether it may run beside others. Those that run tests may not: tests own
-            devices, ports and files.
+        parallel: Whether it may run beside others. Those that run tests take turns with these.
         platforms: What its pipeline steps are for; empty for a single step on any machine.
         privileged: Whether its steps run in a privileged container.
         propagate_environment: Whether its steps see the build's variables in the container.
@@ -132,6 +131,7 @@ STANDARD = (
         summary="Run all tests with all feature combinations; arguments go to cargo test.",
         tags=("gate", "quick", "test"),
         matrix=CargoRun(command=("test",), tests=True),
+        parallel=True,
         privileged=True,
     ),
     StandardSession(
@@ -140,6 +140,7 @@ STANDARD = (
         summary="Run the tests in release with all feature combinations.",
         tags=("gate", "test"),
         matrix=CargoRun(command=("test", "--release"), tests=True),
+        parallel=True,
         privileged=True,
     ),
     StandardSession(
@@ -150,6 +151,7 @@ STANDARD = (
         tools=("musl-target",),
         matrix=CargoRun(command=("test",), musl=True, tests=True),
         platforms=(X86_64, AARCH64),
+        parallel=True,
         privileged=True,
     ),
     StandardSession(
@@ -160,6 +162,7 @@ STANDARD = (
         tools=("musl-target",),
         matrix=CargoRun(command=("test", "--release"), musl=True, tests=True),
         platforms=(X86_64, AARCH64),
+        parallel=True,
         privileged=True,
     ),
     StandardSession(
@@ -168,6 +171,7 @@ STANDARD = (
         summary="Measure line coverage and compare it with tests/coverage.",
         tags=("gate", "quick"),
         tools=("llvm-tools", "cargo-llvm-cov"),
+        parallel=True,
         privileged=True,
         platforms=(X86_64,),
     ),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, features
 from rustvmm_sessions.actions.test_builds import BuiltFile, built_files
+from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, rustflags
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, warn
@@ -159,43 +160,52 @@ def run_matrix(request: GateRequest) -> None:
     if "clippy" in spec.command:
         need_component(cargo, "clippy", "clippy")
     triple = need_musl_target(cargo, machine()) if spec.musl else ""
-    comparable, tested = _comparable(request, spec, plan), set[BuiltFile]()
+    tested = set[BuiltFile]()
     with _lockfile(cargo, reuse=not request.fix):
         for number, run in enumerate(plan.runs, 1):
             say(f"[{number}/{len(plan.runs)}] {run.describe()}")
             place = f"in run {number} of {len(plan.runs)}"
-            built = _build_tests(request, spec, run, triple, place) if comparable else frozenset[BuiltFile]()
+            built = _build_tests(request, spec, run, triple, place)
             if built and built <= tested:
                 say("Its tests are the very files that have run already.")
                 continue
-            for args in _commands(request, spec, run, triple):
-                _run_one(request, spec, args, triple=triple, what=run.describe(), place=place)
             tested |= built
+            for args in _commands(request, spec, run, triple):
+                request = _run_in_turn(request, spec, args, triple=triple, what=run.describe(), place=place)
             request = _after_first_fix(request)
 
 
-def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> bool:
-    """Whether runs of the plan may come to the same test executables, and these tell all.
+def _builds_first(request: GateRequest, spec: catalog.CargoRun) -> bool:
+    """Whether there are tests, and they are built before they run.
 
-    Two runs of one package never do, as its features differ; and options of cargo test might
-    choose other tests than cargo is asked about.
+    Not with options for cargo test, which might choose other tests than cargo is asked to build.
     """
-    own = _own_words(request.rest)
+    return spec.tests and not any(word.startswith("-") for word in _own_words(request.rest))
+
+
+def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> bool:
+    """Whether runs of the plan may come to the same test executables.
+
+    Two runs of one package never do, as its features differ.
+    """
     several = len(plan.runs) > 1 and any(len(run.packages) != 1 for run in plan.runs)
-    return spec.tests and several and not any(word.startswith("-") for word in own)
+    return several and _builds_first(request, spec)
 
 
 def _build_tests(
     request: GateRequest, spec: catalog.CargoRun, run: features.Run, triple: str, place: str
 ) -> frozenset[BuiltFile]:
-    """Build the tests of one combination, and return the files that they are."""
-    plain = replace(request, nextest=False, rest=())
-    ((command, *args),) = _commands(plain, spec, run, triple)
+    """Build the tests of one combination before they take their turn; return the files that they are."""
+    if not _builds_first(request, spec):
+        return frozenset()
+    target = (f"--target={triple}",) if triple else ()
+    tests = spec.command[1:] if request.doctests else ("--tests", *spec.command[1:])
+    args = (*tests, *run.arguments(), *target, *_own_words(request.rest))
     cargo = _cargo_at_root(request.cargo)
-    asked = (command, "--no-run", "--message-format=json-render-diagnostics", *args)
+    asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, timeout=request.remaining)
     if not done.ok:
-        repeat = _pasteable(request, (cargo.program, command, *args), {})
+        repeat = _pasteable(request, (cargo.program, "test", *args), {})
         raise _failure(run.describe(), repeat, ending=f"{done.ending}, {place}", output=done.stderr)
     members = request.cargo.workspace.members
     return built_files(
@@ -290,15 +300,18 @@ def _commands(
         return [(spec.command[0], "--fix", *spec.command[1:], *matrix, *request.rest)]
     if not spec.tests:
         return [(*spec.command, *matrix, *after)]
-    options, chosen = spec.command[1:], _chosen_targets(request.rest)
+    chosen = _chosen_targets(request.rest)
+    whole = (*spec.command[1:], *matrix, *request.rest)
+    documentation = ("test", "--doc", *whole)
+    documented = request.doctests and not chosen and _has_library(request.cargo, run)
     if request.nextest and "--doc" not in chosen:
-        release = ("--cargo-profile=release",) if "--release" in options else ()
-        commands = [("nextest", "run", "--no-tests=pass", *release, *matrix, *request.rest)]
-        if request.doctests and not chosen and _has_library(request.cargo, run):
-            commands.append(("test", "--doc", *options, *matrix, *request.rest))
-        return commands
+        release = ("--cargo-profile=release",) if "--release" in spec.command else ()
+        command = ("nextest", "run", "--no-tests=pass", *release, *matrix, *request.rest)
+        return [command, documentation] if documented else [command]
+    if documented and not _own_words(request.rest):
+        return [("test", "--tests", *whole), documentation]
     tests = () if request.doctests or chosen else ("--tests",)
-    return [("test", *tests, *options, *matrix, *request.rest)]
+    return [("test", *tests, *whole)]
 
 
 def _chosen_targets(rest: tuple[str, ...]) -> set[str]:
@@ -319,6 +332,29 @@ def _has_library(cargo: Cargo, run: features.Run) -> bool:
         for member in cargo.workspace.members
         if not run.packages or member.name in run.packages
     )
+
+
+def _run_in_turn(  # noqa: PLR0913 - a command, and what to call it
+    request: GateRequest,
+    spec: catalog.CargoRun,
+    args: tuple[str, ...],
+    *,
+    triple: str,
+    what: str,
+    place: str,
+) -> GateRequest:
+    """Run one command; return the request, its time limit prolonged by what tests waited for others.
+
+    Documentation tests, of which cargo runs many side by side anyway, wait for none.
+    """
+    if not spec.tests or "--doc" in args:
+        _run_one(request, spec, args, triple=triple, what=what, place=place)
+        return request
+    with in_turn(request.cargo.workspace.root) as waited:
+        if request.timeout is not None:
+            request = replace(request, timeout=request.timeout + waited)
+        _run_one(request, spec, args, triple=triple, what=what, place=place)
+    return request
 
 
 def _run_one(  # noqa: PLR0913 - a command, and what to call it

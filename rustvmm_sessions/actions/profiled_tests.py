@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.actions import profile_runner
+from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_is_string, runner_variable
 from rustvmm_sessions.errors import CheckFailed, UserError
 
@@ -280,11 +281,12 @@ class ProfiledTests:
             *own_runner,
         ]
         arguments, variables = self._set_runner(words, build.triple)
-        done = self.cargo.run(
-            *self._command("--no-fail-fast", *arguments),
-            env={**self._environment(), **variables},
-            timeout=self.timeout,
-        )
+        with in_turn(self.cargo.workspace.root):
+            done = self.cargo.run(
+                *self._command("--no-fail-fast", *arguments),
+                env={**self._environment(), **variables},
+                timeout=self.timeout,
+            )
         written = tuple(sorted(profiles.glob("*.profraw")))
         started = [path.stem for path in profiles.glob("*.started")]
         silent = [

@@ -9,10 +9,13 @@ import os
 import re
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
+from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo
 from tests.crates import LIB, MANIFEST, new_crate, run
 from tests.integration.sessions import (
@@ -309,6 +312,36 @@ def test_a_session_ends_at_its_time_limit(tmp_path: Path) -> None:
     assert outcome.code == 1
     assert "sample with default features fails" in ending(outcome)
     assert re.search(r"\n  stopped at its time limit after \d+ s, in run 1 of 1$", ending(outcome))
+
+
+OWNS_A_FILE = """
+#[test]
+fn owns_a_file() {
+    let file = std::path::Path::new("target/owned");
+    std::fs::File::create_new(file).expect("another test has it");
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    std::fs::remove_file(file).unwrap();
+}
+"""
+
+
+def test_tests_of_sessions_side_by_side_take_turns(tmp_path: Path) -> None:
+    crate = crate_in(tmp_path, lib=OWNS_A_FILE).with_file("tests/coverage", "100\n").commit("coverage")
+    names = ("unit-tests", "unit-tests-release", "coverage")
+    outcome = untouched(crate, lambda: crate.nox("-j3", "-s", *names))
+    assert outcome.code == 0, outcome.text
+
+
+def test_what_a_session_waits_for_other_tests_is_not_of_its_time(tmp_path: Path) -> None:
+    crate = crate_in(tmp_path, options='overrides={"unit-tests": {"timeout_minutes": 0.1}}')
+    with ThreadPoolExecutor(1) as background:
+        with in_turn(crate.directory):
+            started = background.submit(session, crate, "unit-tests")
+            time.sleep(10)
+            assert not started.done()
+        outcome = started.result()
+    assert outcome.code == 0, outcome.text
+    assert f"Other tests of {crate.directory} run; waiting for them to end." in outcome.out
 
 
 # Combinations of features

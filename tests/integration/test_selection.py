@@ -32,8 +32,8 @@ def plan(outcome: Outcome) -> list[str]:
 
 
 def commands(outcome: Outcome) -> list[str]:
-    """The cargo commands that a session ran."""
-    return re.findall(r"^\+ (cargo .*)$", outcome.err, re.MULTILINE)
+    """The cargo commands that a session ran, without those that build its tests beforehand."""
+    return re.findall(r"^\+ (cargo (?!test --no-run).*)$", outcome.err, re.MULTILINE)
 
 
 def begun(outcome: Outcome) -> list[str]:
@@ -54,12 +54,15 @@ def test_list_prints_the_plan_and_what_it_saves_and_runs_nothing(abc: CrateBuild
     assert commands(outcome) == []
     assert not (abc.directory / "target/debug").exists()
     assert outcome.out.splitlines() == [
-        "cargo test --package=sample    # sample with default features",
-        "cargo test --package=sample --all-features    # sample with all features",
+        "cargo test --tests --package=sample    # sample with default features",
+        "cargo test --doc --package=sample    # sample with default features",
+        "cargo test --tests --package=sample --all-features    # sample with all features",
+        "cargo test --doc --package=sample --all-features    # sample with all features",
         *(
-            f"cargo test --package=sample --no-default-features --features={names}"
+            f"cargo test {kind} --package=sample --no-default-features --features={names}"
             f"    # sample with feature{'s' if ',' in names else ''} {names.replace(',', ', ')}"
             for names in ("a", "b", "c", "a,b", "a,c", "b,c")
+            for kind in ("--tests", "--doc")
         ),
         "8 runs of cargo, 8 distinct pairs of package and features; cargo all-features would run 8 packages.",
     ]
@@ -69,7 +72,7 @@ def test_list_prints_the_plan_and_what_it_saves_and_runs_nothing(abc: CrateBuild
 def test_what_list_prints_is_what_runs(tmp_path: Path, name: str) -> None:
     crate = crate_in(tmp_path, features="a = []")
     listed = plan(session(crate, name, "--list"))
-    assert len(listed) == 2
+    assert len(listed) == (4 if name == "unit-tests" else 2)
     assert commands(session(crate, name)) == listed
 
 
@@ -219,7 +222,7 @@ def test_only_what_changed_is_run_and_it_is_said_why(tmp_path: Path) -> None:
         "  not touched: base, top\n"
         "[1/1] other with default features\n"
     )
-    assert commands(outcome) == ["cargo test --package=other"]
+    assert commands(outcome) == [f"cargo test {kind} --package=other" for kind in ("--tests", "--doc")]
     assert commands(session(crate, "doc", "--changed"))[0].startswith(
         "cargo doc --package=other --all-features"
     )
@@ -282,7 +285,7 @@ def test_one_crate_of_a_monorepo_is_run_alone(tmp_path: Path) -> None:
     crate.with_file("crates/top/src/lib.rs", failing).commit("a fault of its own")
     outcome = session(one, "unit-tests")
     assert outcome.code == 1
-    assert f"  cd {crate.directory} && cargo test --package=top\n" in ending(outcome)
+    assert f"  cd {crate.directory} && cargo test --tests --package=top\n" in ending(outcome)
     assert repeat(one, outcome).code == 101
 
 
@@ -362,13 +365,16 @@ def test_a_table_ends_a_run_of_several_and_failures_are_repeated_after_it(tmp_pa
         "fmt": ("failed", "nox -s fmt -- --fix"),
         "clippy": ("passed",),
         "doc": ("passed",),
-        "unit-tests": ("failed", "cargo test --package=sample"),
+        "unit-tests": ("failed", "cargo test --tests --package=sample"),
     }
     failures = table.partition(rows[-1])[2]
     assert failures.startswith("\n\nfmt failed:\n")
     assert "\n  -    if x<0{\n  +    if x < 0 {\n" in failures
     assert "\n  test tests::positive ... FAILED\n" in failures.partition("\nunit-tests failed:\n")[2]
-    assert "\n  sample with default features fails; repeat it:\n    cargo test --package=sample\n" in failures
+    assert (
+        "\n  sample with default features fails; repeat it:\n    cargo test --tests --package=sample\n"
+        in failures
+    )
     assert "\\x1b" not in failures
 
 

@@ -71,20 +71,37 @@ def commands(name: str, run: Run = ONE, *, triple: str = "", **given: Any) -> li
         ("unit-tests-release", f"test --release {MATRIX}"),
     ],
 )
-def test_a_session_is_one_command_for_a_combination(name: str, command: str) -> None:
-    assert commands(name, doctests=True) == [command]
+def test_a_session_is_one_command_for_a_combination_of_a_program(name: str, command: str) -> None:
+    program = Run(packages=("tool",), features=ONE.features, no_default=True)
+    expected = command.replace("--package=one", "--package=tool")
+    assert commands(name, program, doctests=True) == [expected]
+
+
+@pytest.mark.parametrize(("name", "profile"), [("unit-tests", ""), ("unit-tests-release", " --release")])
+def test_doctests_are_a_command_of_their_own_as_they_need_not_wait(name: str, profile: str) -> None:
+    for after in ((), ("--", "--test-threads=1")):
+        given = " ".join(("", *after))
+        assert commands(name, doctests=True, rest=after) == [
+            f"test --tests{profile} {MATRIX}{given}",
+            f"test --doc{profile} {MATRIX}{given}",
+        ]
+
+
+@pytest.mark.parametrize("words", [("sums",), ("--no-fail-fast",), ("--jobs", "1", "--", "sums")])
+def test_words_for_cargo_test_mean_what_they_mean_to_it(words: tuple[str, ...]) -> None:
+    assert commands("unit-tests", doctests=True, rest=words) == [f"test {MATRIX} {' '.join(words)}"]
 
 
 @pytest.mark.parametrize(
     ("name", "command"),
     [
         ("build-musl", f"build --release --all-targets {MATRIX} --target=x-musl"),
-        ("unit-tests-musl", f"test {MATRIX} --target=x-musl"),
-        ("unit-tests-musl-release", f"test --release {MATRIX} --target=x-musl"),
+        ("unit-tests-musl", f"test --tests {MATRIX} --target=x-musl"),
+        ("unit-tests-musl-release", f"test --tests --release {MATRIX} --target=x-musl"),
     ],
 )
 def test_the_musl_sessions_name_their_target(name: str, command: str) -> None:
-    assert commands(name, triple="x-musl") == [command]
+    assert commands(name, triple="x-musl", doctests=False) == [command]
 
 
 def test_without_doctests_all_other_tests_run() -> None:
