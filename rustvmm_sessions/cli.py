@@ -27,6 +27,7 @@ def main(words: list[str] | None = None) -> int:
         options_of(commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False))
     given = parser.parse_args(words)
     try:
+        _require_directory()
         _COMMANDS[given.command][2](given)
     except CheckFailed as error:
         sys.stderr.write(f"{error}\n")
@@ -39,6 +40,17 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _require_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError(
+            "the directory in which this was called is gone",
+            where=os.environ.get("PWD", ""),
+            fix="call it elsewhere",
+        ) from error
 
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
