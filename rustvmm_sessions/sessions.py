@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
 from dataclasses import replace
@@ -128,7 +129,8 @@ def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
                 "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
             )
         found += custom_tests.parse(text, name, warn)
-    return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
+    taken = {session.name for session in catalog.STANDARD} - checked.skip
+    return custom_tests.sessions(found, taken, checked.overrides.get(catalog.BENCH, Override()))
 
 
 def settings_of(noxfile: Path) -> Settings:
@@ -167,12 +169,18 @@ def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
 
 def _crate_of(noxfile: Path, text: str) -> Crate | None:
     """Run a noxfile's text, and return the crate that it registers."""
+    said = io.StringIO()
     try:
         code = compile(text, str(noxfile), "exec", dont_inherit=True)
-        exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
+        with contextlib.redirect_stderr(said):
+            exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
     except (Exception, SystemExit) as error:  # whatever a noxfile raises
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error  # our own, which is said already, for nox
+        sys.stderr.write(said.getvalue())
         what = f"the noxfile cannot be run: {error}"
         raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
+    sys.stderr.write(said.getvalue())
     crates = (vars(function).get(_CRATE) for function in nox.registry.get().values())
     return next((crate for crate in crates if isinstance(crate, Crate)), None)
 
