@@ -19,6 +19,7 @@ from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate,
 if TYPE_CHECKING:
     from pathlib import Path
 
+BOTH = ["x86_64", "aarch64"]
 COMMAND = [sys.executable, "-m", "rustvmm_sessions.cli", "init"]
 
 
@@ -258,13 +259,35 @@ def test_a_workflow_that_publishes_already_is_not_doubled(crate: CrateBuilder) -
 
 
 def test_custom_tests_that_call_the_submodule_are_named(crate: CrateBuilder) -> None:
-    test = {
-        "test_name": "performance",
-        "command": "pytest -s rust-vmm-ci/integration_tests/test_benchmark.py",
-    }
+    test = {"test_name": "old", "command": "./rust-vmm-ci/test_run.py"}
     crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test]}))
 
-    assert "Custom tests that call rust-vmm-ci: performance" in init(crate, "--yes").out
+    assert "Custom tests that call rust-vmm-ci: old; docs/" in init(crate, "--yes").out
+
+
+def test_custom_tests_of_the_submodule_s_tests_become_settings_of_the_sessions(crate: CrateBuilder) -> None:
+    folder = "rust-vmm-ci/integration_tests"
+    tests = [
+        {"test_name": "performance", "command": f"pytest -s {folder}/test_benchmark.py", "platform": BOTH},
+        {"test_name": "cov", "command": f"pytest {folder}/test_coverage.py"},
+    ]
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": tests}))
+
+    outcome = init(crate, "--yes", "--github")
+
+    assert outcome.code == 0, outcome.text
+    assert (
+        'crate = register(\n    overrides={"bench": {"platforms": ["x86_64", "aarch64"]}},\n'
+        '    custom_tests=".buildkite/custom-tests.json",\n)\n'
+    ) in (crate.directory / "noxfile.py").read_text()
+    assert "custom tests did by rust-vmm-ci: performance (bench), cov (coverage)." in outcome.out
+    assert "Custom tests that call rust-vmm-ci" not in outcome.out
+    assert "custom]" not in crate.nox("-l").out
+    steps = crate.nox("-s", "pipeline").out
+    assert "- label: bench-x86_64\n" in steps
+    assert "- label: bench-aarch64\n" in steps
+    assert "performance" not in steps
+    assert "Nothing to write." in init(crate, "--yes", "--github").out
 
 
 # What is kept
