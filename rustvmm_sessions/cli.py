@@ -134,7 +134,7 @@ def _init(given: argparse.Namespace) -> None:
         InitRequest(
             directory=Path.cwd(),
             wishes=Wishes(
-                platforms=tuple(given.platforms) if given.platforms else None,
+                platforms=tuple(dict.fromkeys(given.platforms)) if given.platforms else None,
                 dependabot=given.dependabot,
                 publish=given.publish,
                 buildkite=given.buildkite,

@@ -308,6 +308,12 @@ def test_a_file_that_differs_is_kept_and_shown_and_replaced_only_by_name(crate: 
     assert (crate.directory / ".platform").read_text() == "x86_64"
 
 
+def test_a_platform_that_is_named_twice_is_one(crate: CrateBuilder) -> None:
+    init(crate, "--yes", "--platforms", "riscv64", "x86_64", "riscv64")
+
+    assert (crate.directory / ".platform").read_text() == "riscv64\nx86_64\n"
+
+
 def test_a_file_that_is_not_planned_cannot_be_replaced(crate: CrateBuilder) -> None:
     outcome = init(crate, "--yes", "--replace", "noxfil.py")
 
