@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -131,7 +132,7 @@ def look(directory: Path, top: Path) -> Found:
             "there is no Cargo.toml here"
             + (f"; there is one in {', '.join(places[:5])}{more}" if places else ""),
             where=str(directory),
-            fix=f"run it there: cd {places[0]}"
+            fix=f"run it there: cd {shlex.quote(places[0])}"
             if places
             else "run it in the directory of a crate or workspace",
         )

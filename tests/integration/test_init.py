@@ -417,6 +417,12 @@ def test_without_a_manifest_the_message_says_where_there_is_one(tmp_path: Path) 
     assert "to do: run it there: cd a" in several.err
 
 
+def test_the_command_that_goes_to_the_manifest_is_quoted(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("my crate/Cargo.toml", MANIFEST.format(name="b"))
+
+    assert "to do: run it there: cd 'my crate'\n" in init(crate.with_git()).err
+
+
 def test_a_crate_in_a_folder_of_the_repository_has_its_files_where_they_count(tmp_path: Path) -> None:
     crate = CrateBuilder(tmp_path).with_file("README", "").with_git()
     crate.with_file("rust/Cargo.toml", MANIFEST.format(name="inner")).with_file("rust/src/lib.rs", "").commit(
