@@ -95,6 +95,17 @@ def test_a_wrong_noxfile_is_one_message(crate: CrateBuilder) -> None:
     assert command.text == crate.nox("-l").text
 
 
+def test_outside_of_a_crate_the_message_says_where_to_go(crate: CrateBuilder) -> None:
+    outcome = run(
+        [sys.executable, "-m", "pytest", *PLUGIN, "--pyargs", f"{PACKAGE}.test_coverage"],
+        cwd=crate.directory / "src",
+    )
+
+    assert outcome.code == 1
+    assert "there is no Cargo.toml here\n" in outcome.out
+    assert "to do: run this in the crate's directory" in outcome.out
+
+
 def test_a_noxfile_that_raises_is_named(crate: CrateBuilder) -> None:
     crate.with_file("noxfile.py", "import sys\nsys.exit('not today')\n")
 
