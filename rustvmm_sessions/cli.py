@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ def main(words: list[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # the reader has seen enough; nothing is left for the interpreter to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE  # not 0: what was to be checked or written may not have been
     except KeyboardInterrupt:
         return 130
     return 0
