@@ -116,9 +116,11 @@ def _fetch_tip(git: Git, branch: RemoteBranch) -> tuple[str, str]:
         )
     lines = [line.split("\t", 1) for line in asked.stdout.splitlines() if "\t" in line]
     default = next((value[5:] for value, _ in lines if value.startswith("ref: ")), "")
+    commits = {name: value for value, name in lines if not value.startswith("ref: ")}
     if default and not branch.name:
         wanted = default
-    commit = next((value for value, name in lines if name == wanted), None)
+    # What was not asked for is not listed: the default branch may be there as HEAD alone.
+    commit = commits.get("HEAD" if wanted == default else wanted)
     name = wanted.removeprefix("refs/heads/")
     if commit is None:
         raise UserError(

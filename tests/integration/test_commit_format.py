@@ -315,6 +315,17 @@ def test_a_remote_by_its_address_and_its_default_branch(upstream: CrateBuilder) 
     assert found_the_long_title(check(crate, BUILDKITE_REPO=f"file://{upstream.directory}"))
 
 
+def test_the_default_branch_may_have_any_name(upstream: CrateBuilder) -> None:
+    crate = upstream.clone("--single-branch")
+    crate.git("update-ref", "-d", "refs/remotes/origin/HEAD")  # actions/checkout makes none
+    upstream.git("branch", "--move", "main", "trunk")
+
+    outcome = check(crate)
+
+    assert found_the_long_title(outcome), outcome.text
+    assert "since origin/trunk (" in outcome.out
+
+
 def test_refs_heads_before_a_branch_is_understood(upstream: CrateBuilder) -> None:
     assert found_the_long_title(check(upstream.clone(), BASE_BRANCH="refs/heads/main"))
 
