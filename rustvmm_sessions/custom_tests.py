@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.model import Template
 
 _OURS = re.compile(r"pytest\s.*\btest_(coverage|commit_format)\.py\b")
-_BENCHMARK = re.compile(r"pytest\s[^;&|]*\btest_benchmark\.py\b[^;&|]*")
+_BENCHMARK = re.compile(r"(?:PACKAGE=([\w-]+)\s+)?pytest\s[^;&|]*\btest_benchmark\.py\b[^;&|]*")
 """rust-vmm-ci's own tests, which are standard sessions here."""
 
 _PACKAGE = "PACKAGE"
@@ -64,6 +64,12 @@ class CustomTest:
             return catalog.BENCH
         ours = _OURS.search(self.command)
         return ours[1].replace("_", "-") if ours else ""
+
+    @property
+    def package(self) -> str:
+        """The package whose benchmarks it means; empty for all."""
+        prefixed = _BENCHMARK.fullmatch(self.command.strip())
+        return (prefixed and prefixed[1]) or self.env.get(_PACKAGE, "")
 
     def is_for(self, machine: str) -> bool:
         """Whether it runs on an architecture."""
@@ -119,7 +125,7 @@ def bench_for(tests: Iterable[CustomTest], platforms: Iterable[str]) -> dict[str
         platforms: What a test is for that does not say.
     """
     replaced = [test for test in tests if test.own_session == catalog.BENCH]
-    packages = {test.env.get(_PACKAGE, "") for test in replaced}
+    packages = {test.package for test in replaced}
     if len(packages) != 1:
         return {}
     found: dict[str, Any] = {
@@ -151,7 +157,7 @@ def replaced(test: CustomTest, taken: Container[str], bench: Override) -> str:
         return name
     session = catalog.standard(name)
     platforms = bench.platforms or (session.platforms if session else ())
-    same = test.env.get(_PACKAGE, "") == bench.env.get(_PACKAGE, "")
+    same = test.package == bench.env.get(_PACKAGE, "")
     return name if same and {*test.platforms} <= {*platforms} else ""
 
 

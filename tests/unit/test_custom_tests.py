@@ -109,10 +109,12 @@ def test_rust_vmm_ci_s_benchmark_is_the_session_bench_where_that_runs() -> None:
     assert list(sessions([test], set(), Override(platforms=tuple(BOTH)))) == ["performance"]
 
 
-def test_a_benchmark_of_a_package_is_that_package_s() -> None:
-    test = a_test(
-        "performance", BENCHMARK, platform=["aarch64"], docker_plugin={"environment": ["PACKAGE=one"]}
-    )
+@pytest.mark.parametrize(
+    ("command", "environment"), [(BENCHMARK, ["PACKAGE=one"]), (f"PACKAGE=one {BENCHMARK}", ["PACKAGE=two"])]
+)
+def test_a_benchmark_of_a_package_is_that_package_s(command: str, environment: list[str]) -> None:
+    docker = {"environment": environment}
+    test = a_test("performance", command, platform=["aarch64"], docker_plugin=docker)
 
     assert sessions([test], {"bench"}, Override(env={"PACKAGE": "one"})) == {}
     assert list(sessions([test], {"bench"}, Override(env={"PACKAGE": "two"}))) == ["performance"]
@@ -122,7 +124,7 @@ def test_a_benchmark_of_a_package_is_that_package_s() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        f"PACKAGE=one {BENCHMARK}",
+        f"RUSTFLAGS=-g {BENCHMARK}",
         f"cd one && {BENCHMARK}",
         f"{BENCHMARK} && make",
         "pytest tests/test_benchmark.pyc",
