@@ -416,8 +416,9 @@ def _run_once(step: Body, session: nox.Session) -> None:
                 step(session)
                 done.failure = ""
             except Exception as error:  # whatever a noxfile's function raises
-                known = isinstance(error, UserError | CheckFailed) and str(error)
-                done.failure = known or f"{type(error).__name__}: {error}"
+                # nox's own exceptions, those of session.error() for one, have private names
+                said = isinstance(error, UserError | CheckFailed) or type(error).__name__.startswith("_")
+                done.failure = str(error) if said else f"{type(error).__name__}: {error}"
                 raise CheckFailed(
                     f"the step {step.__name__} before {session.name} failed: {done.failure}",
                     output=getattr(error, "output", "") or "",

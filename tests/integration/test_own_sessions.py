@@ -151,6 +151,7 @@ def test_a_step_runs_once_before_all_its_sessions(crate: CrateBuilder, options: 
         ('crate.run(session, "false")', "false: exit status 1"),
         ("raise OSError('no space')", "OSError: no space"),
         ("raise KeyError", "KeyError: "),
+        ("session.error('no kernel')", "no kernel"),
     ],
 )
 def test_a_failed_step_is_named_and_fails_every_session(crate: CrateBuilder, then: str, why: str) -> None:
