@@ -201,9 +201,9 @@ class Cargo:
         """
         if not (self.directory / "Cargo.toml").is_file():
             raise UserError(
-                "there is no Cargo.toml beside the noxfile",
+                "there is no Cargo.toml here",
                 where=str(self.directory),
-                fix="put noxfile.py into the crate's directory",
+                fix="run this in the crate's directory, which is also the place of noxfile.py",
             )
         done = self.read("metadata", "--format-version=1", "--no-deps")
         if not done.ok:

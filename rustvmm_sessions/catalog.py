@@ -11,6 +11,7 @@ PLATFORMS = (X86_64, AARCH64, RISCV64)
 TIMEOUT_MINUTES = 15
 """Time limit of a session that sets none, as on rust-vmm's agents."""
 HELPERS = "helpers"
+BENCH = "bench"
 """The tag of sessions that are no part of a pipeline."""
 IMAGE = "rustvmm/dev:g8b11be7"
 """The container image that rust-vmm's agents run sessions in."""
@@ -194,7 +195,7 @@ STANDARD = (
         platforms=(X86_64,),
     ),
     StandardSession(
-        name="bench",
+        name=BENCH,
         summary="Compare benchmarks with upstream; what is proven to be slower fails it.",
         tags=("bench",),
         timeout_minutes=60,

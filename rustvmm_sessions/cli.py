@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ def main(words: list[str] | None = None) -> int:
         options_of(commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False))
     given = parser.parse_args(words)
     try:
+        _require_directory()
         _COMMANDS[given.command][2](given)
     except CheckFailed as error:
         sys.stderr.write(f"{error}\n")
@@ -36,9 +38,21 @@ def main(words: list[str] | None = None) -> int:
         return 2
     except BrokenPipeError:  # the reader has seen enough; nothing is left for the interpreter to flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE  # not 0: what was to be checked or written may not have been
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _require_directory() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise UserError(
+            "the directory in which this was called is gone",
+            where=os.environ.get("PWD", ""),
+            fix="call it elsewhere",
+        ) from error
 
 
 def _doctor_options(parser: argparse.ArgumentParser) -> None:
@@ -122,7 +136,7 @@ def _init(given: argparse.Namespace) -> None:
         InitRequest(
             directory=Path.cwd(),
             wishes=Wishes(
-                platforms=tuple(given.platforms) if given.platforms else None,
+                platforms=tuple(dict.fromkeys(given.platforms)) if given.platforms else None,
                 dependabot=given.dependabot,
                 publish=given.publish,
                 buildkite=given.buildkite,

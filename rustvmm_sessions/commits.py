@@ -20,6 +20,7 @@ _FIELDS = 6
 _SQUASHED = re.compile(r"(fixup|squash|amend)! ")
 _URL = re.compile(r"<?[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _PERSON = re.compile(r"[^<>\s][^<>]*<[^<>@\s]+@[^<>@\s]+>")
+_COMMENT_CHARACTERS = "#;@!$%^&|:"
 _SCISSORS = re.compile(r"\S+ -{8,} >8 -{8,}")
 
 
@@ -128,9 +129,12 @@ def cleaned(text: str, comment: str, *, edited: bool) -> str:
 
     Args:
         text: The file's content.
-        comment: What starts a comment, ``core.commentChar``.
+        comment: What starts a comment, ``core.commentChar``; ``auto`` for what git has chosen, which
+            stands alone in a line of what it writes into the editor.
         edited: Whether an editor showed it, so that git takes comments out.
     """
+    if comment == "auto":
+        comment = next((char for char in _COMMENT_CHARACTERS if char in text.splitlines()), "#")
     lines = []
     for line in text.splitlines():
         if line.startswith(comment):
@@ -160,7 +164,7 @@ def _of_title(message: Message, rules: CommitRules) -> list[Fault]:
     found = []
     title = message.title
     while squashed := _SQUASHED.match(title):
-        what = f"a {squashed[1]}! commit is to be squashed into the one it mends"
+        what = f"{squashed[1]}! commits are to be squashed into those they mend"
         found = [Fault(rule="fixup", what=what, remedy=Remedy.SQUASH)]
         title = title[squashed.end() :]
     if len(title) > rules.title:

@@ -412,6 +412,19 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
     return checked
 
 
+def own_session(where: str, name: str, tags: object, given: Mapping[str, Any]) -> OwnSession:
+    """Check what a crate says of a session of its own; `where` names the place in messages."""
+    if name.startswith("-"):
+        raise _wrong(f"{where}, name", "a name that nox can be given: no dash comes first", name)
+    checked = override(where, given)
+    for key in ("doctests", "runner"):
+        if key in given:
+            raise UserError(
+                f"{key!r} is for sessions that run a feature matrix", where=where, fix="take it out"
+            )
+    return OwnSession(name=name, tags=_strings(f"{where}, tags", tags), override=checked)
+
+
 def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a noxfile passes
     """Check the settings of one session; `where` names the place in messages."""
     if not isinstance(given, Mapping):

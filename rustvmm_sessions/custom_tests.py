@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions import catalog
+from rustvmm_sessions.config import Override
 from rustvmm_sessions.pipeline import description
 from rustvmm_sessions.pipeline.model import interpolated
 
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.model import Template
 
 _OURS = re.compile(r"pytest\s.*\btest_(coverage|commit_format)\.py\b")
+_BENCHMARK = re.compile(r"(?:PACKAGE=([\w-]+)\s+)?pytest\s[^;&|]*\btest_benchmark\.py\b[^;&|]*")
 """rust-vmm-ci's own tests, which are standard sessions here."""
+
+_PACKAGE = "PACKAGE"
+_AS_IT_IS = Override()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +56,20 @@ class CustomTest:
     def per_crate(self) -> bool:
         """Whether it runs once for each member of a workspace."""
         return "{crate}" in self.command or ("{crate_path}" in self.command and not self.crate_path)
+
+    @property
+    def own_session(self) -> str:
+        """The standard session of what it runs of rust-vmm-ci, and of nothing else; empty for none."""
+        if _BENCHMARK.fullmatch(self.command.strip()):
+            return catalog.BENCH
+        ours = _OURS.search(self.command)
+        return ours[1].replace("_", "-") if ours else ""
+
+    @property
+    def package(self) -> str:
+        """The package whose benchmarks it means; empty for all."""
+        prefixed = _BENCHMARK.fullmatch(self.command.strip())
+        return (prefixed and prefixed[1]) or self.env.get(_PACKAGE, "")
 
     def is_for(self, machine: str) -> bool:
         """Whether it runs on an architecture."""
@@ -95,7 +115,55 @@ def _soft_fail(value: object) -> tuple[int | None, ...]:
     return tuple(status if isinstance(status, int) else None for status in statuses)
 
 
-def sessions(tests: Iterable[CustomTest], taken: Container[str]) -> dict[str, tuple[CustomTest, ...]]:
+def bench_for(tests: Iterable[CustomTest], platforms: Iterable[str]) -> dict[str, Any]:
+    """Return the settings of the session ``bench`` with which it does what tests did.
+
+    Empty where there is no such test, or where tests for several packages would be several sessions.
+
+    Args:
+        tests: The crate's custom tests.
+        platforms: What a test is for that does not say.
+    """
+    replaced = [test for test in tests if test.own_session == catalog.BENCH]
+    packages = {test.package for test in replaced}
+    if len(packages) != 1:
+        return {}
+    found: dict[str, Any] = {
+        "platforms": list(dict.fromkeys(name for test in replaced for name in test.platforms or platforms))
+    }
+    minutes = max(test.timeout_minutes for test in replaced)
+    session = catalog.standard(catalog.BENCH)
+    if session and minutes > session.timeout_minutes:
+        found["timeout_minutes"] = minutes
+    if devices := list(dict.fromkeys(device for test in replaced for device in test.devices)):
+        found["devices"] = devices
+    if package := packages.pop():
+        found["env"] = {_PACKAGE: package}
+    return found
+
+
+def replaced(test: CustomTest, taken: Container[str], bench: Override) -> str:
+    """Return the standard session that takes a test's place, or an empty string.
+
+    Args:
+        test: The test.
+        taken: The standard sessions that there are.
+        bench: What the crate sets for the session ``bench``.
+    """
+    name = test.own_session
+    if name not in taken:
+        return ""
+    if name != catalog.BENCH:
+        return name
+    session = catalog.standard(name)
+    platforms = bench.platforms or (session.platforms if session else ())
+    same = test.package == bench.env.get(_PACKAGE, "")
+    return name if same and {*test.platforms} <= {*platforms} else ""
+
+
+def sessions(
+    tests: Iterable[CustomTest], taken: Container[str], bench: Override = _AS_IT_IS
+) -> dict[str, tuple[CustomTest, ...]]:
     """Return the sessions that tests become: names, and a test for each of several architectures.
 
     Nothing replaces anything: a test whose name is taken by another meaning gets ``NAME-2``. And
@@ -104,8 +172,7 @@ def sessions(tests: Iterable[CustomTest], taken: Container[str]) -> dict[str, tu
     """
     found: dict[str, tuple[CustomTest, ...]] = {}
     for test in tests:
-        ours = _OURS.search(test.command)
-        if ours and ours[1].replace("_", "-") in taken:
+        if replaced(test, taken, bench):
             continue
         for number in itertools.count(1):
             name = test.name if number == 1 else f"{test.name}-{number}"

@@ -28,12 +28,12 @@ def unwritable(what: str, path: Path, error: OSError) -> UserError:
     )
 
 
-def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str | None:
-    """Return the text of a UTF-8 file, or None where there is no such file.
+def read_text(path: Path, *, most_bytes: int = MAX_BYTES, encoding: str = "utf-8") -> str | None:
+    """Return the text of a file, or None where there is no such file.
 
     Raises:
-        UserError: It is a directory, unreadable, larger than `most_bytes`, or not UTF-8 (the line
-            of the first bad byte is named).
+        UserError: It is a directory, unreadable, larger than `most_bytes`, or not in that encoding (the
+            line of the first bad byte is named), or the encoding is unknown.
     """
     try:
         with path.open("rb") as file:
@@ -61,11 +61,17 @@ def read_text(path: Path, *, most_bytes: int = MAX_BYTES) -> str | None:
             fix="restore it with git checkout",
         )
     try:
-        return data.decode("utf-8")
+        return data.decode(encoding)
+    except LookupError as error:
+        raise UserError(
+            f"there is no encoding {encoding!r}", where=str(path), fix="correct its name"
+        ) from error
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise UserError(
-            "the file is not UTF-8 text", where=f"{path}:{line}", fix="save it as UTF-8"
+            f"the file is not {encoding.upper()} text",
+            where=f"{path}:{line}",
+            fix=f"save it as {encoding.upper()}",
         ) from error
 
 

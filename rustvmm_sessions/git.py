@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.process import Finished, run
+from rustvmm_sessions.process import Finished, command_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,13 +82,46 @@ class Git:
     def _trust(self) -> dict[str, str]:
         given = os.environ.get("GIT_CONFIG_COUNT", "")
         count = int(given) if given.isdecimal() else 0
-        place = self.directory.resolve()
-        top = next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), place)
         return {
             "GIT_CONFIG_COUNT": str(count + 1),
             f"GIT_CONFIG_KEY_{count}": "safe.directory",
-            f"GIT_CONFIG_VALUE_{count}": str(top),
+            f"GIT_CONFIG_VALUE_{count}": str(self._top()),
         }
+
+    def _top(self) -> Path:
+        """Return the folder that has ``.git``, as far as that can be said without git."""
+        place = self.directory.resolve()
+        return next((folder for folder in (place, *place.parents) if (folder / ".git").exists()), place)
+
+    def output(self, *args: str) -> str:
+        """Return what ``git ARGS`` prints.
+
+        Raises:
+            UserError: It fails; the reason is git's.
+        """
+        done = self.read(*args)
+        if not done.ok:
+            raise UserError(
+                f"git cannot do its part: {why(done)}",
+                where=f"{self.directory}: {command_line(done.args)}",
+                fix="correct what git complains about; `git config --show-origin --list` shows its settings",
+            )
+        return done.stdout
+
+    def require_repository(self) -> None:
+        """Raise a UserError unless this is in a repository that git can read."""
+        done = self.read("rev-parse", "--git-dir")
+        if done.ok:
+            return
+        if not (self._top() / ".git").exists():
+            raise UserError(
+                "this is no git repository", where=str(self.directory), fix="run it in a clone of the crate"
+            )
+        raise UserError(
+            f"git cannot read this repository: {why(done)}",
+            where=str(self.directory),
+            fix="correct what git complains about",
+        )
 
     def line(self, *args: str) -> str | None:
         """Return what ``git ARGS`` prints, stripped, or None where it fails."""
@@ -129,10 +162,7 @@ class Git:
         return self.line("rev-parse", "--is-shallow-repository") == "true"
 
     def _unknown(self, reference: str) -> UserError:
-        if self.line("rev-parse", "--git-dir") is None:
-            return UserError(
-                "this is no git repository", where=str(self.directory), fix="run it in a clone of the crate"
-            )
+        self.require_repository()
         # A clone of a single branch fetches no other one unless it is told to.
         everything = "origin '+refs/heads/*:refs/remotes/origin/*'"
         if self.shallow:
@@ -177,3 +207,11 @@ class Git:
         variables = (*PULL_REQUEST_VARIABLES, "BASE_BRANCH")
         branch = next((value for variable in variables if (value := os.environ.get(variable))), "")
         return RemoteBranch(remote=remote, name=branch.removeprefix("refs/heads/"))
+
+
+def why(failed: Finished) -> str:
+    """Return git's own reason for a failure, in one line."""
+    lines = [line for line in failed.stderr.splitlines() if line.strip()]
+    return next(
+        (line for line in lines if line.startswith(("fatal:", "error:"))), (lines or [failed.ending])[0]
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
@@ -74,7 +74,9 @@ class Found:
         recorded: Whether there is tests/coverage.
         workflows: Whether there are GitHub workflows.
         publishing: Workflows that publish already, others than ours.
-        calling_old: Custom tests whose commands call rust-vmm-ci.
+        bench: Settings of the session bench that custom tests imply.
+        replaced: Custom tests that a standard session takes the place of, with its name.
+        calling_old: Other custom tests whose commands call rust-vmm-ci.
         dependabot: Where dependabot's configuration is, or would be.
     """
 
@@ -91,6 +93,8 @@ class Found:
     recorded: bool = False
     workflows: bool = False
     publishing: tuple[str, ...] = ()
+    bench: Mapping[str, object] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
     calling_old: tuple[str, ...] = ()
     dependabot: str = ".github/dependabot.yml"
 
@@ -153,6 +157,8 @@ def noxfile(found: Found) -> str:
         options.append("workspace=False")
     if found.redefined:
         options.append(f"skip={_listed(found.redefined)}")
+    if found.bench:
+        options.append(f"overrides={json.dumps({catalog.BENCH: found.bench}, ensure_ascii=False)}")
     if found.custom_tests:
         one = len(found.custom_tests) == 1
         options.append(f"custom_tests={_listed(found.custom_tests)[one : -1 if one else None]}")
@@ -260,6 +266,12 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
         f"{folder} is a workspace of its own: cd {shlex.quote(folder)} && rustvmm-sessions init"
         for folder in found.apart
     ]
+    if found.replaced:
+        pairs = ", ".join(f"{test} ({session})" for test, session in found.replaced.items())
+        todo.append(
+            f"Sessions do what these custom tests did by {OLD_SUBMODULE}: {pairs}. "
+            "Take the tests out of their file when CI runs the sessions."
+        )
     if found.calling_old:
         todo.append(
             f"Custom tests that call {OLD_SUBMODULE}: {', '.join(found.calling_old)}; "

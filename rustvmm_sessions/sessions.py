@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
 from dataclasses import replace
@@ -14,7 +15,7 @@ import nox.registry
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, override, settings
+from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, own_session, settings
 from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interruptible
@@ -128,7 +129,8 @@ def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
                 "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
             )
         found += custom_tests.parse(text, name, warn)
-    return custom_tests.sessions(found, {session.name for session in catalog.STANDARD} - checked.skip)
+    taken = {session.name for session in catalog.STANDARD} - checked.skip
+    return custom_tests.sessions(found, taken, checked.overrides.get(catalog.BENCH, Override()))
 
 
 def settings_of(noxfile: Path) -> Settings:
@@ -167,12 +169,18 @@ def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
 
 def _crate_of(noxfile: Path, text: str) -> Crate | None:
     """Run a noxfile's text, and return the crate that it registers."""
+    said = io.StringIO()
     try:
         code = compile(text, str(noxfile), "exec", dont_inherit=True)
-        exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
+        with contextlib.redirect_stderr(said):
+            exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
     except (Exception, SystemExit) as error:  # whatever a noxfile raises
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error  # our own, which is said already, for nox
+        sys.stderr.write(said.getvalue())
         what = f"the noxfile cannot be run: {error}"
         raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
+    sys.stderr.write(said.getvalue())
     crates = (vars(function).get(_CRATE) for function in nox.registry.get().values())
     return next((crate for crate in crates if isinstance(crate, Crate)), None)
 
@@ -190,6 +198,7 @@ class Crate:
         self._names: set[str] = set()
         self._steps: dict[str, list[Body]] = {}
         self._own: list[OwnSession] = []
+        self._started: dict[str, float] = {}
 
     def session(
         self,
@@ -219,9 +228,10 @@ class Crate:
                     where=f"@crate.session, {function.__name__}",
                     fix=f'give it another name, or leave the other out: register(skip=["{name}"])',
                 )
-            self._overrides[name] = override(f"@crate.session, {function.__name__}", given)
-        self._own.append(OwnSession(name=name, tags=tuple(tags), override=self._overrides[name]))
-        return self._add(name, function, function.__doc__ or f"Run {name}.", tags)
+            own = own_session(f"@crate.session, {function.__name__}", name, tags, given)
+        self._overrides[name] = own.override
+        self._own.append(own)
+        return self._add(name, function, function.__doc__ or f"Run {name}.", own.tags)
 
     def before(self, *sessions: str) -> Callable[[Body], Body]:
         """Add a step that runs before the named sessions; used as a decorator.
@@ -268,7 +278,7 @@ class Crate:
         """
         setting = self._overrides.get(session.name, Override())
         cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
-        cargo.run(*args, env=env, timeout=60 * setting.minutes(catalog.TIMEOUT_MINUTES)).check()
+        cargo.run(*args, env=env, timeout=self._seconds_left(session)).check()
 
     def run(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
         """Run any program as `cargo` runs cargo: its process group ends with it."""
@@ -276,8 +286,21 @@ class Crate:
 
         setting = self._overrides.get(session.name, Override())
         variables = {**self.settings.env, **setting.env, **(env or {})}
-        minutes = setting.minutes(catalog.TIMEOUT_MINUTES)
-        run(args, cwd=self.settings.directory, env=variables, timeout=60 * minutes).check()
+        left = self._seconds_left(session)
+        run(args, cwd=self.settings.directory, env=variables, timeout=left).check()
+
+    def _seconds_left(self, session: nox.Session) -> float:
+        """Return how much of a running session's time is left: its limit is for all that it runs."""
+        minutes = self._minutes(session.name)
+        left = self._started[session.name] + 60 * minutes - time.monotonic()
+        if left <= 0:
+            raise CheckFailed(f"the session's time is up: timeout_minutes is {minutes:g}")
+        return left
+
+    def _minutes(self, name: str) -> float:
+        known = catalog.standard(name)
+        default = known.timeout_minutes if known and known.name == name else catalog.TIMEOUT_MINUTES
+        return self._overrides.get(name, Override()).minutes(default)
 
     def _add_standard(self, session: catalog.StandardSession) -> None:
         setting = self._overrides.get(session.name, Override())
@@ -312,7 +335,7 @@ class Crate:
             from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
 
             cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
-            run_custom_test(cargo, test, 60 * setting.minutes(catalog.TIMEOUT_MINUTES))
+            run_custom_test(cargo, test, 60 * self._minutes(name))
 
         summary = test.command.splitlines()[0]
         self._add(name, body, f"Custom test: {summary}\n\n{test.command}", ("gate", "custom"))
@@ -342,8 +365,7 @@ class Crate:
                         fix="run its command with the values filled in",
                     )
                 cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
-                minutes = setting.minutes(catalog.TIMEOUT_MINUTES)
-                run_shell("bash", command.script, cargo, 60 * minutes).check()
+                run_shell("bash", command.script, cargo, 60 * self._minutes(command.label)).check()
 
             self._add(name, body, f"Run the step of {file}.\n\n{command.script}", ())
 
@@ -360,6 +382,7 @@ class Crate:
                     reason = f"{name} is for {', '.join(platforms)}, this machine is {machine()}"
                     record("skipped", reason)
                     session.skip(reason)
+                self._started[name] = time.monotonic()
                 try:
                     for device in setting.devices:
                         tools.check_device(device)
@@ -393,8 +416,9 @@ def _run_once(step: Body, session: nox.Session) -> None:
                 step(session)
                 done.failure = ""
             except Exception as error:  # whatever a noxfile's function raises
-                known = isinstance(error, UserError | CheckFailed) and str(error)
-                done.failure = known or f"{type(error).__name__}: {error}"
+                # nox's own exceptions, those of session.error() for one, have private names
+                said = isinstance(error, UserError | CheckFailed) or type(error).__name__.startswith("_")
+                done.failure = str(error) if said else f"{type(error).__name__}: {error}"
                 raise CheckFailed(
                     f"the step {step.__name__} before {session.name} failed: {done.failure}",
                     output=getattr(error, "output", "") or "",

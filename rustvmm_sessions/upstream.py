@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.git import PULL_REQUEST_VARIABLES
+from rustvmm_sessions.git import PULL_REQUEST_VARIABLES, why
 
 if TYPE_CHECKING:
     from rustvmm_sessions.git import Git, RemoteBranch
@@ -60,8 +60,7 @@ def find_base(git: Git, reference: str = "") -> Base:
         UserError: There is no repository, no such branch, no common commit, or a shallow clone
             that cannot be deepened.
     """
-    if git.line("rev-parse", "--git-dir") is None:
-        raise UserError("this is no git repository", where=str(git.directory), fix="run it in a clone")
+    git.require_repository()
     if git.commit("HEAD") is None:
         raise UserError("there is no commit yet", where=str(git.directory), fix="commit something")
     if reference:
@@ -111,15 +110,17 @@ def _fetch_tip(git: Git, branch: RemoteBranch) -> tuple[str, str]:
     )
     if not asked.ok:
         raise UserError(
-            f"the remote {branch.remote!r} cannot be read: {_why(asked.stderr, asked.ending)}",
+            f"the remote {branch.remote!r} cannot be read: {why(asked)}",
             where=str(git.directory),
             fix=f"check the network and the remote; {_SETTINGS}",
         )
     lines = [line.split("\t", 1) for line in asked.stdout.splitlines() if "\t" in line]
     default = next((value[5:] for value, _ in lines if value.startswith("ref: ")), "")
+    commits = {name: value for value, name in lines if not value.startswith("ref: ")}
     if default and not branch.name:
         wanted = default
-    commit = next((value for value, name in lines if name == wanted), None)
+    # What was not asked for is not listed: the default branch may be there as HEAD alone.
+    commit = commits.get("HEAD" if wanted == default else wanted)
     name = wanted.removeprefix("refs/heads/")
     if commit is None:
         raise UserError(
@@ -132,7 +133,7 @@ def _fetch_tip(git: Git, branch: RemoteBranch) -> tuple[str, str]:
         done = git.read(*_FETCH, *depth, "--end-of-options", branch.remote, wanted, timeout=TIMEOUT)
         if not done.ok or git.commit(commit) is None:
             raise UserError(
-                f"{name!r} of {branch.remote!r} cannot be fetched: {_why(done.stderr, done.ending)}",
+                f"{name!r} of {branch.remote!r} cannot be fetched: {why(done)}",
                 where=str(git.directory),
                 fix=f"check the network: `git fetch {branch.remote} {name}`",
             )
@@ -145,13 +146,8 @@ def _deepen(git: Git, branch: RemoteBranch, depth: str, commits: tuple[str, ...]
     if not done.ok:
         raise UserError(
             "this clone is shallow and cannot be deepened: the commits between HEAD and "
-            f"{branch.remote}/{branch.name or 'main'} are not in it ({_why(done.stderr, done.ending)})",
+            f"{branch.remote}/{branch.name or 'main'} are not in it ({why(done)})",
             where=str(git.directory),
             fix="clone with the whole history (GitHub's actions/checkout: `fetch-depth: 0`), "
             "or run `git fetch --unshallow`",
         )
-
-
-def _why(stderr: str, ending: str) -> str:
-    lines = [line for line in stderr.splitlines() if line.strip()]
-    return next((line for line in lines if line.startswith(("fatal:", "error:"))), (lines or [ending])[0])

@@ -96,7 +96,7 @@ def _fill_submodules(git: Git, commit: str, directory: Path) -> None:
             continue
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
             archive = Path(scratch) / "submodule.tar"
-            own.read("archive", "--format=tar", f"--output={archive}", wanted).check()
+            own.output("archive", "--format=tar", f"--output={archive}", wanted)
             shutil.rmtree(directory / path, ignore_errors=True)
             with tarfile.open(archive) as tar:
                 tar.extractall(directory / path, filter="data")
@@ -104,7 +104,7 @@ def _fill_submodules(git: Git, commit: str, directory: Path) -> None:
 
 
 def _submodules(git: Git, commit: str) -> Iterator[tuple[str, str]]:
-    listed = git.read("ls-tree", "-r", "-z", "--full-tree", commit).check().stdout
+    listed = git.output("ls-tree", "-r", "-z", "--full-tree", commit)
     for entry in filter(None, listed.split("\0")):
         facts, _, path = entry.partition("\t")
         mode, _, name = facts.split()

@@ -15,6 +15,12 @@ from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
 
+_PLAIN = (
+    *("-c", "log.showSignature=false"),
+    *("-c", "core.commentChar=#", "-c", "trailer.separators=:"),  # both decide what a trailer is
+)
+"""Settings that make a verdict the same on every machine."""
+
 _HOOK_MARK = "# Installed by rustvmm-sessions."
 _HOOK = """\
 #!/bin/sh
@@ -54,12 +60,10 @@ def check_commits(request: CommitFormatRequest) -> None:
     git = request.git
     base = upstream.find_base(git)
     found = commits.parse_log(
-        git.read(
-            *("-c", "log.showSignature=false", "log", "--reverse", "--no-color", "--encoding=UTF-8"),
+        git.output(
+            *(*_PLAIN, "log", "--reverse", "--no-color", "--encoding=UTF-8"),
             *(f"--format={commits.LOG_FORMAT}", "--end-of-options", f"{base.tip}..HEAD", "--"),
         )
-        .check()
-        .stdout
     )
     if not found:
         say(f"There are no commits between {base.name} ({base.tip[:12]}) and HEAD: nothing to check.")
@@ -95,14 +99,14 @@ def check_message(request: CommitFormatRequest, path: Path) -> None:
         CheckFailed: It breaks a rule.
         UserError: The file cannot be read.
     """
-    text = files.read_text(path)
+    git = request.git
+    text = files.read_text(path, encoding=git.line("config", "i18n.commitEncoding") or "utf-8")
     if text is None:
         raise UserError("there is no such file", where=str(path), fix="name the file with the message")
-    git = request.git
     if git.commit("MERGE_HEAD"):
         say("A merge is not checked.")
         return
-    comment = git.line("config", "core.commentChar") or "#"
+    comment = git.line("config", "core.commentString") or git.line("config", "core.commentChar") or "#"
     edited = os.environ.get("GIT_EDITOR") != ":"  # so git tells its hooks that there is no editor
     cleaned = commits.cleaned(text, comment, edited=edited)
     faults = commits.faults(Message(text=cleaned, trailers=_trailers(git, cleaned)), request.rules)
@@ -116,8 +120,8 @@ def _trailers(git: Git, text: str) -> tuple[tuple[str, str], ...]:
     with tempfile.NamedTemporaryFile("w", prefix="rustvmm-message-") as file:
         file.write(text + "\n")
         file.flush()
-        done = git.read("interpret-trailers", "--parse", "--no-divider", file.name).check()
-    return commits.parse_trailers(done.stdout)
+        found = git.output(*_PLAIN, "interpret-trailers", "--parse", "--no-divider", file.name)
+    return commits.parse_trailers(found)
 
 
 def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None:
@@ -128,10 +132,9 @@ def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None
             repository are those of others as well.
     """
     git = request.git
-    folder = git.line("rev-parse", "--git-path", "hooks")
-    common = git.line("rev-parse", "--path-format=absolute", "--git-common-dir")
-    if folder is None or common is None:
-        raise UserError("this is no git repository", where=str(request.directory), fix="run it in a clone")
+    git.require_repository()
+    folder = git.output("rev-parse", "--git-path", "hooks").rstrip("\n")
+    common = git.output("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
     hook = (request.directory / folder / "commit-msg").resolve()
     top = Path(git.line("rev-parse", "--show-toplevel") or common)
     place = os.path.relpath(request.directory.resolve(), top.resolve())  # git starts hooks at the top

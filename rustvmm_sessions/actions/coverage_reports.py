@@ -125,10 +125,10 @@ def changes(git: Git, base: str, scratch: Path) -> str:
     if own_index and Path(own_index).exists():
         shutil.copyfile(own_index, index)
     with_new = Git(directory=git.directory, env={"GIT_INDEX_FILE": str(index)})
-    with_new.read("add", "--intent-to-add", "--", ".").check()
+    with_new.output("add", "--intent-to-add", "--", ".")
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--unified=0", "--relative")
     settings = ("-c", "diff.mnemonicPrefix=false", "-c", "diff.noprefix=false")
-    return with_new.read(*settings, "diff", *options, base, "--", ".").check().stdout
+    return with_new.output(*settings, "diff", *options, base, "--", ".")
 
 
 def _need(module: str) -> None:

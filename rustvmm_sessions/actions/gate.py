@@ -252,9 +252,9 @@ def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
         raise UserError("this is no git work tree", where=str(cargo.directory), fix="run without --changed")
     name = reference or git.upstream()
     base = git.merge_base(name)
-    listed = git.read("diff", "--name-only", "-z", "--no-renames", "--no-relative", base, "--").check().stdout
-    new = git.read("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
-    paths = [PurePath(top, path) for path in (listed + new.check().stdout).split("\0") if path]
+    listed = git.output("diff", "--name-only", "-z", "--no-renames", "--no-relative", base, "--")
+    new = git.output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
+    paths = [PurePath(top, path) for path in (listed + new).split("\0") if path]
     chosen = affected(cargo.metadata, paths)
     files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
     say(f"Changed since {base[:12]} (merge base with {name}): {files}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import catalog, files, scaffold
 from rustvmm_sessions.actions.hooks import HOOKS
 from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.config import did_you_mean
+from rustvmm_sessions.config import did_you_mean, override
 from rustvmm_sessions.console import say, warn
-from rustvmm_sessions.custom_tests import CustomTest, parse
+from rustvmm_sessions.custom_tests import CustomTest, bench_for, parse, replaced
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.scaffold import Found, Publishable, Wishes
@@ -131,7 +132,7 @@ def look(directory: Path, top: Path) -> Found:
             "there is no Cargo.toml here"
             + (f"; there is one in {', '.join(places[:5])}{more}" if places else ""),
             where=str(directory),
-            fix=f"run it there: cd {places[0]}"
+            fix=f"run it there: cd {shlex.quote(places[0])}"
             if places
             else "run it in the directory of a crate or workspace",
         )
@@ -142,19 +143,30 @@ def look(directory: Path, top: Path) -> Found:
         path: read for path in _descriptions(directory) if (read := _read_tests(directory, path)) is not None
     }
     root = cargo.workspace.root
+    platforms = _platforms(directory / ".platform")
+    described = [test for read in tests.values() for test in read]
+    redefined = _redefined(tests)
+    bench = bench_for(described, platforms or scaffold.DEFAULT_PLATFORMS)
+    taken = {session.name for session in catalog.STANDARD} - {*redefined}
+    set_for_bench = override("the noxfile", bench)
+    instead = {test.name: name for test in described if (name := replaced(test, taken, set_for_bench))}
     return Found(
         place=directory.resolve().relative_to(top.resolve()).as_posix()
         if directory.resolve() != top.resolve()
         else "",
         member=root != directory.resolve(),
-        platforms=_platforms(directory / ".platform"),
+        platforms=platforms,
         custom_tests=tuple(tests),
-        redefined=_redefined(tests),
+        redefined=redefined,
         packages=_publishable(cargo),
         publishing=_publishing(top, {package.workflow for package in _publishable(cargo)}),
         calling_old=tuple(
-            test.name for read in tests.values() for test in read if scaffold.OLD_SUBMODULE in test.command
+            test.name
+            for test in described
+            if scaffold.OLD_SUBMODULE in test.command and test.name not in instead
         ),
+        bench=bench,
+        replaced=instead,
         apart=tuple(os.path.relpath(path, directory) for path in apart),
         submodules=submodules,
         hooks=tuple(

@@ -22,7 +22,7 @@ def test_bench(crate_settings: Settings, test_scope: Scope) -> None:
         BenchRequest(
             cargo=Cargo(directory=crate_settings.directory, env=env),
             workspace=test_scope is Scope.WORKSPACE,
-            package=os.environ.get("PACKAGE", ""),
+            package=env.get("PACKAGE") or os.environ.get("PACKAGE", ""),
             rules=crate_settings.bench,
         )
     )

@@ -80,7 +80,7 @@ def test_all_faults_of_all_commits_are_said_with_what_mends_them(upstream: Crate
         "  sign-off: there is no trailer Signed-off-by: Name <address>",
         f"    to do: git rebase --signoff {base}",
         f"{last} squash! first of the work",
-        "  fixup: a squash! commit is to be squashed into the one it mends",
+        "  fixup: squash! commits are to be squashed into those they mend",
         f"    to do: git rebase --interactive --autosquash {base}",
         "  sign-off: there is no trailer Signed-off-by: Name <address>",
         "    to do: git commit --amend --no-edit --signoff",
@@ -165,6 +165,53 @@ def test_trailers_are_those_that_git_finds(upstream: CrateBuilder) -> None:
 
     assert outcome.code == 1
     assert "the Signed-off-by line is no trailer" in outcome.out
+
+
+@pytest.mark.parametrize("setting", ["core.commentChar=S", "trailer.separators=%", "color.ui=always"])
+def test_a_verdict_does_not_depend_on_the_user_s_settings(
+    upstream: CrateBuilder, tmp_path: Path, setting: str
+) -> None:
+    crate = upstream.clone()
+    crate.git("config", *setting.split("="))
+    good = write(tmp_path / "good", f"Title\n\n{SIGNED}\n")
+    edited: dict[str, str] = {"GIT_EDITOR": ":"}  # as git says that there was no editor
+
+    assert found_the_long_title(check(crate, BASE_BRANCH="main"))
+    assert check(crate, f"--message={good}", **edited).code == 0
+
+
+def test_what_git_complains_about_is_said(upstream: CrateBuilder) -> None:
+    crate = upstream.clone()
+    crate.git("config", "color.ui", "bogus")
+
+    outcome = check(crate, BASE_BRANCH="main")
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: git cannot do its part: ")
+    assert "bogus" in outcome.err
+    assert "Traceback" not in outcome.text
+
+
+def test_a_broken_repository_is_not_said_to_be_none(upstream: CrateBuilder) -> None:
+    crate = upstream.clone()
+    with (crate.directory / ".git" / "config").open("a") as file:
+        file.write("[broken\n")
+
+    outcome = check(crate, BASE_BRANCH="main")
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: git cannot read this repository: fatal: bad config line ")
+
+
+def test_a_directory_that_is_gone_is_one_message(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+
+    outcome = run(["sh", "-c", script, "sh", str(gone), *COMMAND], cwd=tmp_path)
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: the directory in which this was called is gone\n")
 
 
 # Where the base comes from
@@ -266,6 +313,17 @@ def test_a_remote_by_its_address_and_its_default_branch(upstream: CrateBuilder) 
     crate.git("remote", "remove", "origin")
 
     assert found_the_long_title(check(crate, BUILDKITE_REPO=f"file://{upstream.directory}"))
+
+
+def test_the_default_branch_may_have_any_name(upstream: CrateBuilder) -> None:
+    crate = upstream.clone("--single-branch")
+    crate.git("update-ref", "-d", "refs/remotes/origin/HEAD")  # actions/checkout makes none
+    upstream.git("branch", "--move", "main", "trunk")
+
+    outcome = check(crate)
+
+    assert found_the_long_title(outcome), outcome.text
+    assert "since origin/trunk (" in outcome.out
 
 
 def test_refs_heads_before_a_branch_is_understood(upstream: CrateBuilder) -> None:
@@ -401,6 +459,21 @@ def test_the_hook_stops_a_bad_commit_and_lets_good_ones_and_fixups_pass(upstream
         "fixup! #12 signed",
         "#12 signed",
     ]
+
+
+def test_the_hook_reads_the_encoding_that_commits_have(upstream: CrateBuilder, tmp_path: Path) -> None:
+    crate = upstream.clone()
+    crate.git("config", "i18n.commitEncoding", "latin1")
+    check(crate, "--install-hook")
+    (tmp_path / "message").write_bytes(f"caf\xe9 {'x' * 55}\n\n{SIGNED}\n".encode("latin-1"))
+    attempt = ["git", "commit", "--quiet", "--allow-empty", f"--file={tmp_path / 'message'}"]
+
+    assert run(attempt, cwd=crate.directory).code == 0
+    crate.git("config", "i18n.commitEncoding", "no-such")
+    outcome = check(crate, f"--message={tmp_path / 'message'}")
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: there is no encoding 'no-such'\n")
 
 
 def test_installing_the_hook_again_changes_nothing(upstream: CrateBuilder) -> None:

@@ -19,6 +19,7 @@ from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate,
 if TYPE_CHECKING:
     from pathlib import Path
 
+BOTH = ["x86_64", "aarch64"]
 COMMAND = [sys.executable, "-m", "rustvmm_sessions.cli", "init"]
 
 
@@ -258,13 +259,35 @@ def test_a_workflow_that_publishes_already_is_not_doubled(crate: CrateBuilder) -
 
 
 def test_custom_tests_that_call_the_submodule_are_named(crate: CrateBuilder) -> None:
-    test = {
-        "test_name": "performance",
-        "command": "pytest -s rust-vmm-ci/integration_tests/test_benchmark.py",
-    }
+    test = {"test_name": "old", "command": "./rust-vmm-ci/test_run.py"}
     crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test]}))
 
-    assert "Custom tests that call rust-vmm-ci: performance" in init(crate, "--yes").out
+    assert "Custom tests that call rust-vmm-ci: old; docs/" in init(crate, "--yes").out
+
+
+def test_custom_tests_of_the_submodule_s_tests_become_settings_of_the_sessions(crate: CrateBuilder) -> None:
+    folder = "rust-vmm-ci/integration_tests"
+    tests = [
+        {"test_name": "performance", "command": f"pytest -s {folder}/test_benchmark.py", "platform": BOTH},
+        {"test_name": "cov", "command": f"pytest {folder}/test_coverage.py"},
+    ]
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": tests}))
+
+    outcome = init(crate, "--yes", "--github")
+
+    assert outcome.code == 0, outcome.text
+    assert (
+        'crate = register(\n    overrides={"bench": {"platforms": ["x86_64", "aarch64"]}},\n'
+        '    custom_tests=".buildkite/custom-tests.json",\n)\n'
+    ) in (crate.directory / "noxfile.py").read_text()
+    assert "custom tests did by rust-vmm-ci: performance (bench), cov (coverage)." in outcome.out
+    assert "Custom tests that call rust-vmm-ci" not in outcome.out
+    assert "custom]" not in crate.nox("-l").out
+    steps = crate.nox("-s", "pipeline").out
+    assert "- label: bench-x86_64\n" in steps
+    assert "- label: bench-aarch64\n" in steps
+    assert "performance" not in steps
+    assert "Nothing to write." in init(crate, "--yes", "--github").out
 
 
 # What is kept
@@ -283,6 +306,12 @@ def test_a_file_that_differs_is_kept_and_shown_and_replaced_only_by_name(crate: 
     init(crate, "--yes", "--replace", "noxfile.py")
     assert "register(" in (crate.directory / "noxfile.py").read_text()
     assert (crate.directory / ".platform").read_text() == "x86_64"
+
+
+def test_a_platform_that_is_named_twice_is_one(crate: CrateBuilder) -> None:
+    init(crate, "--yes", "--platforms", "riscv64", "x86_64", "riscv64")
+
+    assert (crate.directory / ".platform").read_text() == "riscv64\nx86_64\n"
 
 
 def test_a_file_that_is_not_planned_cannot_be_replaced(crate: CrateBuilder) -> None:
@@ -353,6 +382,17 @@ def test_a_link_out_of_the_repository_is_not_followed(crate: CrateBuilder, tmp_p
     assert not (crate.directory / "noxfile.py").exists()
 
 
+def test_without_a_reader_nothing_is_written_and_it_is_no_success(crate: CrateBuilder) -> None:
+    read, write = os.pipe()
+    os.close(read)
+
+    done = subprocess.run([*COMMAND, "--yes"], cwd=crate.directory, stdout=write, check=False)
+
+    os.close(write)
+    assert done.returncode == 141
+    assert written(crate) == []
+
+
 def test_interrupted_it_writes_all_or_nothing(crate: CrateBuilder) -> None:
     for wait in (0.05, 0.15, 0.25, 0.3, 0.35, 0.4):
         process = subprocess.Popen(
@@ -386,6 +426,12 @@ def test_without_a_manifest_the_message_says_where_there_is_one(tmp_path: Path) 
     assert several.code == 2
     assert several.err.startswith("error: there is no Cargo.toml here; there is one in a, b\n")
     assert "to do: run it there: cd a" in several.err
+
+
+def test_the_command_that_goes_to_the_manifest_is_quoted(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("my crate/Cargo.toml", MANIFEST.format(name="b"))
+
+    assert "to do: run it there: cd 'my crate'\n" in init(crate.with_git()).err
 
 
 def test_a_crate_in_a_folder_of_the_repository_has_its_files_where_they_count(tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def test_a_step_runs_once_before_all_its_sessions(crate: CrateBuilder, options: 
         ('crate.run(session, "false")', "false: exit status 1"),
         ("raise OSError('no space')", "OSError: no space"),
         ("raise KeyError", "KeyError: "),
+        ("session.error('no kernel')", "no kernel"),
     ],
 )
 def test_a_failed_step_is_named_and_fails_every_session(crate: CrateBuilder, then: str, why: str) -> None:
@@ -201,6 +202,48 @@ def test_a_session_of_the_crate_s_own_says_where_and_when_it_runs(crate: CrateBu
     with_body(crate, body)
 
     assert crate.nox("-s", "own").out == "own=yes\n"
+
+
+def test_a_time_limit_is_for_all_that_a_session_runs(crate: CrateBuilder) -> None:
+    body = (
+        "import time\n\n"
+        "@crate.session(timeout_minutes=0.05)\n"
+        "def own(session):\n"
+        '    crate.run(session, "sleep", "2")\n'
+        '    crate.run(session, "sleep", "60")\n\n'
+        "@crate.session(timeout_minutes=0.01)\n"
+        "def late(session):\n"
+        "    time.sleep(1)\n"
+        '    crate.cargo(session, "--version")\n'
+    )
+    with_body(crate, body)
+
+    outcome = crate.nox("-s", "own", "late")
+
+    assert "Session own aborted: sleep 60: stopped at its time limit after 1 s" in outcome.err
+    assert "Session late aborted: the session's time is up: timeout_minutes is 0.01" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "what", "where"),
+    [
+        ('tags="gate"', "'gate' is not a list of strings", "@crate.session, own, tags"),
+        ("tags=[1]", "1 is not a non-empty string", "@crate.session, own, tags"),
+        ('name="--x"', "'--x' is not a name that nox can be given", "@crate.session, own, name"),
+        ('runner="nextest"', "'runner' is for sessions that run", "@crate.session, own"),
+    ],
+)
+def test_a_wrong_option_of_a_session_is_one_message(
+    crate: CrateBuilder, options: str, what: str, where: str
+) -> None:
+    with_body(crate, f"@crate.session({options})\ndef own(session):\n    pass\n")
+
+    outcome = crate.nox("-l")
+
+    assert outcome.code == 2
+    assert outcome.err.startswith(f"error: {what}")
+    assert f"\n  where: {where}\n" in outcome.err
+    assert "Traceback" not in outcome.text
 
 
 # Hooks

@@ -73,13 +73,46 @@ def test_what_the_noxfile_says_holds(crate: CrateBuilder) -> None:
     assert check(crate, "test_coverage").code == 0
 
 
+def test_the_package_of_the_noxfile_is_the_one_whose_benchmarks_are_meant(crate: CrateBuilder) -> None:
+    crate.with_noxfile('overrides={"bench": {"env": {"PACKAGE": "sampel"}}}')
+
+    for outcome in (check(crate, "test_benchmark"), crate.nox("-s", "bench", "--", "--base=HEAD")):
+        assert outcome.code == 1
+        assert "has no package 'sampel'" in outcome.text
+
+
 def test_a_wrong_noxfile_is_one_message(crate: CrateBuilder) -> None:
     crate.with_noxfile("coverage_tolerance=-1")
 
     outcome = check(crate, "test_coverage")
+    command = run([sys.executable, "-m", "rustvmm_sessions.cli", "commit-format"], cwd=crate.directory)
 
     assert outcome.code == 1
-    assert "the noxfile cannot be run" in outcome.out
+    assert "-1 is no" in outcome.out
+    assert outcome.text.count("  where: register(coverage_tolerance=...)\n") == 1
+    assert "Traceback" not in outcome.text
+    assert command.code == 2
+    assert command.text == crate.nox("-l").text
+
+
+def test_outside_of_a_crate_the_message_says_where_to_go(crate: CrateBuilder) -> None:
+    outcome = run(
+        [sys.executable, "-m", "pytest", *PLUGIN, "--pyargs", f"{PACKAGE}.test_coverage"],
+        cwd=crate.directory / "src",
+    )
+
+    assert outcome.code == 1
+    assert "there is no Cargo.toml here\n" in outcome.out
+    assert "to do: run this in the crate's directory" in outcome.out
+
+
+def test_a_noxfile_that_raises_is_named(crate: CrateBuilder) -> None:
+    crate.with_file("noxfile.py", "import sys\nsys.exit('not today')\n")
+
+    outcome = check(crate, "test_coverage")
+
+    assert outcome.code == 1
+    assert "the noxfile cannot be run: not today" in outcome.out
     assert "Traceback" not in outcome.text
 
 

@@ -127,7 +127,7 @@ def test_a_line_that_is_no_trailer_does_not_sign_off() -> None:
 @pytest.mark.parametrize("prefix", ["fixup", "squash", "amend"])
 def test_what_is_to_be_squashed_is_named_and_its_title_not_measured_twice(prefix: str) -> None:
     assert found(message(f"{prefix}! " + "x" * 60)) == [
-        ("fixup", f"a {prefix}! commit is to be squashed into the one it mends")
+        ("fixup", f"{prefix}! commits are to be squashed into those they mend")
     ]
     assert found(message(f"{prefix} the thing")) == []
 
@@ -221,6 +221,14 @@ def test_git_s_comments_and_what_is_below_the_scissors_are_no_message() -> None:
     assert commits.cleaned(text, "#", edited=True) == "Title\n\nBody"
     assert commits.cleaned(text, "#", edited=False) == "Title\n# a comment\n\nBody"
     assert commits.cleaned("# 12 is a title\n", ";", edited=True) == "# 12 is a title"
+
+
+def test_where_git_chooses_what_starts_a_comment_the_file_shows_it() -> None:
+    chosen = "# 12\n\nautomatic\n; Please enter the commit message\n;\n; On branch main\n"
+
+    assert commits.cleaned(chosen, "auto", edited=True) == "# 12\n\nautomatic"
+    assert commits.cleaned("automatic\n# Please\n#\n", "auto", edited=True) == "automatic"
+    assert commits.cleaned("automatic\n\n; no comment\n", "auto", edited=False) == "automatic\n\n; no comment"
 
 
 # Settings

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions.custom_tests import CustomTest, commands, parse, sessions
+from rustvmm_sessions.config import Override
+from rustvmm_sessions.custom_tests import CustomTest, bench_for, commands, parse, sessions
 from rustvmm_sessions.errors import UserError
 
 TAKEN = {"clippy", "coverage", "commit-format"}
@@ -92,6 +93,64 @@ def test_rust_vmm_ci_s_own_tests_are_the_standard_sessions() -> None:
 
     assert sessions([coverage, commits], TAKEN) == {}
     assert list(sessions([coverage, commits], {"clippy"})) == ["coverage", "commits"]
+
+
+BENCHMARK = "pytest -s rust-vmm-ci/integration_tests/test_benchmark.py"
+BOTH = ["x86_64", "aarch64"]
+
+
+def test_rust_vmm_ci_s_benchmark_is_the_session_bench_where_that_runs() -> None:
+    test = a_test("performance", BENCHMARK, platform=BOTH)
+
+    assert sessions([test], {"bench"}, Override(platforms=(*BOTH, "riscv64"))) == {}
+    assert list(sessions([test], {"bench"}, Override(platforms=("x86_64",)))) == ["performance"]
+    assert list(sessions([test], {"bench"})) == ["performance"]  # it is for aarch64
+    assert sessions([a_test("performance", BENCHMARK, platform=["aarch64"])], {"bench"}) == {}
+    assert list(sessions([test], set(), Override(platforms=tuple(BOTH)))) == ["performance"]
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"), [(BENCHMARK, ["PACKAGE=one"]), (f"PACKAGE=one {BENCHMARK}", ["PACKAGE=two"])]
+)
+def test_a_benchmark_of_a_package_is_that_package_s(command: str, environment: list[str]) -> None:
+    docker = {"environment": environment}
+    test = a_test("performance", command, platform=["aarch64"], docker_plugin=docker)
+
+    assert sessions([test], {"bench"}, Override(env={"PACKAGE": "one"})) == {}
+    assert list(sessions([test], {"bench"}, Override(env={"PACKAGE": "two"}))) == ["performance"]
+    assert list(sessions([test], {"bench"})) == ["performance"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"RUSTFLAGS=-g {BENCHMARK}",
+        f"cd one && {BENCHMARK}",
+        f"{BENCHMARK} && make",
+        "pytest tests/test_benchmark.pyc",
+    ],
+)
+def test_what_does_more_than_the_benchmark_stays(command: str) -> None:
+    test = a_test("performance", command, platform=["aarch64"])
+
+    assert list(sessions([test], {"bench"})) == ["performance"]
+    assert bench_for([test], BOTH) == {}
+
+
+def test_the_settings_of_bench_are_those_of_the_tests_it_replaces() -> None:
+    docker = {"environment": ["PACKAGE=one"], "devices": ["/dev/kvm"]}
+    on_arm = a_test("a", BENCHMARK, platform=["aarch64"], docker_plugin=docker)
+    longer = a_test("b", BENCHMARK, timeout_in_minutes=90, docker_plugin=docker)
+
+    assert bench_for([a_test("c")], BOTH) == {}
+    assert bench_for([a_test("d", BENCHMARK, platform=BOTH)], []) == {"platforms": BOTH}
+    assert bench_for([on_arm, longer], BOTH) == {
+        "platforms": ["aarch64", "x86_64"],
+        "timeout_minutes": 90,
+        "devices": ["/dev/kvm"],
+        "env": {"PACKAGE": "one"},
+    }
+    assert bench_for([on_arm, a_test("e", BENCHMARK)], BOTH) == {}  # another package
 
 
 # Commands
