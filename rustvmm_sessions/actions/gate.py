@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shlex
 import sys
 import time
@@ -12,7 +10,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, features
-from rustvmm_sessions.actions.test_builds import BuiltFile, built_files
+from rustvmm_sessions.actions.test_builds import BuiltFile, built_files, messages_in
 from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, rustflags
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, warn
@@ -385,12 +383,9 @@ def _diagnostics(messages: str) -> tuple[str, int]:
     What it says of a file that is in several targets, cargo passes on for each of them.
     """
     said: dict[str, bool] = {}
-    for line in messages.split("\n"):
-        with contextlib.suppress(ValueError):  # what a procedural macro prints
-            message = json.loads(line)
-            if isinstance(message, dict) and message.get("reason") == "compiler-message":
-                told = message["message"]
-                said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
+    for message in messages_in(messages, "compiler-message"):
+        told = message["message"]
+        said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
     return "".join(said), sum(said.values())
 
 

@@ -748,6 +748,22 @@ def test_an_error_of_the_compiler_is_shown_once(tmp_path: Path) -> None:
     assert not (tmp_path / "tests").exists()
 
 
+def test_a_macro_may_print_braces_while_it_runs(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path)
+    crate.with_file(
+        "Cargo.toml",
+        member_manifest("sample", '[dependencies]\nloud = { path = "loud" }\n[workspace]\n'),
+    )
+    crate.with_file("loud/Cargo.toml", member_manifest("loud", "[lib]\nproc-macro = true\n"))
+    crate.with_file(
+        "loud/src/lib.rs",
+        "use proc_macro::TokenStream;\n#[proc_macro]\npub fn five(_: TokenStream) -> TokenStream {\n"
+        '    println!("{{five}}");\n    println!("{{\\"five\\": 5}}");\n    "5".parse().unwrap()\n}\n',
+    )
+    crate.with_lib(LIB + "pub const FIVE: u32 = loud::five!();\n")
+    assert both(crate) == directly(crate, "--workspace", "--all-features")
+
+
 @pytest.mark.parametrize(
     ("manifest", "lib", "message"),
     [
