@@ -39,6 +39,8 @@ from rustvmm_sessions.tools import SETUP, find_cargo_llvm_cov, need_llvm_tools
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rustvmm_sessions.tools import CargoLlvmCov
+
 RECORD = "tests/coverage"
 """Where a crate's coverage is recorded, from the crate's directory."""
 
@@ -229,9 +231,7 @@ def _measure(
 ) -> tuple[Reporter, Measurement]:
     outcome.toolchain = cargo.toolchain.release
     llvm = need_llvm_tools(cargo)
-    tool = find_cargo_llvm_cov() if request.backend is not Backend.CARGO else None
-    if tool is None and request.backend is Backend.CARGO_LLVM_COV:
-        raise UserError("cargo-llvm-cov 0.9 or newer is missing", where="--backend=cargo-llvm-cov", fix=SETUP)
+    tool = _cargo_llvm_cov(request, own)
     outcome.backend = Backend.CARGO if tool is None else Backend.CARGO_LLVM_COV
     selection = TestSelection(
         workspace=request.scope is Scope.WORKSPACE,
@@ -270,6 +270,22 @@ def _measure(
         )
         _say_unstable(measurement, [llvm_export.parse(text, root)[0] for text in exports])
     return reporter, measurement
+
+
+def _cargo_llvm_cov(request: CoverageRequest, own: Path) -> CargoLlvmCov | None:
+    """Return cargo-llvm-cov where it is to count; LLVM splits its list of profiles at commas."""
+    if request.backend is Backend.CARGO or (request.backend is Backend.AUTO and "," in str(own)):
+        return None
+    if "," in str(own):
+        raise UserError(
+            "cargo-llvm-cov cannot read profiles in a path with a comma",
+            where=str(own),
+            fix="leave --backend out, or set CARGO_TARGET_DIR to a path without a comma",
+        )
+    found = find_cargo_llvm_cov()
+    if found is None and request.backend is Backend.CARGO_LLVM_COV:
+        raise UserError("cargo-llvm-cov 0.9 or newer is missing", where="--backend=cargo-llvm-cov", fix=SETUP)
+    return found
 
 
 def _unstable(runs: list[dict[tuple[str, int], bool]]) -> tuple[UnstableLine, ...]:

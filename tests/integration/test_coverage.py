@@ -637,6 +637,19 @@ def test_a_path_may_have_spaces_signs_and_letters_of_any_alphabet(tmp_path: Path
     assert set(counts) == {"src/lib.rs", "src/größe.rs"}
 
 
+def test_a_path_may_have_commas_which_cargo_llvm_cov_cannot_have(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "mine, yours")
+    outcome = crate.coverage("--profile=devel")
+    assert outcome.code == 0
+    assert "measured: 8/9 lines, 88.89 %" in outcome.out
+    assert "by cargo)" in outcome.out
+
+    refused = crate.coverage("--backend=cargo-llvm-cov")
+    assert refused.code == 1
+    assert "cargo-llvm-cov cannot read profiles in a path with a comma" in refused.err
+    assert str(crate.directory / "target") in refused.err
+
+
 # Runners
 
 RUNNER = '#!/bin/sh\necho "$1" >> "$RUNNER_LOG"\nshift\nexec "$@"\n'
