@@ -83,6 +83,7 @@ def check_format(request: GateRequest) -> None:
 
     Raises:
         CheckFailed: Something is not formatted.
+        UserError: There is no manifest, or cargo refuses it.
     """
     need_component(request.cargo, "fmt", "rustfmt")
     scope = ["--all"] if request.workspace else []
@@ -93,6 +94,7 @@ def check_format(request: GateRequest) -> None:
     if done.ok:
         return
     if request.fix or done.timed_out or "Diff in " not in done.stdout:
+        _ = request.cargo.metadata  # where the manifest is what is wrong, it says so
         raise CheckFailed(f"rustfmt failed: {done.ending}; see what it says above", output=_output(done))
     raise CheckFailed(
         "the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it",
