@@ -87,6 +87,20 @@ def test_a_toolchain_that_is_not_installed_is_one_message(
     assert "`rustup toolchain install`" in error.value.fix
 
 
+@pytest.mark.usefixtures("_no_variables")
+def test_a_missing_toolchain_of_the_command_line_is_named_and_without_a_backtrace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUST_BACKTRACE", "1")
+    monkeypatch.setenv("RUSTUP_AUTO_INSTALL", "0")
+
+    with pytest.raises(UserError) as error:
+        _ = Cargo(directory=tmp_path, env={"RUSTUP_TOOLCHAIN": "1.31.0"}).toolchain
+
+    assert error.value.fix == "install it: `rustup toolchain install 1.31.0`"
+    assert "backtrace" not in str(error.value)
+
+
 @pytest.fixture
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     monkeypatch.delenv("CARGO", raising=False)
@@ -132,6 +146,17 @@ def test_a_rustc_without_llvm_is_one_message(fakes: Fakes) -> None:
 
     with pytest.raises(UserError, match="does not say its release, host and LLVM version"):
         _ = fakes.cargo.toolchain
+
+
+def test_a_rustc_of_the_variable_that_fails_is_named(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = fakes.add("broken", "echo 'cannot open librustc_driver.so' >&2; exit 127")
+    monkeypatch.setenv("RUSTC", str(broken))
+
+    with pytest.raises(UserError, match="cannot open librustc_driver") as error:
+        _ = fakes.cargo.toolchain
+
+    assert error.value.where == f"RUSTC={broken}"
+    assert error.value.fix == "correct the variable RUSTC, or unset it"
 
 
 @pytest.mark.parametrize("by", ["caller", "register"])
