@@ -590,6 +590,16 @@ def test_the_target_directory_that_the_variable_names_is_used(tmp_path: Path, ch
     assert not (crate.directory / "target").exists()
 
 
+def test_two_clones_with_one_target_directory_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    """Cargo itself runs the tests of the first in the second: cargo#17312."""
+    first, second = (new_crate(tmp_path / name) for name in ("first", "second"))
+    second.with_lib(LIB.replace("        return -1;\n", "        let less = -1;\n        return less;\n"))
+    variables: Variables = {"CARGO_TARGET_DIR": str(tmp_path / "target")}
+    assert both(first, env=variables) == {"src/lib.rs": (8, 9)}
+    assert both(second, env=variables) == {"src/lib.rs": (8, 10)}
+    assert both(first, env=variables) == {"src/lib.rs": (8, 9)}
+
+
 def test_dependencies_are_shared_with_other_builds_and_nothing_else_is(tmp_path: Path) -> None:
     crate = new_crate(tmp_path / "crate").with_file(".gitignore", "__pycache__/\n")
     crate.with_file("src/main.rs", "fn main() {\n    assert_eq!(sample::sign(other::one()), 1);\n}\n")
