@@ -257,6 +257,19 @@ def _colour() -> dict[str, str | None]:
     return {"CARGO_TERM_COLOR": "always"} if coloured() else {}
 
 
+def own_folder(workspace: Workspace, name: str) -> Path:
+    """Return a folder of ours in the target directory; in a common one it is the workspace's alone.
+
+    What we keep there is of one work tree: its Cargo.lock as it was found, what its tests reached.
+    And in a common target directory cargo takes what it built of one clone for the other's
+    (cargo#17312), unless rustc's wrapper, which coverage has in such a folder, has another path.
+    """
+    own = workspace.target_directory / name
+    return files.own_directory(
+        own if own.is_relative_to(workspace.root) else own / files.name_of(workspace.root)
+    )
+
+
 @contextlib.contextmanager
 def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> Iterator[None]:
     """Leave Cargo.lock as it is found, whatever cargo does to it in between.

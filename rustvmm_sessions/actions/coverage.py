@@ -17,7 +17,7 @@ from rustvmm_sessions import explain, files, llvm_export, ratchet
 from rustvmm_sessions.actions import coverage_reports
 from rustvmm_sessions.actions.profiled_tests import ProfiledTests, TestSelection
 from rustvmm_sessions.actions.reporters import CargoLlvmCovReporter, Counted, LlvmReporter, Reporter
-from rustvmm_sessions.cargo import Cargo, Workspace, lockfile_kept, machine
+from rustvmm_sessions.cargo import Cargo, lockfile_kept, machine, own_folder
 from rustvmm_sessions.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -126,7 +126,7 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     for warning in (*config.warnings, *stale_patterns(config, workspace.root, workspace.target_directory)):
         warn(warning)
     files.own_directory(workspace.target_directory)
-    own = files.own_directory(_own_directory(workspace))
+    own = own_folder(workspace, "rustvmm-coverage")
 
     def say_waiting() -> None:
         say(f"another coverage run builds in {own}; waiting for it to end")
@@ -144,21 +144,10 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
         _judge(request, config, outcome, own, lowered.result())
 
 
-def _own_directory(workspace: Workspace) -> Path:
-    """Return our folder in the target directory, where that is a common one a folder of the workspace's.
-
-    In a common target directory cargo takes what it built of one clone for the other's
-    (cargo#17312), unless rustc's wrapper, which lies in our folder, has another path.
-    """
-    own = workspace.target_directory / "rustvmm-coverage"
-    return own if own.is_relative_to(workspace.root) else own / files.name_of(workspace.root)
-
-
 def _untouched_lockfile(request: CoverageRequest, cargo: Cargo) -> contextlib.AbstractContextManager[None]:
     """In CI Cargo.lock stays as it is; a developer's cargo may update it, as it always does."""
     if request.profile is Profile.CI:
-        shared = files.own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
-        return lockfile_kept(cargo.workspace, shared)
+        return lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions"))
     return contextlib.nullcontext()
 
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, features
 from rustvmm_sessions.actions.test_builds import BuiltFile, built_files, messages_in
-from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, rustflags
+from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, own_folder, rustflags
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.files import own_directory
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 
@@ -396,5 +395,5 @@ def _output(done: Finished) -> str:
 
 
 def _lockfile(cargo: Cargo, *, reuse: bool = True) -> AbstractContextManager[None]:
-    own = own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
+    own = own_folder(cargo.workspace, "rustvmm-sessions")
     return lockfile_kept(cargo.workspace, own, reuse=reuse)

@@ -14,6 +14,7 @@ from rustvmm_sessions.cargo import (
     Workspace,
     configurations,
     lockfile_kept,
+    own_folder,
     runner,
     source_directories,
 )
@@ -298,6 +299,29 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_unless_it_is_committe
 
     assert kept.run() == "made\n"
     assert kept.text == ("made\n" if committed else None)
+
+
+def test_crates_with_one_target_directory_keep_their_lock_files_apart(tmp_path: Path) -> None:
+    first, second = (
+        Workspace(root=root, target_directory=tmp_path / "target", members=(), current=None)
+        for root in (tmp_path / "first", tmp_path / "second")
+    )
+    for workspace in (first, second):
+        workspace.root.mkdir()
+    (second.root / "Cargo.lock").write_text("its own\n")
+
+    with lockfile_kept(first, own_folder(first, "ours")):
+        (first.root / "Cargo.lock").write_text("made\n")
+        with lockfile_kept(second, own_folder(second, "ours")):
+            (second.root / "Cargo.lock").write_text("completed\n")
+
+    assert not (first.root / "Cargo.lock").exists()
+    assert (second.root / "Cargo.lock").read_text() == "its own\n"
+
+
+def test_a_target_directory_of_the_workspace_has_our_folder_itself(tmp_path: Path) -> None:
+    workspace = Workspace(root=tmp_path, target_directory=tmp_path / "target", members=(), current=None)
+    assert own_folder(workspace, "ours") == tmp_path / "target/ours"
 
 
 @pytest.mark.usefixtures("_no_variables")
