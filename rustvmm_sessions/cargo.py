@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rustvmm_sessions import files
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.process import Finished, run
+from rustvmm_sessions.process import Finished, command_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -153,11 +153,12 @@ class Cargo:
 
     def rustc(self, *args: str) -> str:
         """Return what ``rustc ARGS`` prints; rustc as cargo picks it: the variable RUSTC, else PATH."""
+        named = self._variable("RUSTC")
         try:
             done = run(
-                [self._variable("RUSTC") or "rustc", *args],
+                [named or "rustc", *args],
                 cwd=self.directory,
-                env=self.env,
+                env={**self.env, "RUST_BACKTRACE": "0"},  # rustup adds one to its messages
                 read_stdout=True,
                 read_stderr=True,
                 echo=False,
@@ -167,10 +168,14 @@ class Cargo:
                 f"rustc cannot be run: {error.what}", where=error.where, fix=INSTALL_RUST
             ) from error
         if not done.ok:
+            chosen = self._variable("RUSTUP_TOOLCHAIN")
+            install = "install the toolchain that the directory asks for: `rustup toolchain install`"
+            if chosen:
+                install = f"install it: `{command_line(('rustup', 'toolchain', 'install', chosen))}`"
             raise UserError(
                 f"rustc {' '.join(args)}: {done.stderr.strip() or done.ending}",
-                where=str(self.directory),
-                fix="install the toolchain that the directory asks for: `rustup toolchain install`",
+                where=f"RUSTC={named}" if named else str(self.directory),
+                fix="correct the variable RUSTC, or unset it" if named else install,
             )
         return done.stdout
 
@@ -250,6 +255,19 @@ def coloured() -> bool:
 def _colour() -> dict[str, str | None]:
     """Let cargo colour what ends on a terminal although it reaches it through us."""
     return {"CARGO_TERM_COLOR": "always"} if coloured() else {}
+
+
+def own_folder(workspace: Workspace, name: str) -> Path:
+    """Return a folder of ours in the target directory; in a common one it is the workspace's alone.
+
+    What we keep there is of one work tree: its Cargo.lock as it was found, what its tests reached.
+    And in a common target directory cargo takes what it built of one clone for the other's
+    (cargo#17312), unless rustc's wrapper, which coverage has in such a folder, has another path.
+    """
+    own = workspace.target_directory / name
+    return files.own_directory(
+        own if own.is_relative_to(workspace.root) else own / files.name_of(workspace.root)
+    )
 
 
 @contextlib.contextmanager

@@ -11,8 +11,9 @@ PLATFORMS = (X86_64, AARCH64, RISCV64)
 TIMEOUT_MINUTES = 15
 """Time limit of a session that sets none, as on rust-vmm's agents."""
 HELPERS = "helpers"
-BENCH = "bench"
 """The tag of sessions that are no part of a pipeline."""
+BENCH = "bench"
+"""The name of the session that compares benchmarks, in which custom tests of rust-vmm-ci's end."""
 IMAGE = "rustvmm/dev:g8b11be7"
 """The container image that rust-vmm's agents run sessions in."""
 RISCV64_IMAGE = f"{IMAGE}-riscv"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, standard
 from rustvmm_sessions.config import Override
+from rustvmm_sessions.console import let_go
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
 
@@ -36,8 +37,8 @@ def main(words: list[str] | None = None) -> int:
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except BrokenPipeError:  # the reader has seen enough; nothing is left for the interpreter to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        let_go(sys.stdout)
         return 128 + signal.SIGPIPE  # not 0: what was to be checked or written may not have been
     except KeyboardInterrupt:
         return 130

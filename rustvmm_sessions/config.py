@@ -479,7 +479,7 @@ def _session(where: str, name: object) -> str:
 def _string(where: str, value: object) -> str:
     if value is None:
         return ""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value.strip():
         raise _wrong(where, "a non-empty string", value)
     return value
 

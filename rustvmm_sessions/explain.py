@@ -14,6 +14,7 @@ MOST_FILES = 10
 """Files listed at most; the rest is counted."""
 
 _RECORD = "nox -s coverage -- --profile devel"
+_REPEAT = "nox -s coverage -- --repeat 10"
 
 
 def measured(measurement: Measurement) -> str:
@@ -153,7 +154,10 @@ def ranges(spans: Sequence[tuple[int, int]], most: int = 12) -> str:
 
 
 def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list[str]:
-    """Return what to do next, as commands."""
+    """Return what to do next, as commands.
+
+    The tests of some crates, vm-memory's among them, do not reach the same lines in every run.
+    """
     add = f"git add {record_path}"
     if decision.write and decision.verdict is Verdict.LOWER:
         return [f"Recorded the lower value in {record_path}, as --allow-lower says. Next: {add}"]
@@ -172,7 +176,12 @@ def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list
                 if allow_lower
                 else ["  If it is meant: " + _RECORD + " --allow-lower", f"  and then: {add}"]
             )
-            return ["Next:", "  See the lines: nox -s coverage -- --html", *accept]
+            return [
+                "Next:",
+                "  See the lines: nox -s coverage -- --html",
+                f"  Name lines that not every run reaches: {_REPEAT}",
+                *accept,
+            ]
 
 
 def summary(decision: Decision, measurement: Measurement, record: Recorded | None) -> str:

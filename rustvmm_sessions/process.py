@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from rustvmm_sessions.console import let_go
 from rustvmm_sessions.errors import CheckFailed, UserError, printable
 
 if TYPE_CHECKING:
@@ -338,7 +339,8 @@ class _Stream:
             else:
                 buffer.write(data)
                 buffer.flush()
-        except BrokenPipeError:  # our reader has gone; the program's result still counts
+        except BrokenPipeError:
+            let_go(self.sink)
             self.sink = None
             self.pending.clear()
 

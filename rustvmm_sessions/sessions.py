@@ -331,9 +331,10 @@ class Crate:
         self._overrides[name] = setting
         self._own.append(OwnSession(name=name, tags=("gate", "custom"), override=setting))
 
-        def body(_: nox.Session) -> None:
+        def body(session: nox.Session) -> None:
             from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
 
+            _refuse_words(session)
             cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
             run_custom_test(cargo, test, 60 * self._minutes(name))
 
@@ -357,7 +358,8 @@ class Crate:
             setting = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
             self._overrides[name] = setting
 
-            def body(_: nox.Session, command: Command = command, setting: Override = setting) -> None:
+            def body(session: nox.Session, command: Command = command, setting: Override = setting) -> None:
+                _refuse_words(session)
                 if command.matrix:
                     raise UserError(
                         f"the step {command.label!r} has a matrix, which Buildkite expands",
@@ -405,6 +407,16 @@ class Crate:
             allow_parallel=parallel,
         )
         return decorate(session_function)
+
+
+def _refuse_words(session: nox.Session) -> None:
+    """Refuse words after ``--`` where a session's command is fixed and would not see them."""
+    if session.posargs:
+        raise UserError(
+            f"the session {session.name} takes no options",
+            where=f"nox -s {session.name} -- {' '.join(session.posargs)}",
+            fix="leave them out",
+        )
 
 
 def _run_once(step: Body, session: nox.Session) -> None:

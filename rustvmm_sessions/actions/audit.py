@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.cargo import Cargo, lockfile_kept
+from rustvmm_sessions.cargo import Cargo, lockfile_kept, own_folder
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.files import own_directory
 from rustvmm_sessions.process import Finished, run
 from rustvmm_sessions.tools import SETUP, find_program
 
@@ -65,7 +64,7 @@ def audit(request: AuditRequest) -> None:
             args.append(f"--ignore={entry.advisory}")
     if request.database is not None:
         args += [f"--db={request.database}", "--no-fetch"]
-    own = own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
+    own = own_folder(cargo.workspace, "rustvmm-sessions")
     has_lockfile = (cargo.workspace.root / "Cargo.lock").exists()
     with lockfile_kept(cargo.workspace, own):
         if not has_lockfile:  # what is audited is what a build of today takes, not what one took before

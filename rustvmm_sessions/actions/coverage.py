@@ -17,7 +17,7 @@ from rustvmm_sessions import explain, files, llvm_export, ratchet
 from rustvmm_sessions.actions import coverage_reports
 from rustvmm_sessions.actions.profiled_tests import ProfiledTests, TestSelection
 from rustvmm_sessions.actions.reporters import CargoLlvmCovReporter, Counted, LlvmReporter, Reporter
-from rustvmm_sessions.cargo import Cargo, lockfile_kept, machine
+from rustvmm_sessions.cargo import Cargo, lockfile_kept, machine, own_folder
 from rustvmm_sessions.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -38,6 +38,8 @@ from rustvmm_sessions.tools import SETUP, find_cargo_llvm_cov, need_llvm_tools
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from rustvmm_sessions.tools import CargoLlvmCov
 
 RECORD = "tests/coverage"
 """Where a crate's coverage is recorded, from the crate's directory."""
@@ -124,7 +126,7 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     for warning in (*config.warnings, *stale_patterns(config, workspace.root, workspace.target_directory)):
         warn(warning)
     files.own_directory(workspace.target_directory)
-    own = files.own_directory(workspace.target_directory / "rustvmm-coverage")
+    own = own_folder(workspace, "rustvmm-coverage")
 
     def say_waiting() -> None:
         say(f"another coverage run builds in {own}; waiting for it to end")
@@ -145,8 +147,7 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
 def _untouched_lockfile(request: CoverageRequest, cargo: Cargo) -> contextlib.AbstractContextManager[None]:
     """In CI Cargo.lock stays as it is; a developer's cargo may update it, as it always does."""
     if request.profile is Profile.CI:
-        shared = files.own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
-        return lockfile_kept(cargo.workspace, shared)
+        return lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions"))
     return contextlib.nullcontext()
 
 
@@ -229,9 +230,7 @@ def _measure(
 ) -> tuple[Reporter, Measurement]:
     outcome.toolchain = cargo.toolchain.release
     llvm = need_llvm_tools(cargo)
-    tool = find_cargo_llvm_cov() if request.backend is not Backend.CARGO else None
-    if tool is None and request.backend is Backend.CARGO_LLVM_COV:
-        raise UserError("cargo-llvm-cov 0.9 or newer is missing", where="--backend=cargo-llvm-cov", fix=SETUP)
+    tool = _cargo_llvm_cov(request, own)
     outcome.backend = Backend.CARGO if tool is None else Backend.CARGO_LLVM_COV
     selection = TestSelection(
         workspace=request.scope is Scope.WORKSPACE,
@@ -270,6 +269,22 @@ def _measure(
         )
         _say_unstable(measurement, [llvm_export.parse(text, root)[0] for text in exports])
     return reporter, measurement
+
+
+def _cargo_llvm_cov(request: CoverageRequest, own: Path) -> CargoLlvmCov | None:
+    """Return cargo-llvm-cov where it is to count; LLVM splits its list of profiles at commas."""
+    if request.backend is Backend.CARGO or (request.backend is Backend.AUTO and "," in str(own)):
+        return None
+    if "," in str(own):
+        raise UserError(
+            "cargo-llvm-cov cannot read profiles in a path with a comma",
+            where=str(own),
+            fix="leave --backend out, or set CARGO_TARGET_DIR to a path without a comma",
+        )
+    found = find_cargo_llvm_cov()
+    if found is None and request.backend is Backend.CARGO_LLVM_COV:
+        raise UserError("cargo-llvm-cov 0.9 or newer is missing", where="--backend=cargo-llvm-cov", fix=SETUP)
+    return found
 
 
 def _unstable(runs: list[dict[tuple[str, int], bool]]) -> tuple[UnstableLine, ...]:

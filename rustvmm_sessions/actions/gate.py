@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shlex
 import sys
 import time
@@ -12,13 +10,12 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, features
-from rustvmm_sessions.actions.test_builds import BuiltFile, built_files
+from rustvmm_sessions.actions.test_builds import BuiltFile, built_files, messages_in
 from rustvmm_sessions.actions.turns import in_turn
-from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, rustflags
+from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, own_folder, rustflags
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.files import own_directory
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 
@@ -86,6 +83,7 @@ def check_format(request: GateRequest) -> None:
 
     Raises:
         CheckFailed: Something is not formatted.
+        UserError: There is no manifest, or cargo refuses it.
     """
     need_component(request.cargo, "fmt", "rustfmt")
     scope = ["--all"] if request.workspace else []
@@ -96,6 +94,7 @@ def check_format(request: GateRequest) -> None:
     if done.ok:
         return
     if request.fix or done.timed_out or "Diff in " not in done.stdout:
+        _ = request.cargo.metadata  # where the manifest is what is wrong, it says so
         raise CheckFailed(f"rustfmt failed: {done.ending}; see what it says above", output=_output(done))
     raise CheckFailed(
         "the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it",
@@ -421,12 +420,9 @@ def _diagnostics(messages: str) -> tuple[str, int]:
     What it says of a file that is in several targets, cargo passes on for each of them.
     """
     said: dict[str, bool] = {}
-    for line in messages.split("\n"):
-        with contextlib.suppress(ValueError):  # what a procedural macro prints
-            message = json.loads(line)
-            if isinstance(message, dict) and message.get("reason") == "compiler-message":
-                told = message["message"]
-                said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
+    for message in messages_in(messages, "compiler-message"):
+        told = message["message"]
+        said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
     return "".join(said), sum(said.values())
 
 
@@ -435,5 +431,5 @@ def _output(done: Finished) -> str:
 
 
 def _lockfile(cargo: Cargo, *, reuse: bool = True) -> AbstractContextManager[None]:
-    own = own_directory(cargo.workspace.target_directory / "rustvmm-sessions")
+    own = own_folder(cargo.workspace, "rustvmm-sessions")
     return lockfile_kept(cargo.workspace, own, reuse=reuse)

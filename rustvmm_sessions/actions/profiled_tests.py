@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.actions import profile_runner
+from rustvmm_sessions.actions.test_builds import artifacts_in, messages_in
 from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_is_string, runner_variable
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -166,14 +167,12 @@ class ProfiledTests:
             echo=True,
             timeout=self.timeout,
         )
-        messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         if not done.ok:
-            for message in messages:
-                if message["reason"] == "compiler-message":
-                    sys.stderr.write(message["message"]["rendered"])
+            for message in messages_in(done.stdout, "compiler-message"):
+                sys.stderr.write(message["message"]["rendered"])
             raise CheckFailed(f"the tests do not build with coverage instrumentation ({done.ending})")
         members = {member.id for member in self.cargo.workspace.members}
-        return [m for m in messages if m["reason"] == "compiler-artifact" and m["package_id"] in members]
+        return [artifact for artifact in artifacts_in(done.stdout) if artifact["package_id"] in members]
 
     def _command(self, *options: str) -> tuple[str, ...]:
         return ("test", "--tests", f"--target-dir={self._target}", *self.selection.arguments(), *options)

@@ -137,7 +137,8 @@ class LlvmReporter:
     def take(self, profiles: Sequence[Path]) -> None:
         """Merge the profiles."""
         listed = self.counted.build.directory / "profiles.list"
-        listed.write_text("".join(f"{profile}\n" for profile in profiles))
+        # With its weight before it a path may have commas.
+        listed.write_text("".join(f"1,{profile}\n" for profile in profiles))
         _read(
             [
                 self.counted.llvm.profdata,

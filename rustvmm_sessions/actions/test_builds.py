@@ -59,10 +59,15 @@ def built_files(
 
 def artifacts_in(messages: str) -> Iterator[dict[str, Any]]:
     """Yield what cargo's JSON messages say of each thing that it built."""
-    for line in messages.split("\n"):
+    return messages_in(messages, "compiler-artifact")
+
+
+def messages_in(text: str, reason: str) -> Iterator[dict[str, Any]]:
+    """Yield those of cargo's JSON messages that are given for `reason`."""
+    for line in text.split("\n"):
         with contextlib.suppress(ValueError):  # what a procedural macro prints
             message = json.loads(line)
-            if isinstance(message, dict) and message.get("reason") == "compiler-artifact":
+            if isinstance(message, dict) and message.get("reason") == reason:
                 yield message
 
 

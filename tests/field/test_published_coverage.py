@@ -13,7 +13,7 @@ import pytest
 from rustvmm_sessions import llvm_export
 from rustvmm_sessions.actions.profiled_tests import ProfiledTests, TestSelection
 from rustvmm_sessions.actions.reporters import CargoLlvmCovReporter, Counted, LlvmReporter
-from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.cargo import Cargo, own_folder
 from rustvmm_sessions.tools import find_cargo_llvm_cov, find_llvm_tools
 from tests.field.published import PINNED, published
 
@@ -67,7 +67,7 @@ def measured_directly(
 def from_both_reporters(crate: CrateBuilder, config: dict[str, Any]) -> list[dict[str, tuple[int, int]]]:
     """Read the profiles of the last session with both reporters."""
     cargo = Cargo(directory=crate.directory)
-    own = cargo.workspace.target_directory / "rustvmm-coverage"
+    own = own_folder(cargo.workspace, "rustvmm-coverage")
     features = config.get("crate_features")
     selection = TestSelection(
         workspace=True,

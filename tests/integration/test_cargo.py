@@ -14,6 +14,7 @@ from rustvmm_sessions.cargo import (
     Workspace,
     configurations,
     lockfile_kept,
+    own_folder,
     runner,
     source_directories,
 )
@@ -87,6 +88,20 @@ def test_a_toolchain_that_is_not_installed_is_one_message(
     assert "`rustup toolchain install`" in error.value.fix
 
 
+@pytest.mark.usefixtures("_no_variables")
+def test_a_missing_toolchain_of_the_command_line_is_named_and_without_a_backtrace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUST_BACKTRACE", "1")
+    monkeypatch.setenv("RUSTUP_AUTO_INSTALL", "0")
+
+    with pytest.raises(UserError) as error:
+        _ = Cargo(directory=tmp_path, env={"RUSTUP_TOOLCHAIN": "1.31.0"}).toolchain
+
+    assert error.value.fix == "install it: `rustup toolchain install 1.31.0`"
+    assert "backtrace" not in str(error.value)
+
+
 @pytest.fixture
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fakes:
     monkeypatch.delenv("CARGO", raising=False)
@@ -132,6 +147,17 @@ def test_a_rustc_without_llvm_is_one_message(fakes: Fakes) -> None:
 
     with pytest.raises(UserError, match="does not say its release, host and LLVM version"):
         _ = fakes.cargo.toolchain
+
+
+def test_a_rustc_of_the_variable_that_fails_is_named(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = fakes.add("broken", "echo 'cannot open librustc_driver.so' >&2; exit 127")
+    monkeypatch.setenv("RUSTC", str(broken))
+
+    with pytest.raises(UserError, match="cannot open librustc_driver") as error:
+        _ = fakes.cargo.toolchain
+
+    assert error.value.where == f"RUSTC={broken}"
+    assert error.value.fix == "correct the variable RUSTC, or unset it"
 
 
 @pytest.mark.parametrize("by", ["caller", "register"])
@@ -273,6 +299,29 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_unless_it_is_committe
 
     assert kept.run() == "made\n"
     assert kept.text == ("made\n" if committed else None)
+
+
+def test_crates_with_one_target_directory_keep_their_lock_files_apart(tmp_path: Path) -> None:
+    first, second = (
+        Workspace(root=root, target_directory=tmp_path / "target", members=(), current=None)
+        for root in (tmp_path / "first", tmp_path / "second")
+    )
+    for workspace in (first, second):
+        workspace.root.mkdir()
+    (second.root / "Cargo.lock").write_text("its own\n")
+
+    with lockfile_kept(first, own_folder(first, "ours")):
+        (first.root / "Cargo.lock").write_text("made\n")
+        with lockfile_kept(second, own_folder(second, "ours")):
+            (second.root / "Cargo.lock").write_text("completed\n")
+
+    assert not (first.root / "Cargo.lock").exists()
+    assert (second.root / "Cargo.lock").read_text() == "its own\n"
+
+
+def test_a_target_directory_of_the_workspace_has_our_folder_itself(tmp_path: Path) -> None:
+    workspace = Workspace(root=tmp_path, target_directory=tmp_path / "target", members=(), current=None)
+    assert own_folder(workspace, "ours") == tmp_path / "target/ours"
 
 
 @pytest.mark.usefixtures("_no_variables")

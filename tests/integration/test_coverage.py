@@ -590,6 +590,16 @@ def test_the_target_directory_that_the_variable_names_is_used(tmp_path: Path, ch
     assert not (crate.directory / "target").exists()
 
 
+def test_two_clones_with_one_target_directory_are_not_taken_for_each_other(tmp_path: Path) -> None:
+    """Cargo itself runs the tests of the first in the second: cargo#17312."""
+    first, second = (new_crate(tmp_path / name) for name in ("first", "second"))
+    second.with_lib(LIB.replace("        return -1;\n", "        let less = -1;\n        return less;\n"))
+    variables: Variables = {"CARGO_TARGET_DIR": str(tmp_path / "target")}
+    assert both(first, env=variables) == {"src/lib.rs": (8, 9)}
+    assert both(second, env=variables) == {"src/lib.rs": (8, 10)}
+    assert both(first, env=variables) == {"src/lib.rs": (8, 9)}
+
+
 def test_dependencies_are_shared_with_other_builds_and_nothing_else_is(tmp_path: Path) -> None:
     crate = new_crate(tmp_path / "crate").with_file(".gitignore", "__pycache__/\n")
     crate.with_file("src/main.rs", "fn main() {\n    assert_eq!(sample::sign(other::one()), 1);\n}\n")
@@ -635,6 +645,19 @@ def test_a_path_may_have_spaces_signs_and_letters_of_any_alphabet(tmp_path: Path
     counts = both(crate)
     assert counts == directly(crate, "--all-features")
     assert set(counts) == {"src/lib.rs", "src/größe.rs"}
+
+
+def test_a_path_may_have_commas_which_cargo_llvm_cov_cannot_have(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "mine, yours")
+    outcome = crate.coverage("--profile=devel")
+    assert outcome.code == 0
+    assert "measured: 8/9 lines, 88.89 %" in outcome.out
+    assert "by cargo)" in outcome.out
+
+    refused = crate.coverage("--backend=cargo-llvm-cov")
+    assert refused.code == 1
+    assert "cargo-llvm-cov cannot read profiles in a path with a comma" in refused.err
+    assert str(crate.directory / "target") in refused.err
 
 
 # Runners
@@ -746,6 +769,22 @@ def test_an_error_of_the_compiler_is_shown_once(tmp_path: Path) -> None:
     assert "src/lib.rs:2:5" in outcome.err
     assert "the tests do not build with coverage instrumentation" in outcome.err
     assert not (tmp_path / "tests").exists()
+
+
+def test_a_macro_may_print_braces_while_it_runs(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path)
+    crate.with_file(
+        "Cargo.toml",
+        member_manifest("sample", '[dependencies]\nloud = { path = "loud" }\n[workspace]\n'),
+    )
+    crate.with_file("loud/Cargo.toml", member_manifest("loud", "[lib]\nproc-macro = true\n"))
+    crate.with_file(
+        "loud/src/lib.rs",
+        "use proc_macro::TokenStream;\n#[proc_macro]\npub fn five(_: TokenStream) -> TokenStream {\n"
+        '    println!("{{five}}");\n    println!("{{\\"five\\": 5}}");\n    "5".parse().unwrap()\n}\n',
+    )
+    crate.with_lib(LIB + "pub const FIVE: u32 = loud::five!();\n")
+    assert both(crate) == directly(crate, "--workspace", "--all-features")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import pytest
 
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.tools import need_llvm_tools
+from tests import crates
 from tests.crates import LIB, REPOSITORY, CrateBuilder, Outcome, new_crate
 
 if TYPE_CHECKING:
@@ -142,6 +143,16 @@ def test_higher_is_recorded_in_devel(crate: CrateBuilder, record: str, written: 
     assert crate.record == written
     assert status(crate) == " M tests/coverage\n"
     assert crate.coverage(*CI).code == 0
+
+
+def test_coverage_is_recorded_also_where_nobody_reads_on(crate: CrateBuilder) -> None:
+    nox = [sys.executable, "-m", "nox", "-s", "coverage", "--", "--profile=devel"]
+    until = ["sh", "-c", '{ "$@"; echo "exit status $?" >&2; } | true', "sh"]  # as `nox | head` does
+    outcome = crates.run([*until, *nox], cwd=crate.directory)
+    assert "exit status 0\n" in outcome.err
+    assert "Traceback" not in outcome.err
+    assert "Exception" not in outcome.err
+    assert crate.record == f"88.89\n{NOW}\n"
 
 
 @pytest.mark.parametrize("options", [CI, DEVEL], ids=["ci", "devel"])

@@ -72,6 +72,14 @@ def test_what_rustfmt_cannot_read_is_not_called_badly_formatted(tmp_path: Path) 
     assert "rustfmt failed: exit status 1; see what it says above" in ending(outcome)
 
 
+def test_where_the_manifest_is_wrong_rustfmt_is_not_to_blame(tmp_path: Path) -> None:
+    crate = crate_in(tmp_path)
+    crate.with_file("Cargo.toml", "[package\n")
+    assert "cargo metadata refuses the manifest" in ending(session(crate, "fmt"))
+    (crate.directory / "Cargo.toml").unlink()
+    assert "there is no Cargo.toml beside the noxfile" in ending(session(crate, "fmt"))
+
+
 # The compiler and clippy
 
 UNUSED = LIB.replace("\n\n", "\n\nfn unused() {}\n\n", 1)

@@ -88,6 +88,39 @@ def test_a_test_that_may_fail_is_a_warning(crate: CrateBuilder) -> None:
     assert "warning: soft: exit status 3; its soft_fail passes over that" in outcome.err
 
 
+def test_tracked_files_that_a_custom_test_changes_are_named(crate: CrateBuilder) -> None:
+    command = "echo '# more' >>Cargo.toml; echo '// more' >>src/lib.rs; echo new >new"
+    with_tests(crate, {"test_name": "edits", "command": command}).commit("add a test")
+    crate.with_file("src/lib.rs", "// of the user\n")
+
+    outcome = crate.nox("-s", "edits")
+
+    assert outcome.code == 0
+    assert (
+        "warning: tracked files changed while the command ran: Cargo.toml, src/lib.rs; "
+        "`git restore -- Cargo.toml` takes that back\n" in outcome.err
+    )
+    assert (crate.directory / "src/lib.rs").read_text() == "// of the user\n// more\n"
+
+
+def test_a_custom_test_that_changes_nothing_says_nothing_of_the_users_edits(crate: CrateBuilder) -> None:
+    with_tests(crate, {"test_name": "reads", "command": "cat Cargo.toml"}).commit("add a test")
+    crate.with_file("src/lib.rs", "// of the user\n")
+    (crate.directory / "Cargo.toml").touch()
+
+    assert "changed" not in crate.nox("-s", "reads").text
+
+
+def test_words_that_a_custom_test_cannot_take_are_refused(crate: CrateBuilder) -> None:
+    with_tests(crate, {"test_name": "one", "command": "touch ran"})
+
+    outcome = crate.nox("-s", "one", "--", "--list")
+
+    assert outcome.code == 1
+    assert "the session one takes no options\n  where: nox -s one -- --list" in outcome.err
+    assert not (crate.directory / "ran").exists()
+
+
 def test_a_time_limit_ends_the_shell_and_what_it_started(crate: CrateBuilder) -> None:
     test = CustomTest(name="slow", command="sleep 60 & sleep 60", timeout_minutes=1)
 

@@ -388,6 +388,7 @@ WRONG_TYPES = [
     ("skip", "", f"'' is not {STRINGS}"),
     ("skip", 1, f"1 is not {STRINGS}"),
     ("skip", False, f"False is not {STRINGS}"),
+    ("pipeline_command", "  ", "'  ' is not a non-empty string"),
     ("skip", [1], "1 is not a non-empty string"),
     ("skip", [""], "'' is not a non-empty string"),
     ("env", ["A=1"], f"['A=1'] is not {DICT}"),

@@ -315,6 +315,7 @@ def test_many_ranges_end_with_a_count() -> None:
             [
                 "Next:",
                 "  See the lines: nox -s coverage -- --html",
+                "  Name lines that not every run reaches: nox -s coverage -- --repeat 10",
                 "  If it is meant: nox -s coverage -- --profile devel --allow-lower",
                 "  and then: git add tests/coverage",
             ],
