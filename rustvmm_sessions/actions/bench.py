@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -25,9 +26,9 @@ from rustvmm_sessions.process import run
 from rustvmm_sessions.tools import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rustvmm_sessions.bench.model import Host, Looks
+    from rustvmm_sessions.bench.model import Host
     from rustvmm_sessions.cargo import Cargo
 
 
@@ -99,6 +100,14 @@ class _Run:
     base: Revision
     head: Revision
 
+    @contextlib.contextmanager
+    def alone(self, path: Path, doing: str) -> Iterator[None]:
+        """Hold the lock of `path`, for which other runs are waited for as long as there is time."""
+        remaining = None if self.deadline is None else self.deadline - time.monotonic()
+        waiting = f"Another run {doing}; waiting for it."
+        with files.locked(path, on_wait=lambda: say(waiting), timeout=remaining):
+            yield
+
     def wants(self, prefix: str, title: str) -> bool:
         """Whether the benchmark of a title is meant; of one that is cut off that is not known yet."""
         return criterion.is_cut(title) or bool(self.wanted.search(prefix + title))
@@ -159,7 +168,7 @@ def check_benchmarks(request: BenchRequest) -> None:
         deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery)
         return
     own = files.own_directory(request.cargo.workspace.target_directory / "rustvmm-bench")
-    with files.locked(own, on_wait=lambda: say("Another run compares benchmarks here; waiting for it.")):
+    with started.alone(own, "compares benchmarks here"):
         report = _compare(started, own, worktree.own_place(started.top))
     deliver(report, request.delivery)
 
@@ -282,9 +291,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     if not changed:
         reason = "both builds give the same program"
         return started.nothing(BenchVerdict.IDENTICAL, reason)
-    with files.locked(
-        files.cache_directory() / "bench", on_wait=lambda: say("Another run measures; waiting for it.")
-    ):
+    with started.alone(files.cache_directory() / "bench", "measures"):
         for doubt in facts.doubts:
             warn(doubt)
         machine = Machine(scratch=scratch, processor=facts.processor, deadline=started.deadline)
@@ -325,36 +332,45 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
             units += [replace(unit, ids=ids)] if ids else []
     if not units and not gone and not new:
         raise UserError("no benchmark is meant", where=f"--filter {request.filter}", fix="correct it")
-    looks = bench_runs.plan(units, machine)
+    names = [unit.harness.prefix + id_ for unit in units for id_ in unit.ids]
     if units:
-        _say_plan(units, looks)
+        _say_plan(units, bench_runs.plan(units, len(names), machine))
     compared: list[Comparison] = []
-    for unit, planned in zip(units, looks, strict=True):
-        for comparison in bench_runs.compare(unit, planned, machine, request.rules.threshold):
-            heard = _hear_witness(request, unit, comparison)
-            compared.append(heard)
-            judgement = heard.judgement
-            say(
-                f"  {words.one_line(heard.id)}: {words.change(judgement)}, {words.interval(judgement)}: "
-                f"{words.VERDICTS[judgement.verdict]} after {len(heard.pairs)} pairs"
-            )
+    for unit, comparison in bench_runs.compare_all(units, machine, request.rules.threshold):
+        heard = _hear_witness(request, unit, comparison, machine)
+        compared.append(heard)
+        judgement = heard.judgement
+        say(
+            f"  {words.one_line(heard.id)}: {words.change(judgement)}, {words.interval(judgement)}: "
+            f"{words.VERDICTS[judgement.verdict]} after {len(heard.pairs)} pairs"
+        )
+    if units and not compared:
+        raise UserError(
+            "the time was up before a pair was measured",
+            where=f"{len(names)} benchmarks",
+            fix=bench_runs.MORE_TIME,
+        )
+    measured = {comparison.id for comparison in compared}
+    unmeasured = tuple(name for name in names if name not in measured)
+    verdicts = [c.judgement.verdict for c in compared]
     return BenchReport(
         base=started.base,
         head=started.head,
         threshold=request.rules.threshold,
-        verdict=overall(c.judgement.verdict for c in compared) if compared else BenchVerdict.NOTHING,
+        verdict=overall(verdicts, complete=not unmeasured) if compared else BenchVerdict.NOTHING,
         host=facts,
         benchmarks=tuple(compared),
         only_in_base=tuple(gone),
         only_in_head=tuple(new),
+        unmeasured=unmeasured,
         reason="" if compared else "no benchmark is on both sides",
     )
 
 
-def _say_plan(units: Sequence[Unit], looks: Sequence[Looks]) -> None:
+def _say_plan(units: Sequence[Unit], plans: Sequence[bench_runs.Plan]) -> None:
     """Say how long it takes, before it does."""
-    first = sum(unit.seconds * planned.pairs[0] for unit, planned in zip(units, looks, strict=True))
-    last = sum(unit.seconds * planned.pairs[-1] for unit, planned in zip(units, looks, strict=True))
+    first = sum(unit.seconds * planned.looks.pairs[0] for unit, planned in zip(units, plans, strict=True))
+    last = sum(unit.seconds * planned.looks.pairs[-1] for unit, planned in zip(units, plans, strict=True))
     count = sum(len(unit.ids) for unit in units)
     say(f"Measuring {count} benchmark{'s' if count != 1 else ''}: {_duration(first)} to {_duration(last)}.")
 
@@ -363,7 +379,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison) -> Comparison:
+def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison, machine: Machine) -> Comparison:
     """Count instructions where the times prove a change that instructions could speak against."""
     if any(re.search(pattern, comparison.id) for pattern in request.rules.time_only):
         return replace(comparison, time_only=True)
@@ -371,7 +387,7 @@ def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison) -> 
     valgrind = find_program("valgrind", "VALGRIND") if request.witness and decided else None
     if valgrind is None or len(unit.ids) > 1:
         return comparison
-    return bench_runs.witness(unit, comparison, valgrind)
+    return bench_runs.witness(unit, comparison, valgrind, machine)
 
 
 def _annotate(report: BenchReport) -> None:

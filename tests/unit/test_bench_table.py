@@ -208,6 +208,18 @@ def test_the_headline_of_a_run_that_decides_too_little() -> None:
     )
 
 
+def test_what_no_time_was_left_for_is_undecided_and_measured_next() -> None:
+    run = report(compared("quiet", noise=0.1), unmeasured=("late one", "later"))
+    assert run.verdict is BenchVerdict.INCONCLUSIVE
+    assert words.headline(run) == "2 of 3 benchmarks could not be decided, none is proven slower"
+    assert "No time was left for: `late one`, `later`." in lines(run)
+    [(why, command)] = words.next_steps(run)
+    assert (why, command) == (
+        "Give these alone the time of all:",
+        "nox -s bench -- --filter '^(late one|later)$'",
+    )
+
+
 def test_all_of_it_in_the_order_of_reading() -> None:
     text = said(eight())
     parts = [
