@@ -372,7 +372,14 @@ def _say_plan(units: Sequence[Unit], plans: Sequence[bench_runs.Plan]) -> None:
     first = sum(unit.seconds * planned.looks.pairs[0] for unit, planned in zip(units, plans, strict=True))
     last = sum(unit.seconds * planned.looks.pairs[-1] for unit, planned in zip(units, plans, strict=True))
     count = sum(len(unit.ids) for unit in units)
-    say(f"Measuring {count} benchmark{'s' if count != 1 else ''}: {_duration(first)} to {_duration(last)}.")
+    times = " to ".join(dict.fromkeys((_duration(first), _duration(last))))
+    say(f"Measuring {count} benchmark{'s' if count != 1 else ''}: {times}.")
+    missing = sum(unit.seconds * planned.pairs_missing for unit, planned in zip(units, plans, strict=True))
+    if missing:
+        warn(
+            f"that is too short to prove a slow-down in each of them: it takes {_duration(missing)} more "
+            "(--max-minutes), or fewer benchmarks (--filter)"
+        )
 
 
 def _duration(seconds: float) -> str:

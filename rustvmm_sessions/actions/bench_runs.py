@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.bench.model import Comparison, Judgement, Looks
-from rustvmm_sessions.bench.statistics import hear_witness, judge, plan_looks, wanted_pairs
+from rustvmm_sessions.bench.statistics import fewest_pairs, hear_witness, judge, plan_looks, wanted_pairs
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 
@@ -74,6 +74,11 @@ class Plan:
 
     looks: Looks
     seconds: float | None
+
+    @property
+    def pairs_missing(self) -> int:
+        """How many pairs there is no time for although fewer can prove no slow-down."""
+        return max(0, fewest_pairs(self.looks.alpha) - self.looks.pairs[-1])
 
 
 @dataclass(frozen=True, kw_only=True)

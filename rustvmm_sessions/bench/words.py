@@ -266,7 +266,6 @@ def remarks(report: BenchReport, markup: Markup) -> list[str]:
 
 
 _AGAIN = "See whether it is there again:"
-_MORE_TIME = "Give these alone the time of all:"
 
 
 def next_steps(report: BenchReport) -> list[tuple[str, str]]:
@@ -280,15 +279,15 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
             ]
         case BenchVerdict.INCONCLUSIVE:
             undecided = having(report, BenchVerdict.INCONCLUSIVE)
-            if report.unmeasured:
-                why = _MORE_TIME
-            elif all(SUSPICION in comparison.note for comparison in undecided):
-                why = _AGAIN
-            elif all(len(comparison.pairs) >= LOOKS[-1] for comparison in undecided):
-                why = "Measure on a machine that does less beside:"
-            else:
-                why = _MORE_TIME
             ids = [*(c.id for c in undecided), *report.unmeasured]
+            if not report.unmeasured and all(SUSPICION in comparison.note for comparison in undecided):
+                why = _AGAIN
+            elif not report.unmeasured and all(len(c.pairs) >= LOOKS[-1] for c in undecided):
+                why = "Measure on a machine that does less beside:"
+            elif len(ids) == len(report.benchmarks) + len(report.unmeasured):
+                return [("Give it more time, or fewer benchmarks:", "nox -s bench -- --max-minutes MINUTES")]
+            else:
+                why = "Give these alone the time of all:"
             return [(why, f"nox -s bench -- {_only(ids)}")]
         case _:
             return []

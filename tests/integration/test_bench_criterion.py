@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.actions import bench_runs
+from rustvmm_sessions.actions import bench, bench_runs
 from rustvmm_sessions.actions.bench_builds import Executable
 from rustvmm_sessions.actions.bench_runs import Harness, Machine
 from rustvmm_sessions.bench import criterion
@@ -224,6 +225,19 @@ def test_pairs_that_do_not_fit_are_planned_less_of_and_the_last_look_comes_in_ti
     assert set(comparison.pairs) == {(7.5, 7.5)}
     assert place.remaining is not None
     assert place.remaining > -0.5
+
+
+def test_a_time_in_which_nothing_can_be_proven_is_said_beforehand(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    unit = bench_runs.try_out(sleeping(tmp_path, 0.0), "^x$", machine(tmp_path / "scratch"))
+    units = [replace(unit, seconds=0.1)] * 50
+    for seconds, said in ((22, "it takes 45 s more (--max-minutes)"), (200, ""), (None, "")):
+        bench._say_plan(units, bench_runs.plan(units, 50, machine(tmp_path, seconds)))
+        out, err = capfd.readouterr()
+        assert "Measuring 50 benchmarks: " in out
+        assert said in err
+        assert bool(said) == bool(err)
 
 
 def test_a_machine_that_gets_slower_costs_pairs_and_no_benchmark(tmp_path: Path) -> None:

@@ -345,6 +345,9 @@ def test_what_is_undecided_is_measured_longer_or_elsewhere() -> None:
     [(longer, command)] = words.next_steps(report(compared("a.b", noise=30.0), compared("c", noise=0.1)))
     assert longer == "Give these alone the time of all:"
     assert command == r"nox -s bench -- --filter '^(a\.b)$'"
+    noisy = compared("a", noise=30.0)
+    more = [("Give it more time, or fewer benchmarks:", "nox -s bench -- --max-minutes MINUTES")]
+    assert words.next_steps(report(noisy)) == words.next_steps(report(noisy, unmeasured=("b",))) == more
     [(elsewhere, _)] = words.next_steps(report(compared("a", noise=90.0, count=240)))
     assert elsewhere == "Measure on a machine that does less beside:"
     [(again, _)] = words.next_steps(report(compared("a", 5.0, instructions_change=0.0)))
