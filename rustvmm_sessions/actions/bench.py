@@ -22,7 +22,7 @@ from rustvmm_sessions.config import expression
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.process import run
+from rustvmm_sessions.process import command_line, run
 from rustvmm_sessions.tools import find_program
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def check_benchmarks(request: BenchRequest) -> None:
             cannot be said.
         UserError: The base cannot be had, or an option is wrong.
     """
+    _check_places(request.delivery)
     started = _start(request)
     if started.base.commit == started.head.commit and not started.head.dirty:
         reason = "the work tree is clean, and HEAD is the base"
@@ -210,7 +211,8 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             files.write_report(file, text)
-        say(f"Baselines: critcmp --target-dir {delivery.critcmp} base head")
+        command = ("critcmp", "--target-dir", str(delivery.critcmp), "base", "head")
+        say(f"Baselines: {command_line(command)}")
     _annotate(report)
     if delivery.report_only:
         return
@@ -225,6 +227,15 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
             "it cannot be said whether benchmarks got slower, and --strict asks for that",
             fix="run it on a quieter machine, or give it more time",
         )
+
+
+def _check_places(delivery: Delivery) -> None:
+    """Refuse, before minutes of measuring, a report that has no place."""
+    for file in (delivery.json, delivery.html):
+        if file is not None and (file.is_dir() or not file.parent.is_dir()):
+            wrong = "it is a folder" if file.is_dir() else "its folder is not there"
+            what = f"the report cannot be written: {wrong}"
+            raise UserError(what, where=str(file), fix="make the folder, or name a file")
 
 
 def _start(request: BenchRequest) -> _Run:
