@@ -176,7 +176,9 @@ def name_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+def locked(
+    path: Path, *, on_wait: Callable[[], None] | None = None, timeout: float | None = None
+) -> Iterator[None]:
     """Hold the lock that belongs to `path` (a file or directory, which need not exist).
 
     The lock itself lies in the user's cache directory, never in the work tree, and is released
@@ -185,6 +187,10 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator
     Args:
         path: What is to be used by one process at a time.
         on_wait: Called once when another process holds the lock, before waiting for it.
+        timeout: Seconds to wait for it; None for as long as it takes.
+
+    Raises:
+        UserError: The other process still holds it then.
     """
     from filelock import FileLock, Timeout  # noqa: PLC0415 - only runs that write pay for it
 
@@ -196,7 +202,14 @@ def locked(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator
     except Timeout:
         if on_wait is not None:
             on_wait()
-        lock.acquire(poll_interval=0.1)
+        try:
+            lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout), poll_interval=0.1)
+        except Timeout:
+            raise UserError(
+                "the time was up while another run was using it",
+                where=str(path),
+                fix="wait for the other run, or give this one more time",
+            ) from None
     try:
         yield
     finally:

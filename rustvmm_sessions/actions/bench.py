@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -21,13 +22,13 @@ from rustvmm_sessions.config import expression
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.process import run
+from rustvmm_sessions.process import command_line, run
 from rustvmm_sessions.tools import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from rustvmm_sessions.bench.model import Host, Looks
+    from rustvmm_sessions.bench.model import Host
     from rustvmm_sessions.cargo import Cargo
 
 
@@ -99,6 +100,14 @@ class _Run:
     base: Revision
     head: Revision
 
+    @contextlib.contextmanager
+    def alone(self, path: Path, doing: str) -> Iterator[None]:
+        """Hold the lock of `path`, for which other runs are waited for as long as there is time."""
+        remaining = None if self.deadline is None else self.deadline - time.monotonic()
+        waiting = f"Another run {doing}; waiting for it."
+        with files.locked(path, on_wait=lambda: say(waiting), timeout=remaining):
+            yield
+
     def wants(self, prefix: str, title: str) -> bool:
         """Whether the benchmark of a title is meant; of one that is cut off that is not known yet."""
         return criterion.is_cut(title) or bool(self.wanted.search(prefix + title))
@@ -153,13 +162,14 @@ def check_benchmarks(request: BenchRequest) -> None:
             cannot be said.
         UserError: The base cannot be had, or an option is wrong.
     """
+    _check_places(request.delivery)
     started = _start(request)
     if started.base.commit == started.head.commit and not started.head.dirty:
         reason = "the work tree is clean, and HEAD is the base"
         deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery)
         return
     own = files.own_directory(request.cargo.workspace.target_directory / "rustvmm-bench")
-    with files.locked(own, on_wait=lambda: say("Another run compares benchmarks here; waiting for it.")):
+    with started.alone(own, "compares benchmarks here"):
         report = _compare(started, own, worktree.own_place(started.top))
     deliver(report, request.delivery)
 
@@ -201,7 +211,8 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             files.write_report(file, text)
-        say(f"Baselines: critcmp --target-dir {delivery.critcmp} base head")
+        command = ("critcmp", "--target-dir", str(delivery.critcmp), "base", "head")
+        say(f"Baselines: {command_line(command)}")
     _annotate(report)
     if delivery.report_only:
         return
@@ -216,6 +227,15 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
             "it cannot be said whether benchmarks got slower, and --strict asks for that",
             fix="run it on a quieter machine, or give it more time",
         )
+
+
+def _check_places(delivery: Delivery) -> None:
+    """Refuse, before minutes of measuring, a report that has no place."""
+    for file in (delivery.json, delivery.html):
+        if file is not None and (file.is_dir() or not file.parent.is_dir()):
+            wrong = "it is a folder" if file.is_dir() else "its folder is not there"
+            what = f"the report cannot be written: {wrong}"
+            raise UserError(what, where=str(file), fix="make the folder, or name a file")
 
 
 def _start(request: BenchRequest) -> _Run:
@@ -282,9 +302,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     if not changed:
         reason = "both builds give the same program"
         return started.nothing(BenchVerdict.IDENTICAL, reason)
-    with files.locked(
-        files.cache_directory() / "bench", on_wait=lambda: say("Another run measures; waiting for it.")
-    ):
+    with started.alone(files.cache_directory() / "bench", "measures"):
         for doubt in facts.doubts:
             warn(doubt)
         machine = Machine(scratch=scratch, processor=facts.processor, deadline=started.deadline)
@@ -325,45 +343,61 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
             units += [replace(unit, ids=ids)] if ids else []
     if not units and not gone and not new:
         raise UserError("no benchmark is meant", where=f"--filter {request.filter}", fix="correct it")
-    looks = bench_runs.plan(units, machine)
+    names = [unit.harness.prefix + id_ for unit in units for id_ in unit.ids]
     if units:
-        _say_plan(units, looks)
+        _say_plan(units, bench_runs.plan(units, len(names), machine))
     compared: list[Comparison] = []
-    for unit, planned in zip(units, looks, strict=True):
-        for comparison in bench_runs.compare(unit, planned, machine, request.rules.threshold):
-            heard = _hear_witness(request, unit, comparison)
-            compared.append(heard)
-            judgement = heard.judgement
-            say(
-                f"  {words.one_line(heard.id)}: {words.change(judgement)}, {words.interval(judgement)}: "
-                f"{words.VERDICTS[judgement.verdict]} after {len(heard.pairs)} pairs"
-            )
+    for unit, comparison in bench_runs.compare_all(units, machine, request.rules.threshold):
+        heard = _hear_witness(request, unit, comparison, machine)
+        compared.append(heard)
+        judgement = heard.judgement
+        say(
+            f"  {words.one_line(heard.id)}: {words.change(judgement)}, {words.interval(judgement)}: "
+            f"{words.VERDICTS[judgement.verdict]} after {len(heard.pairs)} pairs"
+        )
+    if units and not compared:
+        raise UserError(
+            "the time was up before a pair was measured",
+            where=f"{len(names)} benchmarks",
+            fix=bench_runs.MORE_TIME,
+        )
+    measured = {comparison.id for comparison in compared}
+    unmeasured = tuple(name for name in names if name not in measured)
+    verdicts = [c.judgement.verdict for c in compared]
     return BenchReport(
         base=started.base,
         head=started.head,
         threshold=request.rules.threshold,
-        verdict=overall(c.judgement.verdict for c in compared) if compared else BenchVerdict.NOTHING,
+        verdict=overall(verdicts, complete=not unmeasured) if compared else BenchVerdict.NOTHING,
         host=facts,
         benchmarks=tuple(compared),
         only_in_base=tuple(gone),
         only_in_head=tuple(new),
+        unmeasured=unmeasured,
         reason="" if compared else "no benchmark is on both sides",
     )
 
 
-def _say_plan(units: Sequence[Unit], looks: Sequence[Looks]) -> None:
+def _say_plan(units: Sequence[Unit], plans: Sequence[bench_runs.Plan]) -> None:
     """Say how long it takes, before it does."""
-    first = sum(unit.seconds * planned.pairs[0] for unit, planned in zip(units, looks, strict=True))
-    last = sum(unit.seconds * planned.pairs[-1] for unit, planned in zip(units, looks, strict=True))
+    first = sum(unit.seconds * planned.looks.pairs[0] for unit, planned in zip(units, plans, strict=True))
+    last = sum(unit.seconds * planned.looks.pairs[-1] for unit, planned in zip(units, plans, strict=True))
     count = sum(len(unit.ids) for unit in units)
-    say(f"Measuring {count} benchmark{'s' if count != 1 else ''}: {_duration(first)} to {_duration(last)}.")
+    times = " to ".join(dict.fromkeys((_duration(first), _duration(last))))
+    say(f"Measuring {count} benchmark{'s' if count != 1 else ''}: {times}.")
+    missing = sum(unit.seconds * planned.pairs_missing for unit, planned in zip(units, plans, strict=True))
+    if missing:
+        warn(
+            f"that is too short to prove a slow-down in each of them: it takes {_duration(missing)} more "
+            "(--max-minutes), or fewer benchmarks (--filter)"
+        )
 
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison) -> Comparison:
+def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison, machine: Machine) -> Comparison:
     """Count instructions where the times prove a change that instructions could speak against."""
     if any(re.search(pattern, comparison.id) for pattern in request.rules.time_only):
         return replace(comparison, time_only=True)
@@ -371,7 +405,7 @@ def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison) -> 
     valgrind = find_program("valgrind", "VALGRIND") if request.witness and decided else None
     if valgrind is None or len(unit.ids) > 1:
         return comparison
-    return bench_runs.witness(unit, comparison, valgrind)
+    return bench_runs.witness(unit, comparison, valgrind, machine)
 
 
 def _annotate(report: BenchReport) -> None:

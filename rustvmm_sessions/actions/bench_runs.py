@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import shutil
@@ -12,17 +13,18 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.bench.model import Comparison, Judgement, Looks
-from rustvmm_sessions.bench.statistics import hear_witness, judge, plan_looks, wanted_pairs
+from rustvmm_sessions.bench.statistics import fewest_pairs, hear_witness, judge, plan_looks, wanted_pairs
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rustvmm_sessions.actions.bench_builds import Executable
     from rustvmm_sessions.process import Finished
 
+MORE_TIME = "give it more: --max-minutes, or timeout_minutes of the session bench"
 _LIST_SECONDS = 60.0
 _WITNESS_SECONDS = 120.0
 
@@ -59,6 +61,24 @@ class Unit:
     ids: tuple[str, ...]
     effort: criterion.Effort
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is done for a unit, fixed before its first pair.
+
+    Attributes:
+        looks: When its pairs are judged.
+        seconds: What its pairs may take together, even if the machine gets slower; None for no limit.
+    """
+
+    looks: Looks
+    seconds: float | None
+
+    @property
+    def pairs_missing(self) -> int:
+        """How many pairs there is no time for although fewer can prove no slow-down."""
+        return max(0, fewest_pairs(self.looks.alpha) - self.looks.pairs[-1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +135,12 @@ def try_out(harness: Harness, pattern: str, machine: Machine) -> Unit:
             started = time.monotonic()
             results = measure(executable, pattern, effort, machine)
             seconds += time.monotonic() - started
+            if machine.remaining is not None and machine.remaining <= 0:
+                raise UserError(
+                    f"the time was up while {_readable(pattern)} was measured for the first time",
+                    where=f"{executable.package}, {executable.side}",
+                    fix=MORE_TIME,
+                )
             if results is None:
                 break  # it takes too long
             ids.append(results)
@@ -133,11 +159,12 @@ def try_out(harness: Harness, pattern: str, machine: Machine) -> Unit:
 def measure(
     executable: Executable, pattern: str, effort: criterion.Effort, machine: Machine
 ) -> dict[str, float] | None:
-    """Return nanoseconds per iteration by id, as one process measures them; None past its limit.
+    """Return nanoseconds per iteration by id, as one process measures them.
+
+    None past the limit of the effort, and where the time for everything is up.
 
     Raises:
         CheckFailed: The process failed, or left no figures.
-        UserError: There was no time left for it.
     """
     home = machine.scratch / "criterion"
     shutil.rmtree(home, ignore_errors=True)
@@ -153,13 +180,7 @@ def measure(
         processor=machine.processor,
     )
     if done.timed_out:
-        if effort.limit is not None and (machine.remaining is None or machine.remaining > 0):
-            return None
-        raise UserError(
-            f"the time was up while {_readable(pattern)} was measured for the first time",
-            where=f"{executable.package}, {executable.side}",
-            fix="give it more: --max-minutes, or timeout_minutes of the session bench",
-        )
+        return None
     if not done.ok:
         raise _failed(executable, f"the benchmark {_readable(pattern)} failed", done)
     try:
@@ -176,61 +197,101 @@ def measure(
     return found
 
 
-def plan(units: Sequence[Unit], machine: Machine) -> list[Looks]:
-    """Plan the looks at each unit's pairs so that all of them fit into the time there is."""
-    benchmarks = sum(len(unit.ids) for unit in units)
+def plan(units: Sequence[Unit], benchmarks: int, machine: Machine) -> list[Plan]:
+    """Plan so that all units fit into the time there is.
+
+    Args:
+        units: Those that are still to be measured.
+        benchmarks: How many the whole run compares.
+        machine: Where they run.
+    """
     wanted = [wanted_pairs(benchmarks, unit.seconds) for unit in units]
-    share = 1.0
-    if machine.remaining is not None and units:
-        whole = sum(pairs * unit.seconds for pairs, unit in zip(wanted, units, strict=True))
-        share = min(1.0, max(0.0, machine.remaining) / whole)
-    return [plan_looks(benchmarks, max(1, int(pairs * share))) for pairs in wanted]
+    times = [pairs * unit.seconds for pairs, unit in zip(wanted, units, strict=True)]
+    remaining = machine.remaining
+    share = math.inf if remaining is None else max(0.0, remaining) / max(math.fsum(times), 1e-9)
+    return [
+        Plan(
+            looks=plan_looks(benchmarks, max(1, int(pairs * min(1.0, share)))),
+            seconds=None if remaining is None else seconds * share,
+        )
+        for pairs, seconds in zip(wanted, times, strict=True)
+    ]
 
 
-def compare(unit: Unit, looks: Looks, machine: Machine, threshold: float) -> tuple[Comparison, ...]:
-    """Measure pairs of a unit until they settle the question or the last look has come.
+def compare_all(
+    units: Sequence[Unit], machine: Machine, threshold: float
+) -> Iterator[tuple[Unit, Comparison]]:
+    """Compare units one after the other, and yield what was measured of each.
+
+    Each is planned when its turn comes: what those before it took more or less than planned is
+    shared by those that are left.
+    """
+    benchmarks = sum(len(unit.ids) for unit in units)
+    for number, unit in enumerate(units):
+        planned, *_ = plan(units[number:], benchmarks, machine)
+        for comparison in compare(unit, planned, machine, threshold):
+            yield unit, comparison
+
+
+def compare(unit: Unit, planned: Plan, machine: Machine, threshold: float) -> tuple[Comparison, ...]:
+    """Measure pairs of a unit until they settle the question, or the last look or its time has come.
+
+    Returns:
+        What they prove of each benchmark; nothing where the time for everything is up before the
+        first pair.
 
     Raises:
         CheckFailed: A process failed.
     """
+    looks, started = planned.looks, time.monotonic()
     pairs: dict[str, list[tuple[float, float]]] = {id_: [] for id_ in unit.ids}
-    judged: dict[str, Judgement] = {}
+
+    def judged(id_: str) -> Judgement:
+        return judge(pairs[id_], alpha=looks.alpha, threshold=threshold)
+
     for count in range(1, looks.pairs[-1] + 1):
-        for id_, figures in _pair(unit, machine).items():
+        pair = _pair(unit, machine)
+        if pair is None:
+            break
+        for id_, figures in pair.items():
             pairs[id_].append(figures)
-        late = machine.remaining is not None and machine.remaining < unit.seconds
-        if count in looks.pairs or late:
-            judged = {
-                id_: judge(measured, alpha=looks.alpha, threshold=threshold)
-                for id_, measured in pairs.items()
-            }
-            if late or all(judgement.settled for judgement in judged.values()):
-                break
+        if planned.seconds is not None and time.monotonic() - started > planned.seconds - unit.seconds:
+            break
+        if count in looks.pairs and all(judged(id_).settled for id_ in unit.ids):
+            break
     return tuple(
         Comparison(
-            id=f"{unit.harness.prefix}{id_}", pairs=tuple(measured), looks=looks, judgement=judged[id_]
+            id=f"{unit.harness.prefix}{id_}", pairs=tuple(measured), looks=looks, judgement=judged(id_)
         )
         for id_, measured in pairs.items()
+        if measured
     )
 
 
-def _pair(unit: Unit, machine: Machine) -> dict[str, tuple[float, float]]:
-    """Measure both sides once, in random order, and return (base, head) by id."""
+def _pair(unit: Unit, machine: Machine) -> dict[str, tuple[float, float]] | None:
+    """Measure both sides once, in random order; return (base, head) by id, None if the time is up."""
     sides = [unit.harness.base, unit.harness.head]
     random.shuffle(sides)
     last = replace(unit.effort, limit=None)
-    figures = {side.side: measure(side, unit.pattern, last, machine) or {} for side in sides}
+    figures = {}
+    for side in sides:
+        measured = measure(side, unit.pattern, last, machine)
+        if measured is None:
+            return None
+        figures[side.side] = measured
     base, head = figures[unit.harness.base.side], figures[unit.harness.head.side]
     return {id_: (base[id_], head[id_]) for id_ in unit.ids}
 
 
-def witness(unit: Unit, compared: Comparison, valgrind: Path) -> Comparison:
+def witness(unit: Unit, compared: Comparison, valgrind: Path, machine: Machine) -> Comparison:
     """Return the comparison after the instructions of one iteration were counted on both sides.
 
     Where they cannot be counted, nothing changes.
     """
-    counts = [_instructions(side, unit.pattern, valgrind) for side in (unit.harness.base, unit.harness.head)]
-    base, head = counts
+    base, head = (
+        _instructions(side, unit.pattern, valgrind, machine)
+        for side in (unit.harness.base, unit.harness.head)
+    )
     if not base or not head:
         return compared
     change = 100 * (head / base - 1)
@@ -238,11 +299,12 @@ def witness(unit: Unit, compared: Comparison, valgrind: Path) -> Comparison:
     return replace(compared, judgement=judgement, instructions_change=change, note=note)
 
 
-def _instructions(executable: Executable, pattern: str, valgrind: Path) -> int:
+def _instructions(executable: Executable, pattern: str, valgrind: Path, machine: Machine) -> int:
     """Count the instructions inside criterion's iter(), where the benchmark runs once as a test.
 
-    0 where valgrind fails, or where the compiler left no iter() that it could know.
+    0 where valgrind fails or has no time, or where the compiler left no iter() that it could know.
     """
+    remaining = math.inf if machine.remaining is None else machine.remaining
     done = run(
         [
             *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"),
@@ -250,7 +312,7 @@ def _instructions(executable: Executable, pattern: str, valgrind: Path) -> int:
         ],
         cwd=executable.directory,
         env=executable.env,
-        timeout=_WITNESS_SECONDS,
+        timeout=max(0.01, min(_WITNESS_SECONDS, remaining)),
         read_stdout=True,
         read_stderr=True,
         echo=False,

@@ -61,6 +61,7 @@ def to_json(report: BenchReport) -> dict[str, Any]:
         "benchmarks": [_benchmark(comparison) for comparison in report.benchmarks],
         "only_in_base": list(report.only_in_base),
         "only_in_head": list(report.only_in_head),
+        "unmeasured": list(report.unmeasured),
         "geomean_change_percent": report.geomean_change,
         "threshold_percent": report.threshold,
         "reason": report.reason,
@@ -97,7 +98,7 @@ def analyse(report: BenchReport, threshold: float | None = None) -> BenchReport:
     limit = report.threshold if threshold is None else threshold
     benchmarks = tuple(_judged(comparison, limit) for comparison in report.benchmarks)
     verdicts = [comparison.judgement.verdict for comparison in benchmarks]
-    verdict = overall(verdicts) if verdicts else report.verdict
+    verdict = overall(verdicts, complete=not report.unmeasured) if verdicts else report.verdict
     return replace(report, threshold=limit, benchmarks=benchmarks, verdict=verdict)
 
 
@@ -218,6 +219,7 @@ def _report(data: _Value) -> BenchReport:
         benchmarks=benchmarks,
         only_in_base=data["only_in_base"].strings(),
         only_in_head=data["only_in_head"].strings(),
+        unmeasured=data["unmeasured"].strings(),
         reason=data["reason"].string(),
     )
 

@@ -146,6 +146,7 @@ class BenchReport:
         benchmarks: Those of both sides, in the order of the head's.
         only_in_base: Ids of benchmarks that are gone.
         only_in_head: Ids of benchmarks that are new.
+        unmeasured: Ids of benchmarks of both sides that no time was left for.
         reason: Why there is nothing to compare; empty where there is.
     """
 
@@ -157,6 +158,7 @@ class BenchReport:
     benchmarks: tuple[Comparison, ...] = ()
     only_in_base: tuple[str, ...] = ()
     only_in_head: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
     reason: str = ""
 
     @property

@@ -154,9 +154,12 @@ def detectable(judgement: Judgement, threshold: float) -> float:
     return 100 * math.expm1(math.log1p(threshold / 100) + judgement.change - judgement.low)
 
 
-def overall(verdicts: Iterable[BenchVerdict]) -> BenchVerdict:
-    """Return the verdict of a run from those of its benchmarks: the one that matters most."""
-    found = set(verdicts)
+def overall(verdicts: Iterable[BenchVerdict], *, complete: bool) -> BenchVerdict:
+    """Return the verdict of a run from those of its benchmarks: the one that matters most.
+
+    A benchmark that no time was left for, where the run is not complete, is inconclusive.
+    """
+    found = {*verdicts, *(() if complete else (BenchVerdict.INCONCLUSIVE,))}
     order = (BenchVerdict.REGRESSION, BenchVerdict.INCONCLUSIVE, BenchVerdict.IMPROVEMENT)
     return next((verdict for verdict in order if verdict in found), BenchVerdict.OK)
 

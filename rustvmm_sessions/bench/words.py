@@ -170,11 +170,12 @@ def ranked(report: BenchReport) -> list[Comparison]:
 def headline(report: BenchReport) -> str:
     """Return what the run comes to, in one line without foreign text."""
     by = f"by more than {limit(report.threshold)}"
-    total = _count(len(report.benchmarks), "benchmark")
+    total = _count(len(report.benchmarks) + len(report.unmeasured), "benchmark")
     slower, faster, undecided = (
         len(having(report, verdict))
         for verdict in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT, BenchVerdict.INCONCLUSIVE)
     )
+    undecided += len(report.unmeasured)
     rest = [f"{faster} got faster"] * bool(faster) + [f"{undecided} could not be decided"] * bool(undecided)
     match report.verdict:
         case BenchVerdict.IDENTICAL:
@@ -246,9 +247,13 @@ def _findable(report: BenchReport, markup: Markup) -> str:
 
 
 def sides(report: BenchReport, markup: Markup) -> list[str]:
-    """Return the sentences on benchmarks that only one side has."""
-    both = (("Only in the base", report.only_in_base), ("New, compared with nothing", report.only_in_head))
-    return [f"{what}: {listed(names, markup)}." for what, names in both if names]
+    """Return the sentences on benchmarks that were not compared."""
+    kinds = (
+        ("No time was left for", report.unmeasured),
+        ("Only in the base", report.only_in_base),
+        ("New, compared with nothing", report.only_in_head),
+    )
+    return [f"{what}: {listed(names, markup)}." for what, names in kinds if names]
 
 
 def remarks(report: BenchReport, markup: Markup) -> list[str]:
@@ -267,28 +272,31 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
     """Return what to do next: what for, and the command."""
     match report.verdict:
         case BenchVerdict.REGRESSION:
-            slower = having(report, BenchVerdict.REGRESSION)
+            slower = [c.id for c in having(report, BenchVerdict.REGRESSION)]
             return [
                 (_AGAIN, f"nox -s bench -- {_only(slower)}"),
                 ("Where it is meant, let the job pass:", "nox -s bench -- --report-only"),
             ]
         case BenchVerdict.INCONCLUSIVE:
             undecided = having(report, BenchVerdict.INCONCLUSIVE)
-            if all(SUSPICION in comparison.note for comparison in undecided):
+            ids = [*(c.id for c in undecided), *report.unmeasured]
+            if not report.unmeasured and all(SUSPICION in comparison.note for comparison in undecided):
                 why = _AGAIN
-            elif all(len(comparison.pairs) >= LOOKS[-1] for comparison in undecided):
+            elif not report.unmeasured and all(len(c.pairs) >= LOOKS[-1] for c in undecided):
                 why = "Measure on a machine that does less beside:"
+            elif len(ids) == len(report.benchmarks) + len(report.unmeasured):
+                return [("Give it more time, or fewer benchmarks:", "nox -s bench -- --max-minutes MINUTES")]
             else:
                 why = "Give these alone the time of all:"
-            return [(why, f"nox -s bench -- {_only(undecided)}")]
+            return [(why, f"nox -s bench -- {_only(ids)}")]
         case _:
             return []
 
 
-def _only(comparisons: Sequence[Comparison]) -> str:
+def _only(ids: Sequence[str]) -> str:
     """Return the option that measures these alone, as long as it is one that can be read and copied."""
-    ids = "|".join(_METACHARACTER.sub(r"\\\g<0>", comparison.id) for comparison in comparisons)
-    option = f"--filter {shlex.quote(f'^({ids})$')}"
+    these = "|".join(_METACHARACTER.sub(r"\\\g<0>", id_) for id_ in ids)
+    option = f"--filter {shlex.quote(f'^({these})$')}"
     return option if option == one_line(option) else "--filter REGEX"
 
 

@@ -41,11 +41,12 @@ def test_a_slow_down_is_found_measured_and_reported(crate: BenchCrate, tmp_path:
         "--html",
         str(tmp_path / "page.html"),
         "--critcmp",
-        str(tmp_path / "baselines"),
+        str(tmp_path / "base lines"),
         env={"GITHUB_STEP_SUMMARY": str(summary)},
     )
     assert outcome.code == 1
     assert "slower than the base by more than 1 %: spin" in outcome.err
+    assert f"Baselines: critcmp --target-dir '{tmp_path / 'base lines'}' base head" in outcome.out
     data = read_json(tmp_path / "out.json")
     assert (data["schema"], data["verdict"], data["head"]["dirty"]) == (1, "regression", True)
     assert data["base"] == {
@@ -61,7 +62,7 @@ def test_a_slow_down_is_found_measured_and_reported(crate: BenchCrate, tmp_path:
     assert other["verdict"] == "ok"
     assert "spin" in (tmp_path / "page.html").read_text()
     assert "spin" in summary.read_text()
-    assert list((tmp_path / "baselines").rglob("estimates.json"))
+    assert list((tmp_path / "base lines").rglob("estimates.json"))
     again = run(
         [sys.executable, "-m", "rustvmm_sessions.cli", "bench", "--analyse", str(tmp_path / "out.json")],
         cwd=tmp_path,
@@ -165,6 +166,8 @@ def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
         (("--base=--output=x",), "'--output=x' names no commit"),
         (("--threshold", "much"), "'much' is not a number of percent"),
         (("--max-minutes", "0"), "'0' is not a number of minutes above 0"),
+        (("--json", "no/folder/out.json"), "the report cannot be written: its folder is not there"),
+        (("--html", "."), "the report cannot be written: it is a folder"),
         (("--strict", "--report-only"), "not allowed with argument"),
         (("--treshold", "2"), "did you mean '--threshold'?"),
     ],

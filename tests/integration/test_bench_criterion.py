@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.actions import bench_runs
+from rustvmm_sessions.actions import bench, bench_runs
 from rustvmm_sessions.actions.bench_builds import Executable
 from rustvmm_sessions.actions.bench_runs import Harness, Machine
 from rustvmm_sessions.bench import criterion
@@ -215,19 +216,67 @@ def test_a_benchmark_for_which_there_is_no_time_is_named(tmp_path: Path) -> None
 
 
 def test_pairs_that_do_not_fit_are_planned_less_of_and_the_last_look_comes_in_time(tmp_path: Path) -> None:
-    folder = '"$CRITERION_HOME/x/rustvmm"'
-    program = script(
-        tmp_path / "main",
-        f"mkdir -p {folder}\nsleep 0.05\n"
-        f"""printf '{{"full_id": "x"}}' > {folder}/benchmark.json\n"""
-        f"""printf '{{"iters": [1, 1], "times": [7, 9]}}' > {folder}/sample.json""",
-    )
     place = machine(tmp_path / "scratch", seconds=2)
-    unit = bench_runs.try_out(harness(program), "^x$", place)
-    (looks,) = bench_runs.plan([unit], place)
-    assert looks.pairs[-1] < 30
-    (comparison,) = bench_runs.compare(unit, looks, place, threshold=1)
-    assert 1 <= len(comparison.pairs) <= looks.pairs[-1]
+    unit = bench_runs.try_out(sleeping(tmp_path, 0.05), "^x$", place)
+    (planned,) = bench_runs.plan([unit], 1, place)
+    assert planned.looks.pairs[-1] < 30
+    (comparison,) = bench_runs.compare(unit, planned, place, threshold=1)
+    assert 1 <= len(comparison.pairs) <= planned.looks.pairs[-1]
     assert set(comparison.pairs) == {(7.5, 7.5)}
     assert place.remaining is not None
     assert place.remaining > -0.5
+
+
+def test_a_time_in_which_nothing_can_be_proven_is_said_beforehand(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    unit = bench_runs.try_out(sleeping(tmp_path, 0.0), "^x$", machine(tmp_path / "scratch"))
+    units = [replace(unit, seconds=0.1)] * 50
+    for seconds, said in ((22, "it takes 45 s more (--max-minutes)"), (200, ""), (None, "")):
+        bench._say_plan(units, bench_runs.plan(units, 50, machine(tmp_path, seconds)))
+        out, err = capfd.readouterr()
+        assert "Measuring 50 benchmarks: " in out
+        assert said in err
+        assert bool(said) == bool(err)
+
+
+def test_a_machine_that_gets_slower_costs_pairs_and_no_benchmark(tmp_path: Path) -> None:
+    unit = bench_runs.try_out(sleeping(tmp_path, 0.0), "^x$", machine(tmp_path / "scratch"))
+    sleeping(tmp_path, 0.3)
+    late = machine(tmp_path / "scratch", seconds=8)
+    compared = [comparison for _, comparison in bench_runs.compare_all([unit] * 4, late, threshold=1)]
+    assert len(compared) == 4
+    assert max(len(comparison.pairs) for comparison in compared) <= 5
+    assert late.remaining is not None
+    assert late.remaining > -0.5
+
+
+def test_a_pair_that_the_end_of_the_time_cuts_short_does_not_count(tmp_path: Path) -> None:
+    unit = bench_runs.try_out(sleeping(tmp_path, 0.0), "^x$", machine(tmp_path / "scratch"))
+    sleeping(tmp_path, 20)
+    late = machine(tmp_path / "scratch", seconds=0.5)
+    assert list(bench_runs.compare_all([unit, unit], late, threshold=1)) == []
+    assert late.remaining is not None
+    assert late.remaining > -2
+
+
+def test_the_witness_is_heard_in_the_time_there_is(tmp_path: Path) -> None:
+    unit = bench_runs.try_out(sleeping(tmp_path, 0.0), "^x$", machine(tmp_path / "scratch"))
+    ((_, comparison),) = bench_runs.compare_all([unit], machine(tmp_path / "scratch", 1), threshold=1)
+    valgrind = script(tmp_path / "valgrind", "exec sleep 20")
+    late = machine(tmp_path / "scratch", seconds=0.5)
+    assert bench_runs.witness(unit, comparison, valgrind, late) == comparison
+    assert late.remaining is not None
+    assert late.remaining > -2
+
+
+def sleeping(folder: Path, seconds: float) -> Harness:
+    """Return a harness whose processes take so long; a later call changes what the first one made."""
+    home = '"$CRITERION_HOME/x/rustvmm"'
+    program = script(
+        folder / "main",
+        f"mkdir -p {home}\nsleep {seconds}\n"
+        f"""printf '{{"full_id": "x"}}' > {home}/benchmark.json\n"""
+        f"""printf '{{"iters": [1, 1], "times": [7, 9]}}' > {home}/sample.json""",
+    )
+    return harness(program)

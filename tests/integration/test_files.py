@@ -442,6 +442,20 @@ def test_a_lock_can_be_had_where_there_is_no_home(tmp_path: Path, monkeypatch: p
         assert names(tmp_path) == [f"rustvmm-sessions-{os.getuid()}"]
 
 
+@pytest.mark.usefixtures("_own_cache")
+def test_a_lock_is_waited_for_as_long_as_there_is_time(tmp_path: Path) -> None:
+    with holder(tmp_path / "target") as process:
+        assert says(process) == "held"
+        with (
+            pytest.raises(UserError, match="the time was up while another run was using it"),
+            files.locked(tmp_path / "target", timeout=0.3),
+        ):
+            pytest.fail("two held it")
+        process.communicate(timeout=WAITS)
+    with files.locked(tmp_path / "target", timeout=0.3):
+        pass
+
+
 def test_a_lock_can_be_had_where_the_cache_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir(mode=0o555)
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.tools import find_program
 from tests.perf.bench_kernels import KERNELS, write_kernels
-from tests.perf.timing import Way, machine_line, seconds
+from tests.perf.timing import Way, machine_line, seconds, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,7 +110,7 @@ def predecessor(crate: CrateBuilder, target: Path) -> float:
     return took + seconds(Way(name="critcmp", command=shown, cwd=crate.directory, env={}))
 
 
-def row(percent: int, runs: Sequence[Run]) -> str:
+def row(percent: int, runs: Sequence[Run]) -> dict[str, str]:
     """Return the row of the table for one slow-down."""
     every = [benchmark for run in runs for benchmark in run.benchmarks]
     slower = sum(benchmark["verdict"] == "regression" for benchmark in every)
@@ -125,15 +125,26 @@ def row(percent: int, runs: Sequence[Run]) -> str:
         for benchmark in every
         if benchmark["instructions_change_percent"] is not None
     ]
-    return (
-        f"| {percent} | {sum(run.failed for run in runs)} of {len(runs)} | {slower} of {len(every)} "
-        f"| {sum(benchmark['verdict'] == 'inconclusive' for benchmark in every)} "
-        f"| {errors[math.ceil(0.95 * len(errors)) - 1]:.2f} "
-        f"| {f'{100 * statistics.mean(again):.1f}' if again else ''} "
-        f"| {statistics.mean(benchmark['pairs'] for benchmark in every):.0f} "
-        f"| {f'{min(counted):.2f} to {max(counted):.2f}' if counted else ''} "
-        f"| {statistics.median(run.seconds for run in runs):.1f} |"
-    )
+    undecided = sum(benchmark["verdict"] == "inconclusive" for benchmark in every)
+    return {
+        "slower by, %": f"{percent}",
+        "runs failed": f"{sum(run.failed for run in runs)} of {len(runs)}",
+        "regressions": f"{slower} of {len(every)}",
+        "undecided": f"{undecided}",
+        "p95 of the error, points": f"{errors[math.ceil(0.95 * len(errors)) - 1]:.2f}",
+        "same verdict again, %": f"{100 * statistics.mean(again):.1f}" if again else "",
+        "pairs": f"{statistics.mean(benchmark['pairs'] for benchmark in every):.0f}",
+        "instructions, %": f"{min(counted):.2f} to {max(counted):.2f}" if counted else "",
+        "s": f"{statistics.median(run.seconds for run in runs):.1f}",
+    }
+
+
+def rows(crate: CrateBuilder, target: Path, count: int) -> Iterator[dict[str, str]]:
+    """Yield the rows of the table, each from so many runs, as soon as they are known."""
+    for percent in SLOWER:
+        write_kernels(crate.directory, percent=percent, mark="modified")
+        compare(crate, target, "--filter", f"^{KERNELS[0].name}$")  # builds
+        yield row(percent, [compare(crate, target) for _ in range(count)])
 
 
 def main() -> None:
@@ -153,20 +164,11 @@ def main() -> None:
         crate.with_git()
         stack.enter_context(spinning(busy))
         print(f"{machine_line()}{f', {busy} spinning beside' if busy else ''}\n")  # noqa: T201
-        print(  # noqa: T201
-            "| slower by, % | runs failed | regressions | undecided | p95 of the error, points "
-            "| same verdict again, % | pairs | instructions, % | s |"
-            "\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
-        )
-        usual = 0.0
-        for percent in SLOWER:
-            write_kernels(crate.directory, percent=percent, mark="modified")
-            compare(crate, place / "ours", "--filter", f"^{KERNELS[0].name}$")  # builds
-            runs = [compare(crate, place / "ours") for _ in range(given.runs)]
-            usual = max(usual, statistics.median(run.seconds for run in runs))
-            print(row(percent, runs), flush=True)  # noqa: T201
+        shown, kept = itertools.tee(rows(crate, place / "ours", given.runs))
+        for line in table(shown):
+            print(line, flush=True)  # noqa: T201
         if not given.no_predecessor:
-            took = predecessor(crate, place / "theirs")
+            took, usual = predecessor(crate, place / "theirs"), max(float(row["s"]) for row in kept)
             print(f"\nrust-vmm-ci's way takes {took:.1f} s; ours at most {usual / took:.2f} of that")  # noqa: T201
         print(f"\n{TARGETS}")  # noqa: T201
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench.model import BenchVerdict
 from rustvmm_sessions.bench.statistics import LOOKS, judge, plan_looks
+from tests.perf.timing import table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -187,31 +188,29 @@ def rates(noise: Noise, slower: float, benchmarks: int, runs: int, seed: int = 1
     )
 
 
-def rows(sizes: Sequence[int], benchmarks: int) -> Iterator[str]:
-    """Yield the table in Markdown, each row as soon as it is known.
+def rows(sizes: Sequence[int], benchmarks: int) -> Iterator[dict[str, str]]:
+    """Yield the rows of the table, each as soon as it is known.
 
     Args:
         sizes: Numbers of benchmarks in a run.
         benchmarks: How many are simulated for each figure at least.
     """
-    yield (
-        "| noise | benchmarks | falsely failed runs, % | benchmarks, % | undecided, % "
-        "| found at 2 / 5 / 10 %, % | same verdict again at 0 / 5 %, % | pairs at 0 / 5 % "
-        "| p95 of the error at 0 / 5 %, points |"
-    )
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     for name, noise in NOISES.items():
         for size in sizes:
             none, two, five, ten = (
                 rates(noise, slower, size, max(1, benchmarks // size)) for slower in (0, 2, 5, 10)
             )
-            yield (
-                f"| {name} | {size} | {100 * none.runs_failed:.2f} | {100 * none.failed:.3f} "
-                f"| {100 * none.inconclusive:.1f} "
-                f"| {100 * two.failed:.1f} / {100 * five.failed:.1f} / {100 * ten.failed:.1f} "
-                f"| {100 * none.same:.1f} / {100 * five.same:.1f} "
-                f"| {none.pairs:.0f} / {five.pairs:.0f} | {none.error:.2f} / {five.error:.2f} |"
-            )
+            yield {
+                "noise": name,
+                "benchmarks": f"{size}",
+                "falsely failed runs, %": f"{100 * none.runs_failed:.2f}",
+                "benchmarks, %": f"{100 * none.failed:.3f}",
+                "undecided, %": f"{100 * none.inconclusive:.1f}",
+                "found at 2 / 5 / 10 %, %": " / ".join(f"{100 * at.failed:.1f}" for at in (two, five, ten)),
+                "same verdict again at 0 / 5 %, %": f"{100 * none.same:.1f} / {100 * five.same:.1f}",
+                "pairs at 0 / 5 %": f"{none.pairs:.0f} / {five.pairs:.0f}",
+                "p95 of the error at 0 / 5 %, points": f"{none.error:.2f} / {five.error:.2f}",
+            }
 
 
 def main() -> None:
@@ -222,8 +221,8 @@ def main() -> None:
     given = parser.parse_args()
     day = dt.datetime.now(tz=dt.UTC).date()
     print(f"{day}, {given.benchmarks} benchmarks for each figure\n")  # noqa: T201
-    for row in rows(given.sizes, given.benchmarks):
-        print(row, flush=True)  # noqa: T201
+    for line in table(rows(given.sizes, given.benchmarks)):
+        print(line, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

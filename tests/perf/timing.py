@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,15 @@ def alternate(ways: Sequence[Way], rounds: int) -> dict[str, list[float]]:
 def ratio(times: Mapping[str, Sequence[float]], name: str, base: str) -> float:
     """Return the median over the rounds of one way's time by another's."""
     return statistics.median(a / b for a, b in zip(times[name], times[base], strict=True))
+
+
+def table(rows: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """Yield a table in Markdown, line by line; each row has its cells by the titles of the columns."""
+    for number, row in enumerate(rows):
+        if number == 0:
+            yield f"| {' | '.join(row)} |"
+            yield f"|---|{'---:|' * (len(row) - 1)}"
+        yield f"| {' | '.join(row.values())} |"
 
 
 def machine_line() -> str:

@@ -51,6 +51,7 @@ def test_the_keys_are_those_of_the_schema_in_its_order() -> None:
         "benchmarks",
         "only_in_base",
         "only_in_head",
+        "unmeasured",
         "geomean_change_percent",
         "threshold_percent",
         "reason",
@@ -125,6 +126,7 @@ def runs(draw: st.DrawFn) -> BenchReport:
         verdict=draw(st.sampled_from([BenchVerdict.IDENTICAL, BenchVerdict.NOTHING])),
         only_in_base=tuple(draw(st.lists(names, max_size=2))),
         only_in_head=tuple(draw(st.lists(names, max_size=2))),
+        unmeasured=tuple(draw(st.lists(names, max_size=2))),
         reason=draw(st.text(max_size=20)),
     )
 

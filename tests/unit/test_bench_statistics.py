@@ -363,8 +363,13 @@ def test_too_few_pairs_find_nothing_at_all() -> None:
 def test_the_verdict_that_matters_most_is_the_runs(
     verdicts: list[BenchVerdict], expected: BenchVerdict
 ) -> None:
-    assert overall(verdicts) is expected
-    assert overall(reversed(verdicts)) is expected
+    assert overall(verdicts, complete=True) is expected
+    assert overall(reversed(verdicts), complete=True) is expected
+
+
+def test_a_run_whose_time_was_up_is_inconclusive_unless_it_is_worse() -> None:
+    assert overall([OK, IMPROVEMENT], complete=False) is INCONCLUSIVE
+    assert overall([OK, REGRESSION], complete=False) is REGRESSION
 
 
 # The witness

@@ -208,6 +208,18 @@ def test_the_headline_of_a_run_that_decides_too_little() -> None:
     )
 
 
+def test_what_no_time_was_left_for_is_undecided_and_measured_next() -> None:
+    run = report(compared("quiet", noise=0.1), unmeasured=("late one", "later"))
+    assert run.verdict is BenchVerdict.INCONCLUSIVE
+    assert words.headline(run) == "2 of 3 benchmarks could not be decided, none is proven slower"
+    assert "No time was left for: `late one`, `later`." in lines(run)
+    [(why, command)] = words.next_steps(run)
+    assert (why, command) == (
+        "Give these alone the time of all:",
+        "nox -s bench -- --filter '^(late one|later)$'",
+    )
+
+
 def test_all_of_it_in_the_order_of_reading() -> None:
     text = said(eight())
     parts = [
@@ -333,6 +345,9 @@ def test_what_is_undecided_is_measured_longer_or_elsewhere() -> None:
     [(longer, command)] = words.next_steps(report(compared("a.b", noise=30.0), compared("c", noise=0.1)))
     assert longer == "Give these alone the time of all:"
     assert command == r"nox -s bench -- --filter '^(a\.b)$'"
+    noisy = compared("a", noise=30.0)
+    more = [("Give it more time, or fewer benchmarks:", "nox -s bench -- --max-minutes MINUTES")]
+    assert words.next_steps(report(noisy)) == words.next_steps(report(noisy, unmeasured=("b",))) == more
     [(elsewhere, _)] = words.next_steps(report(compared("a", noise=90.0, count=240)))
     assert elsewhere == "Measure on a machine that does less beside:"
     [(again, _)] = words.next_steps(report(compared("a", 5.0, instructions_change=0.0)))
