@@ -133,19 +133,13 @@ def run_in_container(request: ContainerRequest) -> None:
         say(command_line(command(container, engine)))
         return
     status = launch(engine, container, timeout=_timeout(request))
-    if status in _NOT_STARTED and request.sessions:
-        raise UserError(
-            "python3 cannot be started in the image",
-            where=image,
-            fix=f"use an image that has it, such as {DEFAULT_IMAGE}",
-        )
     if status:
         what = f"{', '.join(request.sessions)} failed" if request.sessions else "the shell ended"
-        raise CheckFailed(f"{what} in the container: exit status {status}")
+        raise CheckFailed(f"{what} in the container: exit status {status}", status=status)
 
 
 def launch(engine: Engine, container: Container, *, timeout: float | None) -> int:
-    """Run a container to its end, however that comes; return its exit status.
+    """Run a container to its end, however that comes; return its exit status as shells give it.
 
     It is named and labelled, so that it can be removed here if its client did not come to that, or
     by a later call if this process did not either.
@@ -153,7 +147,7 @@ def launch(engine: Engine, container: Container, *, timeout: float | None) -> in
     Raises:
         UserError: The engine could not start it.
         CheckFailed: Its time was up.
-        KeyboardInterrupt: After a stop signal, once it is gone.
+        KeyboardInterrupt: After a stop signal, whose number it has, once it is gone.
     """
     engines.remove_leftovers(engine)
     name = f"rustvmm-{uuid.uuid4().hex[:12]}"
@@ -171,9 +165,19 @@ def launch(engine: Engine, container: Container, *, timeout: float | None) -> in
     finally:
         if not ended:
             engines.remove(engine, name)
-    if status == _ENGINE_FAILED:
-        raise _not_run(engine, container, said)
-    return status
+    lines = [line for line in said.strip().splitlines() if line and "--help" not in line]
+    # A program's own exit status may be one of these; then the last word is not the engine's.
+    spoke = bool(lines) and lines[-1].startswith(("docker: ", "Error: "))
+    if status == _ENGINE_FAILED and (spoke or container.interactive):
+        raise _not_run(engine, container, lines[-1] if spoke else "")
+    if status in _NOT_STARTED and spoke:
+        program = container.entrypoint or container.command[0]
+        raise UserError(
+            f"{program} cannot be started in the image",
+            where=container.image,
+            fix=f"use an image that has it, such as {DEFAULT_IMAGE}",
+        )
+    return status if ended else 128 - status
 
 
 def _not_run(engine: Engine, container: Container, said: str) -> UserError:
@@ -184,10 +188,9 @@ def _not_run(engine: Engine, container: Container, said: str) -> UserError:
             where=f"{engine.kind}, --pull={container.pull}",
             fix="name another by --image" + (", or let it be fetched by --pull missing" if never else ""),
         )
-    lines = [line for line in said.strip().splitlines() if line and "--help" not in line]
     return UserError(
         f"{engine.kind} could not run the container",
-        where=lines[-1] if lines else container.image,
+        where=said or container.image,
         fix="the command is above; see what it says by itself",
     )
 

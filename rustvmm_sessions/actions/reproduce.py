@@ -96,7 +96,7 @@ def reproduce(pipeline: Pipeline, request: ReproduceRequest) -> None:
     own_directory(request.directory / "target")
     status = launch(engine, container, timeout=60 * found.job.timeout_minutes)
     if status:
-        raise CheckFailed(f"{request.label} failed: exit status {status}")
+        raise CheckFailed(f"{request.label} failed: exit status {status}", status=status)
 
 
 def _step(pipeline: Pipeline, label: str) -> _Found:

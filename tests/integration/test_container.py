@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions import engines
+from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.container import CLIENT_LABEL, volumes
 from rustvmm_sessions.zipapp import NAME as ZIPAPP
 from tests.containers import (
@@ -195,6 +196,18 @@ def test_a_session_that_fails_fails_the_caller(tmp_path: Path) -> None:
     assert "Session container aborted: fail failed in the container: exit status 1" in outcome.err
 
 
+@pytest.mark.parametrize("status", [3, 125, 127])  # the last two are also what engines say of themselves
+def test_a_custom_tests_exit_status_is_that_of_the_caller(status: int, tmp_path: Path) -> None:
+    crate = small(tmp_path / "crate", 'custom_tests="tests.json"')
+    test = {"test_name": "custom", "command": f"exit {status}", "platform": [machine()]}
+    crate.with_file("tests.json", json.dumps({"tests": [test]}))
+
+    outcome = contain(crate, "custom")
+
+    assert outcome.code == status, outcome.text
+    assert f"Session container aborted: custom failed in the container: exit status {status}" in outcome.err
+
+
 def test_sessions_see_what_they_need_of_the_environment_and_no_secret(tmp_path: Path) -> None:
     crate = small(tmp_path / "crate")
     secrets = {"GITHUB_TOKEN": "secret-1", "BUILDKITE_REPO": "https://user:secret-2@example.org/x.git"}
@@ -286,7 +299,7 @@ def test_a_stop_signal_ends_the_container_within_seconds(signum: signal.Signals,
         started.communicate(timeout=HANGS)
 
         assert time.monotonic() - asked < SECONDS
-        assert started.returncode not in (0, None)
+        assert started.returncode == 128 + signum
     assert ours() == []
 
 
@@ -390,7 +403,7 @@ def test_without_sessions_it_is_a_shell(tmp_path: Path) -> None:
 def test_a_shell_that_fails_says_how(tmp_path: Path) -> None:
     code, screen = on_terminal(small(tmp_path / "crate"), "exit 7\n", *PODMAN)
 
-    assert code == 1
+    assert code == 7
     assert "the shell ended in the container: exit status 7" in screen
 
 
@@ -406,7 +419,7 @@ def test_a_stop_signal_ends_a_shell_within_seconds(signum: signal.Signals, tmp_p
     )
 
     assert "ready\r\n" in screen
-    assert code != 0
+    assert code == 128 + signum
     assert time.monotonic() - began < SECONDS
     assert ours() == []
 
@@ -421,7 +434,7 @@ def test_ctrl_c_in_a_shell_is_the_programs_in_it(tmp_path: Path) -> None:
     code, screen = on_terminal(crate, "echo rea''dy; sleep 300; exit 3\n", *PODMAN, then=press)
 
     assert "the shell ended in the container: exit status 4" in screen
-    assert code == 1
+    assert code == 4
 
 
 def test_a_shell_without_a_terminal_is_one_message(tmp_path: Path) -> None:
