@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog, engines, zipapp
-from rustvmm_sessions.actions.container import launch, mounts, passed, who
+from rustvmm_sessions.actions.container import kept_in, launch, mounts, passed, who
 from rustvmm_sessions.actions.hooks import agent_variables
 from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.config import did_you_mean
@@ -179,7 +179,7 @@ def _container(found: _Found, request: ReproduceRequest, whom: str) -> Container
             *([Bind(source=carried, target=NOX)] if found.session else ()),
         ),
         volumes=(replace(build, target=target), downloads),
-        variables={"CARGO_TARGET_DIR": target, **variables},
+        variables={**kept_in(target), **variables},
         directory=directory,
     )
 

@@ -36,6 +36,7 @@ from tests.containers import (
     public_directory,
 )
 from tests.crates import REPOSITORY, CrateBuilder, Outcome, new_crate, run
+from tests.fakes import Fakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +62,11 @@ def show(session):
 def wait(session):
     \"\"\"Take a long time.\"\"\"
     crate.run(session, "sh", "-c", "echo waiting; exec sleep 300")
+
+@crate.session
+def tidy(session):
+    \"\"\"Let git tidy up, as it does by itself now and then.\"\"\"
+    crate.run(session, "git", "gc", "--quiet")
 
 @crate.session
 def fail(session):
@@ -261,6 +267,41 @@ def test_a_linked_worktree_a_submodule_and_a_shared_clone_find_their_repository(
         outcome = contain(CrateBuilder(place), "show")
         assert outcome.code == 0, outcome.text
         assert f"\n{place}\nstart\n" in outcome.out
+
+
+def test_the_users_linked_work_trees_outlive_gits_tidying(tmp_path: Path) -> None:
+    """Git forgets those that it has not seen for three months; from inside it sees none."""
+    crate = small(tmp_path / "crate")
+    crate.git("worktree", "add", "--quiet", "--detach", str(tmp_path / "linked"))
+    noted = crate.directory / ".git" / "worktrees" / "linked"
+    long_ago = time.time() - 120 * 24 * 60 * 60
+    for path in (noted, *noted.iterdir()):
+        os.utime(path, (long_ago, long_ago))
+
+    outcome = contain(crate, "tidy")
+
+    assert outcome.code == 0, outcome.text
+    assert noted.is_dir()
+
+
+def test_bench_keeps_both_builds_in_the_volume(tmp_path: Path) -> None:
+    """Upstream's work tree, too, apart from that of the host's bench, which git notes in the same place."""
+    crate = small(tmp_path / "crate")
+    stub = '[package]\nname = "criterion"\nversion = "0.5.1"\n'  # the real one takes a minute to build
+    crate.with_file("criterion/Cargo.toml", stub).with_file("criterion/src/lib.rs", "")
+    more = '[dev-dependencies]\ncriterion.path = "criterion"\n[[bench]]\nname = "main"\nharness = false\n'
+    crate.with_file("Cargo.toml", (crate.directory / "Cargo.toml").read_text() + more)
+    crate.with_file("benches/main.rs", 'fn main() { println!("x: benchmark") }\n').commit("Add x")
+    crate.with_file("src/lib.rs", (crate.directory / "src/lib.rs").read_text() + "// more\n")
+
+    first, second = (contain(crate, "bench", "--", "--base", "HEAD") for _ in range(2))
+
+    for outcome in (first, second):
+        assert outcome.code == 0, outcome.text
+        assert "both builds give the same program" in outcome.out
+    assert first.err.count("Compiling sample") == 2
+    assert "Compiling" not in second.err
+    assert "/var/cache/rustvmm-sessions/target/" in crate.git("worktree", "list").splitlines()[1]
 
 
 def test_a_member_of_a_workspace_sees_the_workspace(tmp_path: Path) -> None:
@@ -477,6 +518,29 @@ def test_an_image_without_python_is_one_message(tmp_path: Path) -> None:
 
     assert outcome.code == 1
     assert f"python3 cannot be started in the image\n  where: {image}\n" in outcome.err
+
+
+def test_a_work_tree_that_the_engine_may_not_see_is_one_message(tmp_path: Path) -> None:
+    """As on FUSE without allow_root, or NFS with root_squash; docker's client exits with 126 then."""
+    crate = small(tmp_path / "crate")
+    said = f"docker: Error response from daemon: stat {crate.directory}: permission denied."
+    fakes = Fakes(tmp_path)
+    answer = json.dumps({"ServerVersion": "28.2.2"})
+    help_line = "See 'docker run --help'."
+    fakes.add(
+        "path/docker",
+        f"case $1 in info) echo {shlex.quote(answer)};; run) echo {shlex.quote(said)} >&2; "
+        f"echo {shlex.quote(help_line)} >&2; exit 126;; esac",
+    )
+
+    outcome = crate.nox(
+        *("-s", "container", "--", "--engine=docker", *LOCAL, "show"),
+        env={"PATH": f"{tmp_path}/path:{os.environ['PATH']}"},
+    )
+
+    assert outcome.code == 1
+    assert f"docker may not see {crate.directory}, as on network and FUSE file systems" in outcome.err
+    assert f"  where: {said}\n" in outcome.err
 
 
 @pytest.mark.parametrize("session", ["container", "reproduce"])
