@@ -14,6 +14,7 @@ from rustvmm_sessions.config import Override
 from rustvmm_sessions.console import let_go
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
+from rustvmm_sessions.process import interrupted_status, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,26 +23,31 @@ if TYPE_CHECKING:
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command; return its exit status: 0 done, 1 a check failed, 2 a wrong call or configuration."""
+    """Run the command; return its exit status.
+
+    0 done, 1 a check failed, 2 a wrong call or configuration; of ``reproduce``, that of the step;
+    128 + N after signal N.
+    """
     parser = argparse.ArgumentParser(prog="rustvmm-sessions", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_text, options_of, _) in _COMMANDS.items():
         options_of(commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False))
     given = parser.parse_args(words)
     try:
-        _require_directory()
-        _COMMANDS[given.command][2](given)
+        with interruptible():
+            _require_directory()
+            _COMMANDS[given.command][2](given)
     except CheckFailed as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return error.status
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except BrokenPipeError:
         let_go(sys.stdout)
         return 128 + signal.SIGPIPE  # not 0: what was to be checked or written may not have been
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interrupt:
+        return interrupted_status(interrupt)
     return 0
 
 

@@ -40,11 +40,14 @@ class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the prog
         fix: What to do about it in one line, for the summary of a run of several sessions; empty
             where the first line of `what` says it.
         output: What the failing program printed, for the same summary.
+        status: The exit status to end with, where nothing else is run; that of the program whose
+            status is passed on.
     """
 
-    def __init__(self, what: str, *, fix: str = "", output: str = "") -> None:
+    def __init__(self, what: str, *, fix: str = "", output: str = "", status: int = 1) -> None:
         self.fix = fix
         self.output = output
+        self.status = status
         super().__init__(what)
 
     def __str__(self) -> str:

@@ -67,6 +67,13 @@ class Finished:
         return self.returncode == 0 and not self.timed_out
 
     @property
+    def status(self) -> int:
+        """The exit status as shells give it: 128 + N after signal N, and 1 after its time limit."""
+        if self.timed_out:
+            return 1
+        return self.returncode if self.returncode >= 0 else 128 - self.returncode
+
+    @property
     def ending(self) -> str:
         """How it ended, in words: ``exit status 101``, ``killed by SIGABRT`` and so on."""
         if self.timed_out:
@@ -120,7 +127,8 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
 
     Raises:
         UserError: The program is not there or cannot be started.
-        KeyboardInterrupt: After SIGINT, SIGTERM or SIGHUP, once the process group has ended.
+        KeyboardInterrupt: After SIGINT, SIGTERM or SIGHUP, whose number it has, once the process
+            group has ended.
     """
     argv = tuple(os.fspath(arg) for arg in args)
     if echo:
@@ -150,7 +158,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             group.wait()
             streams.close()
     if stopped:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stopped[0])
     return Finished(
         args=argv,
         returncode=group.returncode,
@@ -170,7 +178,7 @@ def attached(args: Sequence[str | Path]) -> int:
 
     Raises:
         UserError: The program is not there or cannot be started.
-        KeyboardInterrupt: After a stop signal, once it has ended.
+        KeyboardInterrupt: After a stop signal, whose number it has, once it has ended.
     """
     argv = tuple(os.fspath(arg) for arg in args)
     echo_command(argv)
@@ -191,7 +199,7 @@ def attached(args: Sequence[str | Path]) -> int:
             program.wait()
             termios.tcsetattr(sys.stdin, termios.TCSADRAIN, settings)
     if stopped:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(stopped[0])
     return program.returncode
 
 
@@ -214,20 +222,29 @@ def interruptible() -> Iterator[None]:
     """Let SIGTERM and SIGHUP, too, unwind what runs inside, so that it can put back what it changed.
 
     Raises:
-        KeyboardInterrupt: As for Ctrl-C.
+        KeyboardInterrupt: As for Ctrl-C, with the number of the signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signum)
+
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGHUP)}
     ours = [signum for signum, handler in before.items() if handler is signal.SIG_DFL]
     for signum in ours:
-        signal.signal(signum, signal.default_int_handler)
+        signal.signal(signum, stop)
     try:
         yield
     finally:
         for signum in ours:
             signal.signal(signum, signal.SIG_DFL)
+
+
+def interrupted_status(interrupt: KeyboardInterrupt) -> int:
+    """Return the exit status for a stop signal, 128 + N as shells give it; Python's own is of Ctrl-C."""
+    return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
 def echo_command(args: Sequence[str]) -> None:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import nox
 import nox.registry
+from nox.logger import logger
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, own_session, settings
 from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.process import interruptible
+from rustvmm_sessions.process import interrupted_status, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _CRATE = "rustvmm_crate"
 """Where a session in nox's registry has its crate."""
+_INTERRUPTED = 130
+"""The exit status that nox gives any KeyboardInterrupt."""
 
 
 def register(  # noqa: PLR0913 - the options of a crate, all by name
@@ -393,7 +396,13 @@ class Crate:
                     body(session)
                 except (UserError, CheckFailed) as error:
                     record("failed", str(error), error.fix, getattr(error, "output", ""))
-                    session.error(str(error))
+                    _fail(session, error)
+                except KeyboardInterrupt as interrupt:
+                    status = interrupted_status(interrupt)
+                    if status == _INTERRUPTED:
+                        raise
+                    logger.error(f"Session {name} interrupted.")
+                    raise SystemExit(status) from interrupt
 
         vars(session_function)[_CRATE] = self
         session_function.__name__ = name
@@ -417,6 +426,20 @@ def _refuse_words(session: nox.Session) -> None:
             where=f"nox -s {session.name} -- {' '.join(session.posargs)}",
             fix="leave them out",
         )
+
+
+def _fail(session: nox.Session, error: UserError | CheckFailed) -> None:
+    """End a session that failed, and nox by the error's exit status where it has nothing else to do.
+
+    nox itself knows 0 and 1. That holds where there are other sessions, and where a report is
+    wanted, as by ``nox -j`` of the processes that it starts.
+    """
+    status = getattr(error, "status", 1)
+    runner = session._runner  # noqa: SLF001 - nox has no other way to ask
+    if status != 1 and len(runner.manifest) == 1 and not runner.global_config.report:
+        logger.error(f"Session {session.name} aborted: {error}.")
+        raise SystemExit(status)
+    session.error(str(error))
 
 
 def _run_once(step: Body, session: nox.Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tomllib
 import uuid
@@ -44,7 +45,7 @@ KVM = "/dev/kvm"
 
 _SHELL = ("sh", "-c", 'exec "$(command -v bash || echo sh)"')
 _ENGINE_FAILED = 125
-_NOT_STARTED = (126, 127)
+_NOT_RUN = (_ENGINE_FAILED, 126, 127)
 """Exit statuses of both engines: they failed themselves, or the program could not be started."""
 
 
@@ -133,19 +134,13 @@ def run_in_container(request: ContainerRequest) -> None:
         say(command_line(command(container, engine)))
         return
     status = launch(engine, container, timeout=_timeout(request))
-    if status in _NOT_STARTED and request.sessions:
-        raise UserError(
-            "python3 cannot be started in the image",
-            where=image,
-            fix=f"use an image that has it, such as {DEFAULT_IMAGE}",
-        )
     if status:
         what = f"{', '.join(request.sessions)} failed" if request.sessions else "the shell ended"
-        raise CheckFailed(f"{what} in the container: exit status {status}")
+        raise CheckFailed(f"{what} in the container: exit status {status}", status=status)
 
 
 def launch(engine: Engine, container: Container, *, timeout: float | None) -> int:
-    """Run a container to its end, however that comes; return its exit status.
+    """Run a container to its end, however that comes; return its exit status as shells give it.
 
     It is named and labelled, so that it can be removed here if its client did not come to that, or
     by a later call if this process did not either.
@@ -153,7 +148,7 @@ def launch(engine: Engine, container: Container, *, timeout: float | None) -> in
     Raises:
         UserError: The engine could not start it.
         CheckFailed: Its time was up.
-        KeyboardInterrupt: After a stop signal, once it is gone.
+        KeyboardInterrupt: After a stop signal, whose number it has, once it is gone.
     """
     engines.remove_leftovers(engine)
     name = f"rustvmm-{uuid.uuid4().hex[:12]}"
@@ -171,23 +166,42 @@ def launch(engine: Engine, container: Container, *, timeout: float | None) -> in
     finally:
         if not ended:
             engines.remove(engine, name)
-    if status == _ENGINE_FAILED:
-        raise _not_run(engine, container, said)
-    return status
+    lines = [line for line in said.strip().splitlines() if line and "--help" not in line]
+    # A program's own exit status may be one of these; then the last word is not the engine's.
+    spoke = bool(lines) and lines[-1].startswith(("docker: ", "Error: "))
+    if status in _NOT_RUN and spoke:
+        raise _not_run(engine, container, lines[-1])
+    if status == _ENGINE_FAILED and container.interactive:  # what was said is on the terminal alone
+        raise _not_run(engine, container, "")
+    return status if ended else 128 - status
 
 
 def _not_run(engine: Engine, container: Container, said: str) -> UserError:
+    """Return why an engine did not run a container, by what it said and what is there."""
+    program = container.entrypoint or container.command[0]
+    if re.search(rf"\bexec.*\b{re.escape(program)}\b", said):
+        return UserError(
+            f"{program} cannot be started in the image",
+            where=container.image,
+            fix=f"use an image that has it, such as {DEFAULT_IMAGE}",
+        )
+    unseen = next((bind.source for bind in container.binds if bind.source in said), "")
+    if unseen and "permission denied" in said.lower():
+        return UserError(
+            f"{engine.kind} may not see {unseen}, as on network and FUSE file systems that let in one user",
+            where=said,
+            fix="use podman as that user, or clone it to a file system of this machine",
+        )
     if not engines.has_image(engine, container.image):
         never = container.pull == "never"
         return UserError(
             f"the image {container.image} is not here" + ("" if never else ", and could not be fetched"),
-            where=f"{engine.kind}, --pull={container.pull}",
+            where=f"{engine.kind}, --pull={container.pull}" + ("" if never or not said else f": {said}"),
             fix="name another by --image" + (", or let it be fetched by --pull missing" if never else ""),
         )
-    lines = [line for line in said.strip().splitlines() if line and "--help" not in line]
     return UserError(
         f"{engine.kind} could not run the container",
-        where=lines[-1] if lines else container.image,
+        where=said or container.image,
         fix="the command is above; see what it says by itself",
     )
 
@@ -195,6 +209,22 @@ def _not_run(engine: Engine, container: Container, said: str) -> UserError:
 def who(engine: Engine) -> str:
     """Return whom programs in a container are to run as, so that files they make are ours."""
     return caller(engine, os.getuid(), os.getgid(), os.getgroups())
+
+
+def kept_in(build: str) -> dict[str, str]:
+    """Return the variables by which what is made in a container lands in the volume of its builds.
+
+    The cache, where bench has upstream's work tree, lies at another path than the host's: the
+    repository is the same, and git has one note for a path. Git is also kept from forgetting the
+    user's linked work trees, which cannot be seen from inside, when it tidies up.
+    """
+    return {
+        "CARGO_TARGET_DIR": build,
+        "XDG_CACHE_HOME": f"{build}/rustvmm-cache",
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "gc.worktreePruneExpire",
+        "GIT_CONFIG_VALUE_0": "never",
+    }
 
 
 def passed(names: Sequence[str]) -> tuple[str, ...]:
@@ -288,7 +318,7 @@ def _devices(request: ContainerRequest) -> tuple[str, ...]:
 
 
 def _variables(request: ContainerRequest) -> dict[str, str]:
-    variables = {"CARGO_TARGET_DIR": TARGET}
+    variables = kept_in(TARGET)
     if request.toolchain:
         variables["RUSTUP_TOOLCHAIN"] = request.toolchain
     if sys.stderr.isatty() and not passed(("NO_COLOR", "FORCE_COLOR")):

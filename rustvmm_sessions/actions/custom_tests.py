@@ -38,7 +38,7 @@ def run_custom_test(cargo: Cargo, test: CustomTest, timeout: float) -> None:
             continue
         what = f"{test.name}{f' ({case})' if case else ''}: {done.ending}"
         if not test.tolerates(done.returncode):
-            raise CheckFailed(what, output=done.stdout + done.stderr)
+            raise CheckFailed(what, output=done.stdout + done.stderr, status=done.status)
         warn(f"{what}; its soft_fail passes over that")
 
 

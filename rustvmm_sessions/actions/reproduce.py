@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog, engines, zipapp
-from rustvmm_sessions.actions.container import launch, mounts, passed, who
+from rustvmm_sessions.actions.container import kept_in, launch, mounts, passed, who
 from rustvmm_sessions.actions.hooks import agent_variables
 from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.config import did_you_mean
@@ -96,7 +96,7 @@ def reproduce(pipeline: Pipeline, request: ReproduceRequest) -> None:
     own_directory(request.directory / "target")
     status = launch(engine, container, timeout=60 * found.job.timeout_minutes)
     if status:
-        raise CheckFailed(f"{request.label} failed: exit status {status}")
+        raise CheckFailed(f"{request.label} failed: exit status {status}", status=status)
 
 
 def _step(pipeline: Pipeline, label: str) -> _Found:
@@ -179,7 +179,7 @@ def _container(found: _Found, request: ReproduceRequest, whom: str) -> Container
             *([Bind(source=carried, target=NOX)] if found.session else ()),
         ),
         volumes=(replace(build, target=target), downloads),
-        variables={"CARGO_TARGET_DIR": target, **variables},
+        variables={**kept_in(target), **variables},
         directory=directory,
     )
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +15,7 @@ from rustvmm_sessions.actions.custom_tests import run_custom_test
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.custom_tests import CustomTest
 from rustvmm_sessions.errors import CheckFailed
-from tests.crates import CrateBuilder, new_crate
+from tests.crates import REPOSITORY, CrateBuilder, new_crate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -319,3 +323,72 @@ def test_without_hooks_the_message_says_where_they_would_be(crate: CrateBuilder)
     assert outcome.code == 1
     assert "there is no hook to run" in outcome.err
     assert f"where: {crate.directory}/.buildkite/hooks" in outcome.err
+
+
+# How nox ends
+
+
+def test_a_custom_tests_exit_status_is_noxs_where_it_runs_alone(crate: CrateBuilder) -> None:
+    with_tests(
+        crate,
+        *(
+            {"test_name": name, "command": command, "platform": [machine()]}
+            for name, command in (
+                ("three", "exit 3"),
+                ("killed", "kill -KILL $$$$"),
+                ("good", ":"),
+            )
+        ),
+    )
+
+    alone = crate.nox("-s", "three")
+    killed = crate.nox("-s", "killed")
+    with_another = crate.nox("-s", "three", "good")
+    reported = crate.nox("--report", "report.json", "-s", "three")
+
+    assert (alone.code, killed.code) == (3, 128 + signal.SIGKILL)
+    assert "Session three aborted: three: exit status 3." in alone.err
+    assert with_another.code == 1
+    assert "Session good was successful" in with_another.err
+    assert reported.code == 1
+    assert json.loads((crate.directory / "report.json").read_text())["sessions"][0]["result"] == "aborted"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("script", ["crate.run(session, 'sh', '-c', 'echo up; exec sleep 60')", "wait()"])
+def test_after_a_stop_signal_the_exit_status_is_a_shells(
+    crate: CrateBuilder, script: str, signum: signal.Signals
+) -> None:
+    """While a program runs, and between programs."""
+    body = f"""\
+import time
+
+def wait():
+    print("up", flush=True)
+    time.sleep(60)
+
+@crate.session
+def own(session):
+    {script}
+"""
+    with_body(crate, body)
+    with subprocess.Popen(
+        [sys.executable, "-m", "nox", "-s", "own"],
+        cwd=crate.directory,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as nox:
+        try:
+            assert nox.stdout is not None
+            assert nox.stdout.readline() == "up\n"
+            nox.send_signal(signum)
+            _, err = nox.communicate(timeout=30)
+        finally:
+            nox.kill()
+
+    assert nox.returncode == 128 + signum
+    assert "Session own interrupted." in err
+    assert "Traceback" not in err

@@ -105,10 +105,10 @@ def test_a_custom_test_of_a_noxfile_is_a_session(tmp_path: Path) -> None:
 
     outcome = reproduce(crate, f"shell-{MACHINE}")
 
-    assert outcome.code == 1
+    assert outcome.code == 3
     assert outcome.out == f"1-a b-{crate.directory}\ndebug\n"
     assert "shell: exit status 3" in outcome.err
-    assert f"shell-{MACHINE} failed: exit status 1" in outcome.err
+    assert f"shell-{MACHINE} failed: exit status 3" in outcome.err
 
 
 def test_a_step_of_the_crates_own_pipeline_file(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_described_test_is_shell_with_the_variables_of_an_agent(tmp_path: Path
     failed = run([*command, f"shell-{MACHINE}"], cwd=crate.directory)
     wrong = run([*command, "shel"], cwd=crate.directory)
 
-    assert failed.code == 1
+    assert failed.code == 3
     assert failed.out == f"1-a b-{crate.directory}\ndebug\n"
     assert failed.err.endswith(f"shell-{MACHINE} failed: exit status 3\n")
     assert "--env=BUILDKITE_REPO=https://example.org/x.git" in failed.err
