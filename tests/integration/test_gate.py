@@ -77,7 +77,7 @@ def test_where_the_manifest_is_wrong_rustfmt_is_not_to_blame(tmp_path: Path) -> 
     crate.with_file("Cargo.toml", "[package\n")
     assert "cargo metadata refuses the manifest" in ending(session(crate, "fmt"))
     (crate.directory / "Cargo.toml").unlink()
-    assert "there is no Cargo.toml beside the noxfile" in ending(session(crate, "fmt"))
+    assert "there is no Cargo.toml here" in ending(session(crate, "fmt"))
 
 
 # The compiler and clippy
