@@ -79,7 +79,7 @@ def _commit_format(given: argparse.Namespace) -> None:
         directory=Path.cwd(),
         rules=standard.settings_in(Path.cwd()).commit_format,
         invoked_from=Path.cwd(),
-        command=(sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message"),
+        command=(*standard.COMMIT_FORMAT, "--message"),
     )
 
 

@@ -360,19 +360,24 @@ def add_commit_format_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+COMMIT_FORMAT: tuple[str, ...] = (sys.executable, "-m", "rustvmm_sessions.cli", "commit-format")
+"""The command that does what the session does."""
+
+
 def _commit_format(invocation: Invocation) -> None:
     from rustvmm_sessions import zipapp  # noqa: PLC0415 - late
 
     directory = invocation.settings.directory
-    noxfile = ("-f", str(directory / "noxfile.py"))
-    running = zipapp.archive()
-    nox = ("-m", "nox") if running is None else (str(running),)
+    command = COMMIT_FORMAT  # reads the noxfile of the work tree that is committed in, where there is one
+    if running := zipapp.archive():
+        noxfile = ("-f", str(directory / "noxfile.py"))
+        command = (sys.executable, str(running), *noxfile, "-s", invocation.session.name, "--")
     check_commit_format(
         invocation.given,
         directory=directory,
         rules=invocation.settings.commit_format,
         invoked_from=invocation.invoked_from,
-        command=(sys.executable, *nox, *noxfile, "-s", invocation.session.name, "--", "--message"),
+        command=(*command, "--message"),
     )
 
 

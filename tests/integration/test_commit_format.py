@@ -454,7 +454,7 @@ def test_the_hook_stops_a_bad_commit_and_lets_good_ones_and_fixups_pass(upstream
     assert (
         run(["git", "merge", "--quiet", "--no-edit", "--no-ff", "origin/main"], cwd=crate.directory).code == 0
     )
-    assert crate.git("log", "--format=%s", "-4").splitlines()[1:] == [
+    assert crate.git("log", "--first-parent", "--format=%s", "-4").splitlines()[1:] == [
         "unsigned",
         "fixup! #12 signed",
         "#12 signed",
@@ -565,6 +565,20 @@ def test_the_session_s_hook_judges_by_them_too(upstream: CrateBuilder) -> None:
 
     assert attempt("x" * 72) == 0
     assert attempt("x" * 73) == 1
+
+
+def test_where_the_noxfile_is_not_there_the_hook_judges_by_the_usual_rules(upstream: CrateBuilder) -> None:
+    """An old branch, say."""
+    crate = upstream.clone().with_noxfile('commit_format={"title": 72}')
+    assert crate.nox("-s", "commit-format", "--", "--install-hook").code == 0
+    (crate.directory / "noxfile.py").unlink()
+
+    def attempt(title: str) -> int:
+        command = ["git", "commit", "--quiet", "--allow-empty", "--signoff", "-m", title]
+        return run(command, cwd=crate.directory).code
+
+    assert attempt("x" * 60) == 0
+    assert attempt("x" * 61) == 1
 
 
 # Speed
