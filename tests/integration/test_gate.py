@@ -77,6 +77,26 @@ def test_where_the_manifest_is_wrong_rustfmt_is_not_to_blame(tmp_path: Path) -> 
     assert "there is no Cargo.toml beside the noxfile" in ending(session(crate, "fmt"))
 
 
+# A target directory of several clones
+
+
+def test_another_clone_in_the_same_target_directory_is_named(tmp_path: Path) -> None:
+    variables: dict[str, str | None] = {"CARGO_TARGET_DIR": str(tmp_path / "target")}
+    first, second = (new_crate(tmp_path / name) for name in ("first", "second"))
+    other = new_crate(tmp_path / "other", name="other")
+
+    for crate in (other, first):
+        assert "cargo#17312" not in crate.nox("-s", "build-gnu", env=variables).text
+    said = second.nox("-s", "build-gnu", env=variables)
+    assert said.code == 0
+    assert said.err.count("warning: ") == 1
+    assert f"warning: {first.directory} is built in {tmp_path}/target as well" in said.err
+    assert f"take its sample for those of {second.directory} (cargo#17312)" in said.err
+
+    (first.directory / "Cargo.toml").unlink()
+    assert "cargo#17312" not in second.nox("-s", "build-gnu", env=variables).text
+
+
 # The compiler and clippy
 
 UNUSED = LIB.replace("\n\n", "\n\nfn unused() {}\n\n", 1)
