@@ -166,7 +166,7 @@ def run_matrix(request: GateRequest) -> None:
     with _lockfile(cargo, reuse=not request.fix):
         for number, run in enumerate(plan.runs, 1):
             say(f"[{number}/{len(plan.runs)}] {run.describe()}")
-            place = f"in run {number} of {len(plan.runs)}"
+            place = f"in run {number} of {len(plan.runs)}{_alone(run, cargo)}"
             built = _build_tests(request, spec, run, triple, place) if comparable else frozenset[BuiltFile]()
             if built and built <= tested:
                 say("Its tests are the very files that have run already.")
@@ -175,6 +175,12 @@ def run_matrix(request: GateRequest) -> None:
                 _run_one(request, spec, args, triple=triple, what=run.describe(), place=place)
             tested |= built
             request = _after_first_fix(request)
+
+
+def _alone(run: features.Run, cargo: Cargo) -> str:
+    """Say of a member's own run what it lacks; with cargo all-features it never ran so."""
+    alone = len(run.packages) == 1 < len(cargo.workspace.members)
+    return ", alone: without the features that other members switch on" if alone else ""
 
 
 def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> bool:

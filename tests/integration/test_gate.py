@@ -414,6 +414,24 @@ def test_features_that_exclude_each_other_pass_when_the_table_says_so(tmp_path: 
 # The machine
 
 
+def test_a_member_that_needs_what_another_switches_on_is_said_to_run_alone(tmp_path: Path) -> None:
+    """As the benchmark of vm-virtio's virtio-queue does."""
+    crate = crate_in(tmp_path).with_file(
+        "Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["queue", "user"]\n'
+    )
+    crate.with_file(
+        "queue/Cargo.toml", MANIFEST.format(name="queue").replace("[workspace]", "[features]\nmock = []")
+    )
+    crate.with_file("queue/src/lib.rs", LIB + '#[cfg(feature = "mock")]\npub const MOCK: u32 = 1;\n')
+    crate.with_file("queue/examples/one.rs", "fn main() {\n    assert_eq!(queue::MOCK, 1);\n}\n")
+    dependency = '[dependencies]\nqueue = { path = "../queue", features = ["mock"] }'
+    crate.with_file("user/Cargo.toml", MANIFEST.format(name="user").replace("[workspace]", dependency))
+    crate.with_file("user/src/lib.rs", LIB)
+    outcome = session(crate, "build-gnu")
+    assert "queue without features fails; repeat it:" in ending(outcome)
+    assert ending(outcome).endswith(", alone: without the features that other members switch on")
+
+
 def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:
     killer = script(
         tmp_path / "wrapper", 'case " $* " in *" --crate-name sample "*) kill -KILL $$ ;; esac\nexec "$@"'
