@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shlex
 import sys
 import time
@@ -16,6 +18,7 @@ from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, own_
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.files import write_atomic
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
+    from rustvmm_sessions.cargo import Workspace
     from rustvmm_sessions.process import Finished
 
 RUSTFMT_CONFIG = "format_code_in_doc_comments=true"
@@ -163,7 +167,7 @@ def run_matrix(request: GateRequest) -> None:
     with _lockfile(cargo, reuse=not request.fix):
         for number, run in enumerate(plan.runs, 1):
             say(f"[{number}/{len(plan.runs)}] {run.describe()}")
-            place = f"in run {number} of {len(plan.runs)}"
+            place = f"in run {number} of {len(plan.runs)}{_alone(run, cargo)}"
             built = _build_tests(request, spec, run, triple, place)
             if built and built <= tested:
                 say("Its tests are the very files that have run already.")
@@ -172,6 +176,12 @@ def run_matrix(request: GateRequest) -> None:
             for args in _commands(request, spec, run, triple):
                 request = _run_in_turn(request, spec, args, triple=triple, what=run.describe(), place=place)
             request = _after_first_fix(request)
+
+
+def _alone(run: features.Run, cargo: Cargo) -> str:
+    """Say of a member's own run what it lacks; with cargo all-features it never ran so."""
+    alone = len(run.packages) == 1 < len(cargo.workspace.members)
+    return ", alone: without the features that other members switch on" if alone else ""
 
 
 def _builds_first(request: GateRequest, spec: catalog.CargoRun) -> bool:
@@ -432,4 +442,25 @@ def _output(done: Finished) -> str:
 
 def _lockfile(cargo: Cargo, *, reuse: bool = True) -> AbstractContextManager[None]:
     own = own_folder(cargo.workspace, "rustvmm-sessions")
+    if not own.is_relative_to(cargo.workspace.root):
+        _warn_of_clones(cargo.workspace, own)
     return lockfile_kept(cargo.workspace, own, reuse=reuse)
+
+
+def _warn_of_clones(workspace: Workspace, own: Path) -> None:
+    """Warn where another clone builds in the same target directory.
+
+    Cargo takes what it built of one for the other's (cargo#17312): what it then checks and runs is
+    the other's code. Only coverage has a build of its own.
+    """
+    names = {member.name for member in workspace.members}
+    with contextlib.suppress(UserError):  # a full disk: then cargo says so
+        write_atomic(own / "workspace", json.dumps([str(workspace.root), *sorted(names)]))
+    for note in sorted(own.parent.glob("*/workspace")):
+        root, *others = json.loads(note.read_text())
+        if root != str(workspace.root) and names & set(others) and Path(root, "Cargo.toml").exists():
+            warn(
+                f"{root} is built in {workspace.target_directory} as well, and cargo may take its "
+                f"{', '.join(sorted(names & set(others)))} for those of {workspace.root} (cargo#17312); "
+                "set CARGO_TARGET_DIR to a directory of each one's own"
+            )

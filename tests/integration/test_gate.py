@@ -80,6 +80,26 @@ def test_where_the_manifest_is_wrong_rustfmt_is_not_to_blame(tmp_path: Path) -> 
     assert "there is no Cargo.toml here" in ending(session(crate, "fmt"))
 
 
+# A target directory of several clones
+
+
+def test_another_clone_in_the_same_target_directory_is_named(tmp_path: Path) -> None:
+    variables: dict[str, str | None] = {"CARGO_TARGET_DIR": str(tmp_path / "target")}
+    first, second = (new_crate(tmp_path / name) for name in ("first", "second"))
+    other = new_crate(tmp_path / "other", name="other")
+
+    for crate in (other, first):
+        assert "cargo#17312" not in crate.nox("-s", "build-gnu", env=variables).text
+    said = second.nox("-s", "build-gnu", env=variables)
+    assert said.code == 0
+    assert said.err.count("warning: ") == 1
+    assert f"warning: {first.directory} is built in {tmp_path}/target as well" in said.err
+    assert f"take its sample for those of {second.directory} (cargo#17312)" in said.err
+
+    (first.directory / "Cargo.toml").unlink()
+    assert "cargo#17312" not in second.nox("-s", "build-gnu", env=variables).text
+
+
 # The compiler and clippy
 
 UNUSED = LIB.replace("\n\n", "\n\nfn unused() {}\n\n", 1)
@@ -425,6 +445,24 @@ def test_features_that_exclude_each_other_pass_when_the_table_says_so(tmp_path: 
 
 
 # The machine
+
+
+def test_a_member_that_needs_what_another_switches_on_is_said_to_run_alone(tmp_path: Path) -> None:
+    """As the benchmark of vm-virtio's virtio-queue does."""
+    crate = crate_in(tmp_path).with_file(
+        "Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["queue", "user"]\n'
+    )
+    crate.with_file(
+        "queue/Cargo.toml", MANIFEST.format(name="queue").replace("[workspace]", "[features]\nmock = []")
+    )
+    crate.with_file("queue/src/lib.rs", LIB + '#[cfg(feature = "mock")]\npub const MOCK: u32 = 1;\n')
+    crate.with_file("queue/examples/one.rs", "fn main() {\n    assert_eq!(queue::MOCK, 1);\n}\n")
+    dependency = '[dependencies]\nqueue = { path = "../queue", features = ["mock"] }'
+    crate.with_file("user/Cargo.toml", MANIFEST.format(name="user").replace("[workspace]", dependency))
+    crate.with_file("user/src/lib.rs", LIB)
+    outcome = session(crate, "build-gnu")
+    assert "queue without features fails; repeat it:" in ending(outcome)
+    assert ending(outcome).endswith(", alone: without the features that other members switch on")
 
 
 def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:
