@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.bench.model import Comparison, Judgement, Looks
-from rustvmm_sessions.bench.statistics import fewest_pairs, hear_witness, judge, plan_looks, wanted_pairs
+from rustvmm_sessions.bench.statistics import (
+    fewest_pairs,
+    hear_witness,
+    instructions_change,
+    judge,
+    plan_looks,
+    wanted_pairs,
+)
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 
@@ -294,7 +301,7 @@ def witness(unit: Unit, compared: Comparison, valgrind: Path, machine: Machine) 
     )
     if not base or not head:
         return compared
-    change = 100 * (head / base - 1)
+    change = instructions_change(base, head, compared.medians[0])
     judgement, note = hear_witness(compared.judgement, change)
     return replace(compared, judgement=judgement, instructions_change=change, note=note)
 

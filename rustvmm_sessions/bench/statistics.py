@@ -42,6 +42,9 @@ RESOLUTION = 5.0
 SAME_INSTRUCTIONS = 0.1
 """A change of the number of instructions in percent that is none; two runs of one program differ by 0.03."""
 
+MOST_INSTRUCTIONS = 32.0
+"""More instructions than a processor executes in a nanosecond: six or so in a cycle, five cycles."""
+
 SUSPICION = "both builds execute the same instructions: suspected to be layout of code or the host"
 """What is said of a change in time that no change of the instructions explains."""
 
@@ -162,6 +165,21 @@ def overall(verdicts: Iterable[BenchVerdict], *, complete: bool) -> BenchVerdict
     found = {*verdicts, *(() if complete else (BenchVerdict.INCONCLUSIVE,))}
     order = (BenchVerdict.REGRESSION, BenchVerdict.INCONCLUSIVE, BenchVerdict.IMPROVEMENT)
     return next((verdict for verdict in order if verdict in found), BenchVerdict.OK)
+
+
+def instructions_change(base: int, head: int, base_ns: float) -> float:
+    """Return the change of the instructions of one iteration, in percent and at least -100.
+
+    Counted is all that criterion's ``iter`` functions execute, and in ``iter_batched`` that is also the
+    setup, whose time is not measured. So that a large setup hides no change of the benchmark, the
+    change is one of no more instructions than the time measured has room for.
+
+    Args:
+        base: Instructions counted in the base, at least 1.
+        head: Instructions counted in HEAD.
+        base_ns: Nanoseconds of an iteration of the base.
+    """
+    return max(-100.0, 100 * (head - base) / min(base, MOST_INSTRUCTIONS * base_ns))
 
 
 def hear_witness(judgement: Judgement, instructions_change: float | None) -> tuple[Judgement, str]:

@@ -15,6 +15,7 @@ from rustvmm_sessions.actions import bench, bench_runs
 from rustvmm_sessions.actions.bench_builds import Executable
 from rustvmm_sessions.actions.bench_runs import Harness, Machine
 from rustvmm_sessions.bench import criterion
+from rustvmm_sessions.bench.model import BenchVerdict
 from rustvmm_sessions.errors import CheckFailed, UserError
 from tests.crates import CrateBuilder
 from tests.integration.sessions import script
@@ -268,6 +269,22 @@ def test_the_witness_is_heard_in_the_time_there_is(tmp_path: Path) -> None:
     assert bench_runs.witness(unit, comparison, valgrind, late) == comparison
     assert late.remaining is not None
     assert late.remaining > -2
+
+
+def test_a_large_setup_does_not_hide_what_the_witness_saw(tmp_path: Path) -> None:
+    unit = bench_runs.try_out(sleeping(tmp_path, 0.0), "^x$", machine(tmp_path / "scratch"))
+    ((_, comparison),) = bench_runs.compare_all([unit], machine(tmp_path / "scratch", 1), threshold=1)
+    slower = replace(
+        comparison, judgement=replace(comparison.judgement, verdict=BenchVerdict.REGRESSION, change=0.1)
+    )
+    valgrind = script(
+        tmp_path / "valgrind",
+        f"if mkdir {tmp_path}/second 2>&-; then count=10000000; else count=10000020; fi\n"
+        'echo "==1== Collected : $count" >&2',
+    )
+    heard = bench_runs.witness(unit, slower, valgrind, machine(tmp_path))
+    assert heard.judgement.verdict is BenchVerdict.REGRESSION
+    assert heard.instructions_change == pytest.approx(100 * 20 / (32 * 7.5))
 
 
 def sleeping(folder: Path, seconds: float) -> Harness:

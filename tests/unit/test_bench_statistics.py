@@ -20,6 +20,7 @@ from rustvmm_sessions.bench.statistics import (
     detectable,
     fewest_pairs,
     hear_witness,
+    instructions_change,
     judge,
     overall,
     plan_looks,
@@ -373,6 +374,21 @@ def test_a_run_whose_time_was_up_is_inconclusive_unless_it_is_worse() -> None:
 
 
 # The witness
+
+
+@pytest.mark.parametrize(
+    ("base", "head", "base_ns", "change"),
+    [
+        (1000, 1020, 300, 2),
+        (1000, 1000, 1, 0),
+        (10_000_000, 10_000_032, 100, 1),  # a setup of ten million, and a change of what is measured
+        (10_000_000, 9_000_000, 100, -100),
+    ],
+)
+def test_a_change_of_instructions_is_one_of_what_is_measured(
+    base: int, head: int, base_ns: float, change: float
+) -> None:
+    assert instructions_change(base, head, base_ns) == pytest.approx(change)
 
 
 SLOWER = judge([(100, 110)] * 30, alpha=ALPHA, threshold=1)
