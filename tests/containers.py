@@ -69,6 +69,9 @@ def own_storage(directory: Path) -> Iterator[None]:
             yield
         finally:
             podman("rm", "--all", "--force")
+            mount = directory / "graph" / "overlay"  # which a podman that was killed leaves mounted
+            if mount.is_mount():
+                subprocess.run(["umount", "--lazy", mount], check=True)
             shutil.rmtree(directory)
 
 
