@@ -163,7 +163,7 @@ def command(container: Container, engine: Engine) -> tuple[str, ...]:
         *(engine.program, "run", "--rm", f"--pull={container.pull}"),
         *([f"--name={container.name}"] if container.name else ()),
         *(f"--label={key}={value}" for key, value in container.labels.items()),
-        *([f"--platform=linux/{_DOCKER_ARCHITECTURES[container.platform]}"] if container.platform else ()),
+        *([f"--platform={docker_platform(container.platform)}"] if container.platform else ()),
         "--security-opt=seccomp=unconfined",
         *(flag for flag, wanted in flags.items() if wanted),
         *(f"--mount={_bind(bind)}" for bind in container.binds),
@@ -177,6 +177,11 @@ def command(container: Container, engine: Engine) -> tuple[str, ...]:
         container.image,
         *container.command,
     )
+
+
+def docker_platform(architecture: str) -> str:
+    """Return an architecture as engines write it, such as ``linux/amd64``."""
+    return f"linux/{_DOCKER_ARCHITECTURES.get(architecture, architecture)}"
 
 
 def _bind(bind: Bind) -> str:

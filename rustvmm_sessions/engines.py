@@ -142,9 +142,10 @@ def _quiet(args: list[str]) -> Finished:
     return run(args, read_stdout=True, read_stderr=True, echo=False, timeout=_ANSWERS)
 
 
-def has_image(engine: Engine, image: str) -> bool:
-    """Whether an image is in the engine's storage."""
-    return _quiet([engine.program, "image", "inspect", image]).ok
+def image_platform(engine: Engine, image: str) -> str:
+    """Return what an image in the engine's storage is for, as ``linux/amd64``; empty if it is not there."""
+    form = "--format={{.Os}}/{{.Architecture}}"
+    return _quiet([engine.program, "image", "inspect", form, image]).stdout.strip()
 
 
 # What is left of clients that were killed

@@ -69,7 +69,22 @@ def own_storage(directory: Path) -> Iterator[None]:
             yield
         finally:
             podman("rm", "--all", "--force")
+            # A podman that tidies up after a container is let end; one that was cut off leaves a mount.
+            assert eventually(lambda: not _in_use(directory))
+            storage = f"{directory}/graph/overlay"
+            if f" {storage} " in Path("/proc/self/mounts").read_text():
+                subprocess.run(["umount", storage], check=True)
             shutil.rmtree(directory)
+
+
+def _in_use(directory: Path) -> bool:
+    """Whether a process has the directory in its arguments or variables."""
+    name = os.fsencode(directory) + b"/"
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if name in (process / "cmdline").read_bytes() + (process / "environ").read_bytes():
+                return True
+    return False
 
 
 def podman(*args: str, env: dict[str, str] | None = None, user: int | None = None) -> str:

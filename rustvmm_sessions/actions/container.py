@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, engines, files, zipapp
+from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.config import Override
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.container import (
@@ -26,6 +27,7 @@ from rustvmm_sessions.container import (
     caller,
     check_place,
     command,
+    docker_platform,
     entered,
     is_inside,
     outermost,
@@ -151,6 +153,7 @@ def launch(engine: Engine, container: Container, *, timeout: float | None) -> in
         KeyboardInterrupt: After a stop signal, whose number it has, once it is gone.
     """
     engines.remove_leftovers(engine)
+    container = replace(container, pull=_pull(engine, container))
     name = f"rustvmm-{uuid.uuid4().hex[:12]}"
     words = command(replace(container, name=name, labels={CLIENT_LABEL: engines.client()}), engine)
     ended, said = False, ""
@@ -176,6 +179,28 @@ def launch(engine: Engine, container: Container, *, timeout: float | None) -> in
     return status if ended else 128 - status
 
 
+def _pull(engine: Engine, container: Container) -> str:
+    """Return when to fetch the image: also where it is here for another architecture.
+
+    A step of another one leaves its image under the same name, and engines would run that, emulated.
+    """
+    found = engines.image_platform(engine, container.image)
+    wanted = _wanted_platform(container)
+    if container.pull == "always" or found in ("", wanted):
+        return container.pull
+    if container.pull == "missing":
+        return "always"
+    raise UserError(
+        f"the image {container.image} is here for {found}, and not for {wanted}",
+        where=f"{engine.kind}, --pull=never",
+        fix="let it be fetched by --pull missing, or name another by --image",
+    )
+
+
+def _wanted_platform(container: Container) -> str:
+    return docker_platform(container.platform or machine())
+
+
 def _not_run(engine: Engine, container: Container, said: str) -> UserError:
     """Return why an engine did not run a container, by what it said and what is there."""
     program = container.entrypoint or container.command[0]
@@ -192,10 +217,13 @@ def _not_run(engine: Engine, container: Container, said: str) -> UserError:
             where=said,
             fix="use podman as that user, or clone it to a file system of this machine",
         )
-    if not engines.has_image(engine, container.image):
+    found, wanted = engines.image_platform(engine, container.image), _wanted_platform(container)
+    if found != wanted:
         never = container.pull == "never"
         return UserError(
-            f"the image {container.image} is not here" + ("" if never else ", and could not be fetched"),
+            f"the image {container.image} is not here"
+            + (f" for {wanted}" if found else "")
+            + ("" if never else ", and could not be fetched"),
             where=f"{engine.kind}, --pull={container.pull}" + ("" if never or not said else f": {said}"),
             fix="name another by --image" + (", or let it be fetched by --pull missing" if never else ""),
         )

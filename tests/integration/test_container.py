@@ -507,6 +507,28 @@ def test_an_image_that_is_missing_is_one_message(tmp_path: Path) -> None:
     assert "the image localhost/no-such-image is not here\n  where: podman, --pull=never\n" in outcome.err
 
 
+def test_an_image_that_is_here_for_another_architecture_is_not_run(tmp_path: Path) -> None:
+    """As after `reproduce` of another architecture's step, which fetches it under the same name."""
+    crate = small(tmp_path / "crate")
+    image = "localhost/rustvmm-sessions-other:1"
+    (tmp_path / "files").mkdir()
+    subprocess.run(["tar", "-cf", tmp_path / "image.tar", "-C", tmp_path / "files", "."], check=True)
+    other = "arm64" if machine() == "x86_64" else "amd64"
+    podman("import", "--quiet", f"--arch={other}", str(tmp_path / "image.tar"), image)
+
+    outcome = contain(crate, "--image", image, "show")
+
+    assert outcome.code == 1
+    assert f"the image {image} is here for linux/{other}, and not for linux/" in outcome.err
+    assert "podman run" not in outcome.err
+
+    fetched = contain(crate, "--pull", "missing", "--image", image, "show")
+
+    assert fetched.code == 1
+    assert "podman run --rm --pull=always " in fetched.err
+    assert f"the image {image} is not here for linux/" in fetched.err
+
+
 def test_an_image_without_python_is_one_message(tmp_path: Path) -> None:
     crate = small(tmp_path / "crate")
     image = "localhost/rustvmm-sessions-empty:1"

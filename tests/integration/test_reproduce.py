@@ -6,13 +6,15 @@ import json
 import os
 import platform
 import shlex
+import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.containers import IMAGE, own_storage
-from tests.crates import CrateBuilder, Outcome, new_crate, run
+from tests.containers import IMAGE, ours, own_storage
+from tests.crates import REPOSITORY, CrateBuilder, Outcome, new_crate, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,3 +199,28 @@ def test_a_described_test_is_shell_with_the_variables_of_an_agent(tmp_path: Path
     assert "secret" not in failed.out + failed.err
     assert wrong.code == 2
     assert "the pipeline has no step 'shel'" in wrong.err
+
+
+def test_the_commands_exit_status_after_sigterm_is_a_shells(tmp_path: Path) -> None:
+    crate = crate_in(tmp_path / "crate")
+    test = {"test_name": "long", "command": "echo up; sleep 60", "platform": [MACHINE]}
+    crate.with_file("long.json", json.dumps({"tests": [test]}))
+    words = ["reproduce", *LOCAL, "-t", "long.json", f"long-{MACHINE}"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "rustvmm_sessions.cli", *words],
+        cwd=crate.directory,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as command:
+        try:
+            assert command.stdout is not None
+            assert command.stdout.readline() == "up\n"
+            command.terminate()
+            command.communicate(timeout=30)
+        finally:
+            command.kill()
+
+    assert command.returncode == 128 + signal.SIGTERM
+    assert ours() == []
