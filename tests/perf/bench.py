@@ -73,6 +73,7 @@ def spinning(count: int) -> Iterator[None]:
 
 def compare(crate: CrateBuilder, target: Path, *options: str) -> Run:
     """Compare the work tree with its commit, as a user does."""
+    target.mkdir(parents=True, exist_ok=True)
     file = target / "run.json"
     file.unlink(missing_ok=True)
     started = time.monotonic()
