@@ -361,7 +361,7 @@ def test_tests_of_sessions_side_by_side_take_turns(tmp_path: Path) -> None:
 
 
 def test_what_a_session_waits_for_other_tests_is_not_of_its_time(tmp_path: Path) -> None:
-    crate = crate_in(tmp_path, options='overrides={"unit-tests": {"timeout_minutes": 0.1}}')
+    crate = crate_in(tmp_path, options='overrides={"unit-tests": {"timeout_minutes": 0.15}}')
     with ThreadPoolExecutor(1) as background:
         with in_turn(crate.directory):
             started = background.submit(session, crate, "unit-tests")

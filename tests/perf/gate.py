@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.actions.gate import RUSTFMT_CONFIG
 from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, CrateBuilder
@@ -79,10 +80,7 @@ def predecessor(
             [*every, "build", "--release", "--workspace", "--all-targets"],
             {"RUSTFLAGS": "-D warnings"},
         ),
-        "fmt": (
-            ["cargo", "fmt", "--all", "--", "--check", "--config", "format_code_in_doc_comments=true"],
-            {},
-        ),
+        "fmt": (["cargo", "fmt", "--all", "--", "--check", "--config", RUSTFMT_CONFIG], {}),
         "doc": (
             ["cargo", "doc", "--workspace", "--all-features", "--no-deps"],
             {"RUSTDOCFLAGS": "-D warnings", "RUSTFLAGS": "--cfg RUSTDOC_disable_feature_compat_errors"},
@@ -205,7 +203,11 @@ def subject(name: str, place: Path, checkouts: Path | None = None) -> Subject:
                 root.write_text(f"#![allow(warnings, clippy::all)]\n{root.read_text()}")
         CrateBuilder(directory).with_file(
             "Cargo.toml", f'[workspace]\nresolver = "2"\nmembers = {list(MEMBERS)!r}\n'.replace("'", '"')
-        ).with_noxfile().with_git()
+        ).with_noxfile()
+        subprocess.run(
+            ["cargo", "fmt", "--all", "--", f"--config={RUSTFMT_CONFIG}"], cwd=directory, check=True
+        )
+        CrateBuilder(directory).with_git()
     sources = (directory / MEMBERS[0] / "src" / "lib.rs",)
     limits = dict.fromkeys(LIMITS, 0.2)
     return Subject(name=name, crate=CrateBuilder(directory), sources=sources, coverage=False, limits=limits)
@@ -220,7 +222,7 @@ def main() -> None:
     add("--states", nargs="+", choices=LIMITS, default=list(LIMITS), help="what to time")
     add("--sessions", nargs="+", choices=SESSIONS, default=list(SESSIONS), help="of what")
     add("--share", default="", metavar="I/N", help="a share of each side's runs, of matrix sessions alone")
-    add("--jobs", type=int, default=1, help="how many sessions nox may run side by side")
+    add("--jobs", type=int, default=2, help="how many sessions nox may run side by side (default: 2)")
     add("--place", type=Path, help="folder to keep crates and builds in, for the next piece")
     add("names", nargs="*", default=["vm-superio", "vmm-sys-util", "workspace"])
     given = parser.parse_args()
