@@ -258,13 +258,14 @@ def test_a_missing_cargo_is_one_message(tmp_path: Path) -> None:
 
 
 def test_a_missing_toolchain_is_not_called_a_wrong_manifest(tmp_path: Path) -> None:
-    rustc = script(tmp_path / "rustc", "echo \"error: toolchain 'nope' is not installed\" >&2; exit 1")
-    cargo = script(tmp_path / "cargo", "echo \"error: toolchain 'nope' is not installed\" >&2; exit 1")
+    for name in ("rustc", "cargo"):
+        script(tmp_path / "bin" / name, "echo \"error: toolchain 'nope' is not installed\" >&2; exit 1")
     crate = crate_in(tmp_path / "crate")
-    outcome = session(crate, "unit-tests", "+nope", env={"CARGO": str(cargo), "RUSTC": str(rustc)})
+    path = os.pathsep.join([str(tmp_path / "bin"), os.environ["PATH"]])
+    outcome = session(crate, "unit-tests", "+nope", env={"PATH": path, "CARGO": None, "RUSTC": None})
     assert outcome.code == 1
     assert "error: toolchain 'nope' is not installed" in ending(outcome)
-    assert "rustup toolchain install" in ending(outcome)
+    assert "`rustup toolchain install nope`" in ending(outcome)
     assert "manifest" not in ending(outcome)
 
 
