@@ -174,7 +174,8 @@ def run_matrix(request: GateRequest) -> None:
                 continue
             tested |= built
             for args in _commands(request, spec, run, triple):
-                request = _run_in_turn(request, spec, args, triple=triple, what=run.describe(), place=place)
+                command = _Command(args=args, spec=spec, triple=triple, what=run.describe(), place=place)
+                request = _run_in_turn(request, command)
             request = _after_first_fix(request)
 
 
@@ -343,38 +344,42 @@ def _has_library(cargo: Cargo, run: features.Run) -> bool:
     )
 
 
-def _run_in_turn(  # noqa: PLR0913 - a command, and what to call it
-    request: GateRequest,
-    spec: catalog.CargoRun,
-    args: tuple[str, ...],
-    *,
-    triple: str,
-    what: str,
-    place: str,
-) -> GateRequest:
+@dataclass(frozen=True, kw_only=True)
+class _Command:
+    """One command of the matrix, and what is said of it where it fails.
+
+    Attributes:
+        args: Words after ``cargo``.
+        spec: What its session does with each combination.
+        triple: The musl target it is for; empty for the machine's own.
+        what: The combination.
+        place: Where in the plan it is.
+    """
+
+    args: tuple[str, ...]
+    spec: catalog.CargoRun
+    triple: str
+    what: str
+    place: str
+
+
+def _run_in_turn(request: GateRequest, command: _Command) -> GateRequest:
     """Run one command; return the request, its time limit prolonged by what tests waited for others.
 
     Documentation tests, of which cargo runs many side by side anyway, wait for none.
     """
-    if not spec.tests or "--doc" in args:
-        _run_one(request, spec, args, triple=triple, what=what, place=place)
+    if not command.spec.tests or "--doc" in command.args:
+        _run_one(request, command)
         return request
     with in_turn(request.cargo.workspace.root) as waited:
         if request.timeout is not None:
             request = replace(request, timeout=request.timeout + waited)
-        _run_one(request, spec, args, triple=triple, what=what, place=place)
+        _run_one(request, command)
     return request
 
 
-def _run_one(  # noqa: PLR0913 - a command, and what to call it
-    request: GateRequest,
-    spec: catalog.CargoRun,
-    args: tuple[str, ...],
-    *,
-    triple: str,
-    what: str,
-    place: str,
-) -> None:
+def _run_one(request: GateRequest, asked: _Command) -> None:
+    spec, args = asked.spec, asked.args
     cargo = _cargo_at_root(request.cargo)
     command: tuple[str, ...] = (cargo.program, *args)
     env: Mapping[str, str] = {}
@@ -396,7 +401,7 @@ def _run_one(  # noqa: PLR0913 - a command, and what to call it
         output = said + done.stderr
         if done.ok and warnings:
             # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
-            flags, env = rustflags(cargo, "rustflags", ("-D", "warnings"), triple=triple)
+            flags, env = rustflags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
             command = (*command, *flags)
             ending = f"{warnings} warning{'s' if warnings > 1 else ''}"
     else:
@@ -404,7 +409,7 @@ def _run_one(  # noqa: PLR0913 - a command, and what to call it
         output = _output(done)
     if ending or not done.ok:
         repeat = _pasteable(request, command, env)
-        raise _failure(what, repeat, ending=f"{ending or done.ending}, {place}", output=output)
+        raise _failure(asked.what, repeat, ending=f"{ending or done.ending}, {asked.place}", output=output)
 
 
 def _cargo_at_root(cargo: Cargo) -> Cargo:
