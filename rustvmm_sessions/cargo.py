@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from rustvmm_sessions import files
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.process import Finished, command_line, run
+from rustvmm_sessions.process import Finished, StartError, command_line, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,8 +118,8 @@ class Cargo:
                 env={**self.env, **(env or {})} | _colour(),
                 timeout=timeout,
             )
-        except UserError as error:
-            raise self._missing(error) from error
+        except StartError as error:
+            raise _missing("cargo", error) from error
 
     def read(
         self,
@@ -139,17 +139,12 @@ class Cargo:
                 echo=echo,
                 timeout=timeout,
             )
-        except UserError as error:
-            raise self._missing(error) from error
+        except StartError as error:
+            raise _missing("cargo", error) from error
 
     def run_tool(self, tool: Path, *args: str, timeout: float | None = None) -> Finished:
         """Run a subcommand of cargo that is a program of its own, its output passed on."""
         return run([tool, *args], cwd=self.directory, env={**self.env} | _colour(), timeout=timeout)
-
-    def _missing(self, error: UserError) -> UserError:
-        if not self.directory.is_dir():
-            return error
-        return UserError(f"cargo cannot be run: {error.what}", where=error.where, fix=INSTALL_RUST)
 
     def rustc(self, *args: str) -> str:
         """Return what ``rustc ARGS`` prints; rustc as cargo picks it: the variable RUSTC, else PATH."""
@@ -163,10 +158,8 @@ class Cargo:
                 read_stderr=True,
                 echo=False,
             )
-        except UserError as error:
-            raise UserError(
-                f"rustc cannot be run: {error.what}", where=error.where, fix=INSTALL_RUST
-            ) from error
+        except StartError as error:
+            raise _missing("rustc", error) from error
         if not done.ok:
             chosen = self._variable("RUSTUP_TOOLCHAIN")
             install = "install the toolchain that the directory asks for: `rustup toolchain install`"
@@ -241,6 +234,10 @@ class Cargo:
             members=members,
             current=next((member for member in members if member.directory.resolve() == here), None),
         )
+
+
+def _missing(name: str, error: StartError) -> UserError:
+    return UserError(f"{name} cannot be run: {error.what}", where=error.where, fix=INSTALL_RUST)
 
 
 def coloured() -> bool:

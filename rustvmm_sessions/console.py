@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.errors import printable
+from rustvmm_sessions.errors import UserError, printable
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -14,28 +14,51 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Print a line of the result at once, in order with what programs print."""
-    _print(sys.stdout, f"{printable(text)}\n")
+    pass_on(f"{printable(text)}\n", sys.stdout)
 
 
 def warn(text: str) -> None:
     """Print a warning, which does not change the result."""
-    _print(sys.stdout, "")
-    _print(sys.stderr, f"warning: {printable(text)}\n")
+    tell(f"warning: {printable(text)}\n")
 
 
-def _print(stream: TextIO, text: str) -> None:
+def tell(text: str) -> None:
+    """Print on standard error, as it is, after all that was printed on standard output."""
+    pass_on("", sys.stdout)
+    pass_on(text, sys.stderr)
+
+
+def pass_on(data: str | bytes, stream: TextIO) -> None:
+    """Print `data` at once, as it is.
+
+    Where its reader has gone, as in ``nox | head``, it is dropped: what the run does and how it ends
+    still counts.
+
+    Raises:
+        UserError: It cannot be written, as where the disk is full.
+    """
     try:
-        stream.write(text)
+        stream.flush()
+        if isinstance(data, str):
+            stream.write(data)
+        elif hasattr(stream, "buffer"):
+            stream.buffer.write(data)
+        else:  # a replaced stream (a test's, a report's): text only
+            stream.write(data.decode(errors="replace"))
         stream.flush()
     except BrokenPipeError:
         let_go(stream)
+    except OSError as error:
+        let_go(stream)
+        raise UserError(
+            f"what is printed cannot be written: {error.strerror}",
+            where="standard output" if stream is sys.stdout else "standard error",
+            fix="free some space, or let the output go elsewhere",
+        ) from error
 
 
 def let_go(stream: TextIO) -> None:
-    """Drop what a stream still holds and all that follows: its reader has gone, as in ``nox | head``.
-
-    What the run does and how it ends still counts.
-    """
+    """Drop what a stream still holds and all that follows."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say
+from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,8 +107,11 @@ def _finish(folder: Path, process: int) -> None:
     for line in lines:
         with contextlib.suppress(ValueError):  # what a full disk cut off
             outcomes.append(SessionOutcome(**json.loads(line)))
-    for text in summary(outcomes):
-        say(text)
+    try:
+        for text in summary(outcomes):
+            say(text)
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
 
 
 def summary(outcomes: list[SessionOutcome]) -> list[str]:

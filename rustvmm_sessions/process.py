@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rustvmm_sessions.console import let_go
+from rustvmm_sessions.console import pass_on, tell
 from rustvmm_sessions.errors import CheckFailed, UserError, printable
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ KEPT_BYTES = 1 << 20
 _TICK = 0.1
 _LINGER = 1.0
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StartError(UserError):
+    """A program that is not there, or is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +130,8 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         processor: The only processor it may run on; any by default.
 
     Raises:
-        UserError: The program is not there or cannot be started.
+        StartError: The program is not there or cannot be started.
+        UserError: The directory is not there, or what is printed cannot be written.
         KeyboardInterrupt: After SIGINT, SIGTERM or SIGHUP, whose number it has, once the process
             group has ended.
     """
@@ -177,7 +182,7 @@ def attached(args: Sequence[str | Path]) -> int:
     KILL, and leaves the terminal as it was.
 
     Raises:
-        UserError: The program is not there or cannot be started.
+        StartError: The program is not there or cannot be started.
         KeyboardInterrupt: After a stop signal, whose number it has, once it has ended.
     """
     argv = tuple(os.fspath(arg) for arg in args)
@@ -249,9 +254,7 @@ def interrupted_status(interrupt: KeyboardInterrupt) -> int:
 
 def echo_command(args: Sequence[str]) -> None:
     """Print ``+ command`` on standard error."""
-    sys.stdout.flush()
-    sys.stderr.write(f"+ {command_line(args)}\n")
-    sys.stderr.flush()
+    tell(f"+ {command_line(args)}\n")
 
 
 def _start(
@@ -275,12 +278,12 @@ def _start(
                 "the directory to run in does not exist", where=str(cwd), fix="make it, or correct its name"
             ) from error
         if isinstance(error, FileNotFoundError) and shutil.which(argv[0], path=env.get("PATH")) is None:
-            raise UserError(
+            raise StartError(
                 f"the program {argv[0]!r} is not there",
                 where=command_line(argv),
                 fix="install it, or correct PATH",
             ) from error
-        raise UserError(
+        raise StartError(
             f"cannot start {argv[0]!r}: {error.strerror}",
             where=command_line(argv),
             fix="check that it is an executable for this machine; of a script, also its first line",
@@ -337,28 +340,12 @@ class _Stream:
         self.pending += data
         end = max(self.pending.rfind(b"\n"), self.pending.rfind(b"\r")) + 1
         if end:
-            self.write(bytes(self.pending[:end]))
+            pass_on(bytes(self.pending[:end]), self.sink)
             del self.pending[:end]
 
     def finish(self) -> None:
         if self.sink is not None and self.pending:
-            self.write(bytes(self.pending))
-            self.pending.clear()
-
-    def write(self, data: bytes) -> None:
-        if self.sink is None:
-            return
-        try:
-            self.sink.flush()
-            buffer = getattr(self.sink, "buffer", None)
-            if buffer is None:  # a replaced stream (a test's, a report's): text only
-                self.sink.write(data.decode(errors="replace"))
-            else:
-                buffer.write(data)
-                buffer.flush()
-        except BrokenPipeError:
-            let_go(self.sink)
-            self.sink = None
+            pass_on(bytes(self.pending), self.sink)
             self.pending.clear()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.catalog import STANDARD
 from rustvmm_sessions.config import Override, Settings, did_you_mean, settings
+from rustvmm_sessions.console import pass_on
 from rustvmm_sessions.container import PULL, Kind
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.model import Backend, Profile, Scope
@@ -95,7 +96,7 @@ def run(  # noqa: PLR0913 - all that an invocation is made of
         toolchain, words = words[0][1:], words[1:]
     given, rest = parser.parse(words)
     if given.help:
-        sys.stdout.write(parser.format_help())
+        pass_on(parser.format_help(), sys.stdout)
         return
     invocation = Invocation(
         session=session,

@@ -6,7 +6,6 @@ import math
 import random
 import re
 import shutil
-import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from rustvmm_sessions.bench.statistics import (
     plan_looks,
     wanted_pairs,
 )
+from rustvmm_sessions.console import tell
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 
@@ -335,9 +335,7 @@ def _readable(pattern: str) -> str:
 
 
 def _failed(executable: Executable, what: str, done: Finished) -> CheckFailed:
-    sys.stdout.flush()
-    sys.stderr.write(done.stdout + done.stderr)
-    sys.stderr.flush()
+    tell(done.stdout + done.stderr)
     return CheckFailed(
         f"{executable.package}, {executable.side}: {what} ({done.ending}); see what it says above",
         output=done.stdout + done.stderr,

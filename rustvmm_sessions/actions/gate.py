@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
@@ -16,7 +15,7 @@ from rustvmm_sessions.actions.test_builds import BuiltFile, built_files, message
 from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, own_folder, rustflags
 from rustvmm_sessions.changed import Affected, affected
-from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.console import say, tell, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import write_atomic
 from rustvmm_sessions.git import Git
@@ -395,9 +394,7 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
         form = "json-diagnostic-rendered-ansi" if coloured() else "json"
         done = cargo.read(*args, f"--message-format={form}", echo=True, timeout=request.remaining)
         said, warnings = _diagnostics(done.stdout)
-        sys.stdout.flush()
-        sys.stderr.write(said)
-        sys.stderr.flush()
+        tell(said)
         output = said + done.stderr
         if done.ok and warnings:
             # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import let_go, say, warn
+from rustvmm_sessions.console import pass_on, say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline import buildkite, description, included, registered, variables
 from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace, parse_platforms
@@ -175,12 +175,7 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
     elif given.upload:
         _upload(text)
     else:
-        try:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(text.encode())
-            sys.stdout.flush()
-        except BrokenPipeError:
-            let_go(sys.stdout)
+        pass_on(text.encode(), sys.stdout)
 
 
 def rendered(pipeline: Pipeline, form: str) -> str:

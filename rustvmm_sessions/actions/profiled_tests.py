@@ -25,6 +25,7 @@ from rustvmm_sessions.actions import profile_runner
 from rustvmm_sessions.actions.test_builds import artifacts_in, messages_in
 from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_is_string, runner_variable
+from rustvmm_sessions.console import tell
 from rustvmm_sessions.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ class ProfiledTests:
         )
         if not done.ok:
             for message in messages_in(done.stdout, "compiler-message"):
-                sys.stderr.write(message["message"]["rendered"])
+                tell(message["message"]["rendered"])
             raise CheckFailed(f"the tests do not build with coverage instrumentation ({done.ending})")
         members = {member.id for member in self.cargo.workspace.members}
         return [artifact for artifact in artifacts_in(done.stdout) if artifact["package_id"] in members]
