@@ -5,7 +5,16 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.model import Decision, FileCoverage, Lines, Measurement, Recorded, Verdict, rounded
+from rustvmm_sessions.model import (
+    Decision,
+    FileCoverage,
+    Lines,
+    Measurement,
+    Recorded,
+    Verdict,
+    counted,
+    rounded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,8 +82,8 @@ def meaning(now: Lines, before: Lines) -> str:
     uncovered = now.uncovered - before.uncovered
     count = now.count - before.count
     counts = (
-        f"{now.uncovered} lines uncovered, {before.uncovered} before; "
-        f"{now.count} lines in all, {before.count} before"
+        f"{counted(now.uncovered, 'line')} uncovered, {before.uncovered} before; "
+        f"{counted(now.count, 'line')} in all, {before.count} before"
     )
     if uncovered > 0 and count > 0:
         better = now.percent > before.percent
@@ -149,7 +158,7 @@ def ranges(spans: Sequence[tuple[int, int]], most: int = 12) -> str:
     """Write line ranges as ``3-5, 9``; what is beyond `most` of them is counted."""
     shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:most]]
     if len(spans) > most:
-        shown.append(f"and {len(spans) - most} more places")
+        shown.append(f"and {counted(len(spans) - most, 'more place')}")
     return ", ".join(shown)
 
 
@@ -204,7 +213,7 @@ def _points(value: Fraction) -> str:
     while value and not rounded(value, decimals):
         decimals += 2  # two fractions may be very near and still differ
     text = f"{rounded(value, decimals):f}"
-    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} points"
+    return counted(text.rstrip("0").rstrip(".") if "." in text else text, "point")
 
 
 def _signed(value: Fraction) -> str:

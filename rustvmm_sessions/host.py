@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rustvmm_sessions.bench.model import Host
 from rustvmm_sessions.cargo import machine
+from rustvmm_sessions.model import counted
 
 _SYS = Path("/sys")
 
@@ -32,7 +33,8 @@ def examine(system: Path = _SYS) -> Host:
     processors = os.cpu_count() or 1
     load = os.getloadavg()[0]
     if load > processors:
-        doubts.append(f"the machine is busy: {load:.1f} processes want to run on {processors} processors")
+        there = counted(processors, "processor")
+        doubts.append(f"the machine is busy: {load:.1f} processes want to run on {there}")
     return Host(
         machine=machine(),
         model=_model(),

@@ -61,7 +61,7 @@ class Lines:
         return Fraction(100 * self.covered, self.count) if self.count else Fraction(0)
 
     def __str__(self) -> str:
-        return f"{self.covered}/{self.count} lines, {rounded(self.percent, 2)} %"
+        return f"{self.covered}/{counted(self.count, 'line')}, {rounded(self.percent, 2)} %"
 
 
 def rounded(value: Fraction, decimals: int) -> Decimal:
@@ -69,6 +69,11 @@ def rounded(value: Fraction, decimals: int) -> Decimal:
     scaled = abs(value) * 10**decimals
     whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
     return Decimal(f"{whole if value >= 0 else -whole}e-{decimals}")  # arithmetic would obey a context
+
+
+def counted(number: int | str, noun: str) -> str:
+    """Write a number of things: ``1 line``, ``2 lines``."""
+    return f"{number} {noun}{'' if str(number) == '1' else 's'}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.model import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +129,7 @@ def summary(outcomes: list[SessionOutcome]) -> list[str]:
             lines += ["", f"{o.session} failed:"]
             output = _ESCAPES.sub("", o.output).strip("\n").splitlines()
             if len(output) > MOST_LINES:
-                lines.append(f"  ({len(output) - MOST_LINES} lines before these)")
+                lines.append(f"  ({counted(len(output) - MOST_LINES, 'line')} before these)")
             lines += [f"  {line}" for line in output[-MOST_LINES:]]
             lines += [f"  {line}" for line in o.message.splitlines()]
     return lines

@@ -22,6 +22,7 @@ from rustvmm_sessions.config import expression
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
+from rustvmm_sessions.model import counted
 from rustvmm_sessions.process import command_line, run
 from rustvmm_sessions.tools import find_program
 
@@ -353,12 +354,12 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
         judgement = heard.judgement
         say(
             f"  {words.one_line(heard.id)}: {words.change(judgement)}, {words.interval(judgement)}: "
-            f"{words.VERDICTS[judgement.verdict]} after {len(heard.pairs)} pairs"
+            f"{words.VERDICTS[judgement.verdict]} after {counted(len(heard.pairs), 'pair')}"
         )
     if units and not compared:
         raise UserError(
             "the time was up before a pair was measured",
-            where=f"{len(names)} benchmarks",
+            where=counted(len(names), "benchmark"),
             fix=bench_runs.MORE_TIME,
         )
     measured = {comparison.id for comparison in compared}
@@ -384,7 +385,7 @@ def _say_plan(units: Sequence[Unit], plans: Sequence[bench_runs.Plan]) -> None:
     last = sum(unit.seconds * planned.looks.pairs[-1] for unit, planned in zip(units, plans, strict=True))
     count = sum(len(unit.ids) for unit in units)
     times = " to ".join(dict.fromkeys((_duration(first), _duration(last))))
-    say(f"Measuring {count} benchmark{'s' if count != 1 else ''}: {times}.")
+    say(f"Measuring {counted(count, 'benchmark')}: {times}.")
     missing = sum(unit.seconds * planned.pairs_missing for unit, planned in zip(units, plans, strict=True))
     if missing:
         warn(

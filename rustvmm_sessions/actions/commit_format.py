@@ -14,6 +14,7 @@ from rustvmm_sessions.commits import CommitRules, Message
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
+from rustvmm_sessions.model import counted
 
 _PLAIN = (
     *("-c", "log.showSignature=false"),
@@ -69,7 +70,7 @@ def check_commits(request: CommitFormatRequest) -> None:
         say(f"There are no commits between {base.name} ({base.tip[:12]}) and HEAD: nothing to check.")
         return
     reasons = [commits.exempt(commit, request.rules) for commit in found]
-    say(f"{_count(len(found), 'commit')} since {base.name} ({base.commit[:12]}).")
+    say(f"{counted(len(found), 'commit')} since {base.name} ({base.commit[:12]}).")
     for commit, reason in zip(found, reasons, strict=True):
         if reason:
             say(f"  not checked: {commit.short} {commit.message.title} ({reason})")
@@ -87,9 +88,9 @@ def check_commits(request: CommitFormatRequest) -> None:
             say(f"  {fault.rule}: {fault.what}\n    to do: {mend}")
     if total:
         raise CheckFailed(
-            f"{_count(total, 'fault')} in {wrong} of {_count(len(checked), 'commit message')}; see above"
+            f"{counted(total, 'fault')} in {wrong} of {counted(len(checked), 'commit message')}; see above"
         )
-    say(f"{_count(len(checked), 'commit message')} as {'it' if len(checked) == 1 else 'they'} should be.")
+    say(f"{counted(len(checked), 'commit message')} as {'it' if len(checked) == 1 else 'they'} should be.")
 
 
 def check_message(request: CommitFormatRequest, path: Path) -> None:
@@ -113,7 +114,7 @@ def check_message(request: CommitFormatRequest, path: Path) -> None:
     for fault in faults:
         say(f"{fault.rule}: {fault.what}")
     if faults:
-        raise CheckFailed(f"{_count(len(faults), 'fault')} in the commit message; its text is in {path}")
+        raise CheckFailed(f"{counted(len(faults), 'fault')} in the commit message; its text is in {path}")
 
 
 def _trailers(git: Git, text: str) -> tuple[tuple[str, str], ...]:
@@ -158,7 +159,3 @@ def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None
     files.write_atomic(hook, text)
     hook.chmod(hook.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
     say(f"Installed {hook}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

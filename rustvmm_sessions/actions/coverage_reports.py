@@ -17,6 +17,7 @@ from rustvmm_sessions import files
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
+from rustvmm_sessions.model import counted
 from rustvmm_sessions.process import run
 
 if TYPE_CHECKING:
@@ -94,9 +95,8 @@ def _say_diff(request: CoverageRequest, lcov: str) -> None:
     if not total:
         say(f"No line that can be covered was changed since {base[:12]} (merge base with {reference}).")
         return
-    say(
-        f"Changed since {base[:12]} (merge base with {reference}): {total - missed} of {total} lines covered."
-    )
+    covered = f"{total - missed} of {counted(total, 'line')} covered"
+    say(f"Changed since {base[:12]} (merge base with {reference}): {covered}.")
     for path, statistics in sorted(result["src_stats"].items()):
         for line in statistics["violation_lines"]:
             say(f"  {path}:{line}")

@@ -19,6 +19,7 @@ from rustvmm_sessions.console import say, tell, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import write_atomic
 from rustvmm_sessions.git import Git
+from rustvmm_sessions.model import counted
 from rustvmm_sessions.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 
 if TYPE_CHECKING:
@@ -265,8 +266,7 @@ def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
     new = git.output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
     paths = [PurePath(top, path) for path in (listed + new).split("\0") if path]
     chosen = affected(cargo.metadata, paths)
-    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    say(f"Changed since {base[:12]} (merge base with {name}): {files}.")
+    say(f"Changed since {base[:12]} (merge base with {name}): {counted(len(paths), 'file')}.")
     for member in chosen:
         say(f"  {member.package}: {member.why}")
     others = [m.name for m in cargo.workspace.members if m.name not in {c.package for c in chosen}]
@@ -293,9 +293,12 @@ def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan)
         say(note)
     if _comparable(request, spec, plan):
         say("A run whose tests turn out to be the very files of runs before it is not repeated.")
-    saved = f"{len(plan.runs)} runs of cargo, {plan.distinct} distinct pairs of package and features"
+    runs, distinct = counted(len(plan.runs), "run"), counted(plan.distinct, "distinct pair")
     share = "" if request.partition is None else " (this is share {}/{})".format(*request.partition)
-    say(f"{saved}; cargo all-features would run {plan.predecessor_runs} packages{share}.")
+    say(
+        f"{runs} of cargo, {distinct} of package and features; "
+        f"cargo all-features would run {counted(plan.predecessor_runs, 'package')}{share}."
+    )
 
 
 def _commands(
@@ -400,7 +403,7 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
             # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
             flags, env = rustflags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
             command = (*command, *flags)
-            ending = f"{warnings} warning{'s' if warnings > 1 else ''}"
+            ending = counted(warnings, "warning")
     else:
         done = cargo.run(*args, timeout=request.remaining)
         output = _output(done)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict
+from rustvmm_sessions.model import counted
 
 if TYPE_CHECKING:
     from rustvmm_sessions.bench.model import BenchReport, Comparison
@@ -68,7 +69,10 @@ def markdown(report: BenchReport, most_bytes: int = MOST_BYTES) -> str:
 
 
 def _left_out(number: int) -> str:
-    return f"\n{number} more benchmarks found no room here; the page and the JSON document have them all.\n"
+    return (
+        f"\n{counted(number, 'more benchmark')} found no room here; "
+        "the page and the JSON document have them all.\n"
+    )
 
 
 def _row(comparison: Comparison) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict, percent
 from rustvmm_sessions.bench.statistics import detectable
+from rustvmm_sessions.model import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -250,7 +251,7 @@ def _pairs(comparison: Comparison, threshold: float) -> str:
     found = detectable(judgement, threshold)
     instructions = comparison.instructions_change
     facts = [
-        f"{len(comparison.pairs)} pairs",
+        counted(len(comparison.pairs), "pair"),
         f"base {words.duration(base)}, now {words.duration(head)} (medians)",
         f"slow-downs of {words.rounded_up(found)} and more would have been found"
         if math.isfinite(found)
@@ -344,7 +345,7 @@ class _Chart:
             f'<div class="chart"><div class="y">{axis}</div><svg viewBox="0 0 {self.count} 100" '
             f'preserveAspectRatio="none" role="img" aria-label="{self.title}">'
             f'<path class="grid" d="{grid}"/>{self.drawn}</svg></div>\n<p class="x"><span>first</span>'
-            f"<span>{self.count} pairs{outside}</span><span>last</span></p></figure>\n"
+            f"<span>{counted(self.count, 'pair')}{outside}</span><span>last</span></p></figure>\n"
         )
 
 

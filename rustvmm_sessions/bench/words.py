@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.bench.model import BenchVerdict, percent
 from rustvmm_sessions.bench.statistics import LOOKS, SUSPICION, detectable
 from rustvmm_sessions.errors import printable
+from rustvmm_sessions.model import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +133,7 @@ def revision(what: Revision, markup: Markup) -> str:
 def machine(host: Host, markup: Markup) -> str:
     """Write what measured, in one sentence."""
     pinned = "not pinned to one" if host.processor is None else f"pinned to number {host.processor}"
-    count = _count(host.processors, "processor")
+    count = counted(host.processors, "processor")
     model = f"{markup.text(host.model)}, " if host.model else ""
     return (
         f"Measured on {model}{markup.text(host.machine)}, Linux {markup.text(host.kernel)}, "
@@ -170,7 +171,7 @@ def ranked(report: BenchReport) -> list[Comparison]:
 def headline(report: BenchReport) -> str:
     """Return what the run comes to, in one line without foreign text."""
     by = f"by more than {limit(report.threshold)}"
-    total = _count(len(report.benchmarks) + len(report.unmeasured), "benchmark")
+    total = counted(len(report.benchmarks) + len(report.unmeasured), "benchmark")
     slower, faster, undecided = (
         len(having(report, verdict))
         for verdict in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT, BenchVerdict.INCONCLUSIVE)
@@ -260,7 +261,8 @@ def remarks(report: BenchReport, markup: Markup) -> list[str]:
     """Return what must be known about verdicts and about the machine."""
     notes = [f"{markup.code(c.id)}: {_clause(c.note, markup)}." for c in report.benchmarks if c.note]
     if len(notes) > MOST_LISTED:
-        notes[MOST_LISTED:] = [f"{len(notes) - MOST_LISTED} more benchmarks have notes."]
+        others = counted(len(notes) - MOST_LISTED, "more benchmark")
+        notes[MOST_LISTED:] = [f"Notes on {others} are left out."]
     doubts = [] if report.host is None else report.host.doubts[:MOST_LISTED]
     return [*notes, *(f"This machine could measure better: {_clause(doubt, markup)}." for doubt in doubts)]
 
@@ -298,7 +300,3 @@ def _only(ids: Sequence[str]) -> str:
     these = "|".join(_METACHARACTER.sub(r"\\\g<0>", id_) for id_ in ids)
     option = f"--filter {shlex.quote(f'^({these})$')}"
     return option if option == one_line(option) else "--filter REGEX"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.model import counted
 from rustvmm_sessions.pipeline.document import write_yaml
 from rustvmm_sessions.pipeline.model import interpolated
 
@@ -85,9 +86,8 @@ def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
         UserError: A step has what GitHub has no form for, or there are too many.
     """
     if pipeline.included:
-        warn(
-            f"the workflow has none of {len(pipeline.included)} included steps: they are in Buildkite's words"
-        )
+        steps = counted(len(pipeline.included), "included step")
+        warn(f"the workflow leaves out {steps}, in Buildkite's words")
     if any(step.changed is not None for step in pipeline.steps):
         warn("GitHub has no if_changed: the workflow's jobs run on every change")
     jobs = [entry for step in pipeline.steps if (entry := _entry(step, warn))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.model import counted
 from rustvmm_sessions.pipeline.included import commands
 
 if TYPE_CHECKING:
@@ -36,10 +37,8 @@ def explain(pipeline: Pipeline) -> str:
         table += [
             (label, step.place(), "in Buildkite's words") for label in (step.label or "(no label)", *inner)
         ]
-    count = len(pipeline.steps) + len(pipeline.included)
-    summary = (
-        f"{count} steps; platforms {', '.join(pipeline.platforms.names)}, from {pipeline.platforms.source}"
-    )
+    steps = counted(len(pipeline.steps) + len(pipeline.included), "step")
+    summary = f"{steps}; platforms {', '.join(pipeline.platforms.names)}, from {pipeline.platforms.source}"
     return "\n".join([*_aligned(table), "", summary])
 
 

@@ -439,7 +439,7 @@ def test_tested_code_that_was_removed_is_said_to_be_that(recorded: CrateBuilder)
     (recorded.directory / "src/more.rs").unlink()
     out = recorded.with_lib(LIB).coverage(*CI).out
     assert "Coverage is lower by 5.23 points." in out
-    assert "1 lines uncovered, 1 before; 9 lines in all, 17 before: no code lost its tests" in out
+    assert "1 line uncovered, 1 before; 9 lines in all, 17 before: no code lost its tests" in out
     assert "  src/more.rs  8/8 -> gone\n" in out
 
 

@@ -308,7 +308,7 @@ def test_long_lists_are_counted() -> None:
     assert "`bench 9` and 15 more." in text
     assert "`bench 9`: set by its group." in text
     assert "`bench 10`: set by its group." not in text
-    assert "15 more benchmarks have notes." in text
+    assert "Notes on 15 more benchmarks are left out." in text
     slow = said(report(*(compared(name, 9.0) for name in ids)))
     assert re.search(r"^Slower: `bench 0` \+\d.*, `bench 9` \+[^,]*, and 15 more\.$", slow, re.MULTILINE)
 

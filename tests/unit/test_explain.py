@@ -80,7 +80,7 @@ def test_a_measurement_is_counts_and_percent_and_how_they_came_about() -> None:
         (recorded("80"), "recorded: 80 %  (tests/coverage)"),
         (recorded("80.10"), "recorded: 80.10 %  (tests/coverage)"),
         (recorded("0.00000000"), "recorded: 0.00000000 %  (tests/coverage)"),
-        (recorded("80.1", tolerance="1"), "recorded: 80.1 %  (tests/coverage, tolerance 1 points)"),
+        (recorded("80.1", tolerance="1"), "recorded: 80.1 %  (tests/coverage, tolerance 1 point)"),
         (
             Recorded(path=PATH, percent=Fraction("92.7"), decimals=None, tolerance=Fraction(1, 2)),
             "recorded: 92.70 %  (tests/coverage, tolerance 0.5 points)",
@@ -162,6 +162,9 @@ def test_no_difference_needs_no_words() -> None:
 def test_equal_coverage_of_other_code_is_still_said() -> None:
     assert said("10/10", counted("5/5")) == [
         "0 lines uncovered, 0 before; 10 lines in all, 5 before: tested code was added."
+    ]
+    assert said("1/1", counted("2/2")) == [
+        "0 lines uncovered, 0 before; 1 line in all, 2 before: tested code was removed."
     ]
 
 
@@ -282,7 +285,7 @@ def test_many_ranges_end_with_a_count() -> None:
     spans = [(line, line) for line in range(1, 30, 2)]
     assert explain.ranges(spans[:12]) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23"
     assert explain.ranges(spans) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, and 3 more places"
-    assert explain.ranges([(1, 2), (5, 9)], most=1) == "1-2, and 1 more places"
+    assert explain.ranges([(1, 2), (5, 9)], most=1) == "1-2, and 1 more place"
 
 
 # What to do

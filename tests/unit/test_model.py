@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rustvmm_sessions.model import Backend, Lines, Profile, Scope, Verdict, rounded
+from rustvmm_sessions.model import Backend, Lines, Profile, Scope, Verdict, counted, rounded
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -65,6 +65,15 @@ def test_lines_say_counts_and_percent() -> None:
     assert lines.uncovered == 37
     assert lines.percent == Fraction(90200, 939)
     assert str(lines) == "902/939 lines, 96.06 %"
+    assert str(Lines(covered=0, count=1)) == "0/1 line, 0.00 %"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 points"), (1, "1 point"), (21, "21 points"), ("1", "1 point"), ("0.1", "0.1 points")],
+)
+def test_one_thing_is_not_several(number: int | str, text: str) -> None:
+    assert counted(number, "point") == text
 
 
 def test_nothing_to_cover_is_no_coverage() -> None:
