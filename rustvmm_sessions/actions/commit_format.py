@@ -104,7 +104,7 @@ def check_message(request: CommitFormatRequest, path: Path) -> None:
     text = files.read_text(path, encoding=git.line("config", "i18n.commitEncoding") or "utf-8")
     if text is None:
         raise UserError("there is no such file", where=str(path), fix="name the file with the message")
-    if git.commit("MERGE_HEAD"):
+    if git.commit("MERGE_HEAD") or _amends_merge(git):
         say("A merge is not checked.")
         return
     comment = git.line("config", "core.commentString") or git.line("config", "core.commentChar") or "#"
@@ -115,6 +115,15 @@ def check_message(request: CommitFormatRequest, path: Path) -> None:
         say(f"{fault.rule}: {fault.what}")
     if faults:
         raise CheckFailed(f"{counted(len(faults), 'fault')} in the commit message; its text is in {path}")
+
+
+def _amends_merge(git: Git) -> bool:
+    """Whether git calls us as its hook to amend a merge.
+
+    It does not say so, but names the author's date, which an amended commit keeps.
+    """
+    date = git.line(*_PLAIN, "log", "--max-count=1", "--format=@%ad", "--date=raw", "HEAD")
+    return date == os.environ.get("GIT_AUTHOR_DATE") and git.commit("HEAD^2") is not None
 
 
 def _trailers(git: Git, text: str) -> tuple[tuple[str, str], ...]:

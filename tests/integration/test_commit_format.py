@@ -461,6 +461,26 @@ def test_the_hook_stops_a_bad_commit_and_lets_good_ones_and_fixups_pass(upstream
     ]
 
 
+def test_the_hook_lets_merges_pass_also_with_conflicts_and_amended(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("file", "").with_git()
+    crate.git("switch", "--quiet", "--create", "work")
+    crate.with_file("file", "work").commit("work")
+    crate.git("switch", "--quiet", "main")
+    crate.with_file("file", "main").commit("main")
+    crate.git("config", "user.name", "Test")
+    crate.git("config", "user.email", "test@example.com")
+    assert check(crate, "--install-hook").code == 0
+
+    def attempt(*words: str, date: str | None = None) -> int:
+        return run(["git", *words], cwd=crate.directory, env={"GIT_AUTHOR_DATE": date}).code
+
+    assert attempt("merge", "--quiet", "work") == 1
+    assert attempt("commit", "--quiet", "--all", "--message=unsigned", date="2001-02-03T04:05:06Z") == 0
+    assert attempt("commit", "--quiet", "--amend", "--message=Better words") == 0
+    assert attempt("commit", "--quiet", "--allow-empty", "--message=unsigned") == 1
+    assert crate.git("log", "--first-parent", "--format=%s").splitlines() == ["Better words", "main", "start"]
+
+
 def test_the_hook_reads_the_encoding_that_commits_have(upstream: CrateBuilder, tmp_path: Path) -> None:
     crate = upstream.clone()
     crate.git("config", "i18n.commitEncoding", "latin1")
