@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import textwrap
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ steps:
       os: linux
     timeout_in_minutes: 5
 """
+_UPDATED = re.compile(r'^ *- package-ecosystem: "?cargo"?\n *directory: "/([^"\\\n]*)"$', re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +80,7 @@ class Found:
         replaced: Custom tests that a standard session takes the place of, with its name.
         calling_old: Other custom tests whose commands call rust-vmm-ci.
         dependabot: Where dependabot's configuration is, or would be.
+        updated: Folders of the crates that it has, from the repository's top.
     """
 
     place: str = ""
@@ -97,6 +100,7 @@ class Found:
     replaced: Mapping[str, str] = field(default_factory=dict)
     calling_old: tuple[str, ...] = ()
     dependabot: str = ".github/dependabot.yml"
+    updated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,14 +188,18 @@ def _listed(names: tuple[str, ...]) -> str:
     return "[\n" + "".join(f"        {json.dumps(name, ensure_ascii=False)},\n" for name in names) + "    ]"
 
 
+def updated(dependabot: str) -> list[str]:
+    """Return the folders of the crates that dependabot's configuration has, as `dependabot` writes it."""
+    return _UPDATED.findall(dependabot)
+
+
 def dependabot(found: Found, wishes: Wishes) -> str:
     """Return dependabot's configuration: one grouped pull request for each kind of dependency."""
-    place = json.dumps(f"/{found.place}")
     entries = [
         f"""\
         # Rust dependencies, those in Cargo.lock that others depend on included, in one pull request.
         - package-ecosystem: cargo
-          directory: {place}
+          directory: {json.dumps(f"/{place}", ensure_ascii=False)}
           schedule:
             interval: {wishes.dependabot}
           allow:
@@ -200,6 +208,7 @@ def dependabot(found: Found, wishes: Wishes) -> str:
             rust-dependencies:
               patterns: ["*"]
         """
+        for place in dict.fromkeys((*found.updated, found.place))
     ]
     published = wishes.publish and bool(found.packages)
     kinds = [("github-actions", found.workflows or published or wishes.github)]

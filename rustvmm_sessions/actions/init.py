@@ -146,6 +146,8 @@ def look(directory: Path, top: Path) -> Found:
     platforms = _platforms(directory / ".platform")
     described = [test for read in tests.values() for test in read]
     redefined = _redefined(tests)
+    names = (".github/dependabot.yml", ".github/dependabot.yaml")
+    dependabot = next((name for name in names if (top / name).exists()), names[0])
     bench = bench_for(described, platforms or scaffold.DEFAULT_PLATFORMS)
     taken = {session.name for session in catalog.STANDARD} - {*redefined}
     set_for_bench = override("the noxfile", bench)
@@ -174,9 +176,11 @@ def look(directory: Path, top: Path) -> Found:
         ),
         coverage_config=any(directory.glob("coverage_config_*.json")),
         recorded=(directory / "tests" / "coverage").exists(),
-        dependabot=next(
-            (name for name in (".github/dependabot.yml", ".github/dependabot.yaml") if (top / name).exists()),
-            ".github/dependabot.yml",
+        dependabot=dependabot,
+        updated=tuple(
+            place
+            for place in scaffold.updated(files.read_text(top / dependabot) or "")
+            if (top / place / "Cargo.toml").is_file() and (top / place).resolve() not in own - {root}
         ),
         workflows=any((top / ".github" / "workflows").glob("*.y*ml")),
     )

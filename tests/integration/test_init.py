@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -451,6 +453,34 @@ def test_a_crate_in_a_folder_of_the_repository_has_its_files_where_they_count(tm
     ]
     assert 'directory: "/rust"' in (tmp_path / ".github/dependabot.yml").read_text()
     assert 'working-directory: "rust"' in (tmp_path / ".github/workflows/publish.yml").read_text()
+
+
+def test_a_second_workspace_joins_the_first_in_dependabot_s_configuration(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("README", "").with_git()
+
+    def join(name: str) -> list[str]:
+        crate.with_file(f"{name}/Cargo.toml", MANIFEST.format(name="c")).with_file(f"{name}/src/lib.rs", "")
+        init(crate, "--yes", "--replace", ".github/dependabot.yml", cwd=tmp_path / name)
+        text = (tmp_path / ".github/dependabot.yml").read_text()
+        return re.findall(r'directory: "(.*)"', text)
+
+    assert join("the first é") == ["/the first é"]
+    assert join("second") == ["/the first é", "/second"]
+    assert join("the first é") == ["/the first é", "/second"]
+    shutil.rmtree(tmp_path / "the first é")
+    assert join("third") == ["/second", "/third"]
+
+
+def test_the_entry_of_a_workspace_stands_for_its_members(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("Cargo.toml", '[workspace]\nmembers = ["a"]\n').with_git()
+    crate.with_file("a/Cargo.toml", MANIFEST.format(name="a").replace("[workspace]", ""))
+    crate.with_file("a/src/lib.rs", "")
+    old = '  - package-ecosystem: "cargo"\n    directory: "/a"\n    schedule:\n      interval: weekly\n'
+    crate.with_file(".github/dependabot.yml", f"version: 2\nupdates:\n{old}")
+
+    init(crate, "--yes", "--replace", ".github/dependabot.yml")
+
+    assert re.findall(r'directory: "(.*)"', (tmp_path / ".github/dependabot.yml").read_text()) == ["/"]
 
 
 def test_a_root_package_with_members_and_a_workspace_apart(crate: CrateBuilder) -> None:
