@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 MAX_BYTES = 1 << 20
 """More than any configuration file of a crate has."""
@@ -132,6 +132,22 @@ def own_directory(path: Path) -> Path:
     except OSError as error:
         raise unwritable("the directory cannot be made", path, error) from error
     return path
+
+
+def check_reports(places: Mapping[str, Path | None]) -> None:
+    """Refuse, before minutes of work, reports that have no place.
+
+    Args:
+        places: The option that asks for each report, and its file; None for none.
+    """
+    for option, path in places.items():
+        if path is not None and (path.is_dir() or not path.parent.is_dir()):
+            wrong = "a directory has that name" if path.is_dir() else "its directory does not exist"
+            raise UserError(
+                f"the report cannot be written there: {wrong}",
+                where=f"{option}={path}",
+                fix="name a file in an existing directory",
+            )
 
 
 def write_report(path: Path, text: str) -> None:

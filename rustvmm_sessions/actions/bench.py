@@ -163,7 +163,7 @@ def check_benchmarks(request: BenchRequest) -> None:
             cannot be said.
         UserError: The base cannot be had, or an option is wrong.
     """
-    _check_places(request.delivery)
+    files.check_reports({"--json": request.delivery.json, "--html": request.delivery.html})
     started = _start(request)
     if started.base.commit == started.head.commit and not started.head.dirty:
         reason = "the work tree is clean, and HEAD is the base"
@@ -228,15 +228,6 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
             "it cannot be said whether benchmarks got slower, and --strict asks for that",
             fix="run it on a quieter machine, or give it more time",
         )
-
-
-def _check_places(delivery: Delivery) -> None:
-    """Refuse, before minutes of measuring, a report that has no place."""
-    for file in (delivery.json, delivery.html):
-        if file is not None and (file.is_dir() or not file.parent.is_dir()):
-            wrong = "it is a folder" if file.is_dir() else "its folder is not there"
-            what = f"the report cannot be written: {wrong}"
-            raise UserError(what, where=str(file), fix="make the folder, or name a file")
 
 
 def _start(request: BenchRequest) -> _Run:

@@ -107,7 +107,8 @@ def check_coverage(request: CoverageRequest) -> None:
         UserError: A file, option or tool is not as it must be.
     """
     outcome = _Outcome()
-    _check_outputs(request)
+    coverage_reports.check(request)
+    files.check_reports({"--lcov": request.lcov, "--cobertura": request.cobertura, "--json": request.json})
     try:
         _check(request, outcome)
     finally:
@@ -149,23 +150,6 @@ def _untouched_lockfile(request: CoverageRequest, cargo: Cargo) -> contextlib.Ab
     if request.profile is Profile.CI:
         return lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions"))
     return contextlib.nullcontext()
-
-
-def _check_outputs(request: CoverageRequest) -> None:
-    """Refuse, before anything is built, reports that cannot be made or written."""
-    coverage_reports.check(request)
-    for option, path in (
-        ("--lcov", request.lcov),
-        ("--cobertura", request.cobertura),
-        ("--json", request.json),
-    ):
-        if path is not None and (path.is_dir() or not path.parent.is_dir()):
-            raise UserError(
-                "the report cannot be written there: "
-                + ("a directory has that name" if path.is_dir() else "its directory does not exist"),
-                where=f"{option}={path}",
-                fix="name a file in an existing directory",
-            )
 
 
 # What is recorded

@@ -166,8 +166,11 @@ def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
         (("--base=--output=x",), "'--output=x' names no commit"),
         (("--threshold", "much"), "'much' is not a number of percent"),
         (("--max-minutes", "0"), "'0' is not a number of minutes above 0"),
-        (("--json", "no/folder/out.json"), "the report cannot be written: its folder is not there"),
-        (("--html", "."), "the report cannot be written: it is a folder"),
+        (
+            ("--json", "no/folder/out.json"),
+            "there: its directory does not exist",
+        ),
+        (("--html", "."), "the report cannot be written there: a directory has that name"),
         (("--strict", "--report-only"), "not allowed with argument"),
         (("--treshold", "2"), "did you mean '--threshold'?"),
     ],
