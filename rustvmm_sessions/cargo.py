@@ -102,9 +102,10 @@ class Cargo:
     @property
     def program(self) -> str:
         """The cargo to run: the variable CARGO names one, else PATH has it."""
-        return self._variable("CARGO") or "cargo"
+        return self.variable("CARGO") or "cargo"
 
-    def _variable(self, name: str) -> str:
+    def variable(self, name: str) -> str:
+        """Return a variable as programs run here have it; empty where it is not set."""
         return self.env.get(name, os.environ.get(name, ""))
 
     def run(
@@ -148,7 +149,7 @@ class Cargo:
 
     def rustc(self, *args: str) -> str:
         """Return what ``rustc ARGS`` prints; rustc as cargo picks it: the variable RUSTC, else PATH."""
-        named = self._variable("RUSTC")
+        named = self.variable("RUSTC")
         try:
             done = run(
                 [named or "rustc", *args],
@@ -161,7 +162,7 @@ class Cargo:
         except StartError as error:
             raise _missing("rustc", error) from error
         if not done.ok:
-            chosen = self._variable("RUSTUP_TOOLCHAIN")
+            chosen = self.variable("RUSTUP_TOOLCHAIN")
             install = "install the toolchain that the directory asks for: `rustup toolchain install`"
             if chosen:
                 install = f"install it: `{command_line(('rustup', 'toolchain', 'install', chosen))}`"

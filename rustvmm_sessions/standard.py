@@ -497,7 +497,7 @@ def check_benchmarks(
         bench.BenchRequest(
             cargo=cargo,
             workspace=settings.workspace,
-            package=given.package or cargo.env.get("PACKAGE") or os.environ.get("PACKAGE", ""),
+            package=given.package or cargo.variable("PACKAGE"),
             base=given.base,
             filter=given.filter,
             rules=rules if given.threshold is None else replace(rules, threshold=given.threshold),

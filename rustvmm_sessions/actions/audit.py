@@ -90,7 +90,7 @@ def _audit(request: AuditRequest, args: Sequence[str]) -> Finished:
         raise _no_database(
             done, str(request.database), "name a folder that holds `crates/` as RustSec's does"
         )
-    home = request.cargo.env.get("CARGO_HOME") or os.environ.get("CARGO_HOME") or Path.home() / ".cargo"
+    home = request.cargo.variable("CARGO_HOME") or Path.home() / ".cargo"
     cache = Path(home) / "advisory-db"
     if cache.exists() and os.access(cache.parent, os.W_OK):
         say(f"the cache of the advisory database cannot be used; fetching it anew into {cache}")

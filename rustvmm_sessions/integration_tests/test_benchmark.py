@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.actions.bench import BenchRequest, check_benchmarks
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 def test_bench(crate_settings: Settings, test_scope: Scope) -> None:
     """Both sides, the changes and what they prove are in the output."""
     override = crate_settings.overrides.get("bench", Override())
-    env = {**crate_settings.env, **override.env}
+    cargo = Cargo(directory=crate_settings.directory, env={**crate_settings.env, **override.env})
     check_benchmarks(
         BenchRequest(
-            cargo=Cargo(directory=crate_settings.directory, env=env),
+            cargo=cargo,
             workspace=test_scope is Scope.WORKSPACE,
-            package=env.get("PACKAGE") or os.environ.get("PACKAGE", ""),
+            package=cargo.variable("PACKAGE"),
             rules=crate_settings.bench,
         )
     )

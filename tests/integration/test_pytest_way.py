@@ -81,6 +81,17 @@ def test_the_package_of_the_noxfile_is_the_one_whose_benchmarks_are_meant(crate:
         assert "has no package 'sampel'" in outcome.text
 
 
+def test_an_empty_package_of_the_noxfile_means_none(
+    crate: CrateBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PACKAGE", "sampel")
+    crate.with_noxfile('env={"PACKAGE": ""}')
+
+    for outcome in (check(crate, "test_benchmark", "-rA"), crate.nox("-s", "bench", "--", "--base=HEAD")):
+        assert outcome.code == 0
+        assert "HEAD has no benchmarks" in outcome.text
+
+
 def test_a_wrong_noxfile_is_one_message(crate: CrateBuilder) -> None:
     crate.with_noxfile("coverage_tolerance=-1")
 
