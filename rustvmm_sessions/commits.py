@@ -13,10 +13,10 @@ DEPENDABOT = (
 )
 """The addresses that dependabot commits with; a look-alike is anybody's."""
 
-LOG_FORMAT = "%H%x00%h%x00%P%x00%ae%x00%B%x00%(trailers:only,unfold)%x00"
+LOG_FORMAT = "%h%x00%P%x00%ae%x00%B%x00%(trailers:only,unfold)%x00"
 """For ``git log --format=``: what `parse_log` reads."""
 
-_FIELDS = 6
+_FIELDS = 5
 _SQUASHED = re.compile(r"(fixup|squash|amend)! ")
 _URL = re.compile(r"<?[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _PERSON = re.compile(r"[^<>\s][^<>]*<[^<>@\s]+@[^<>@\s]+>")
@@ -64,14 +64,12 @@ class Commit:
     """A commit of a range.
 
     Attributes:
-        hash: Its full name.
         short: Its abbreviated name.
         parents: The full names of its parents; none for a root, and for the edge of a shallow clone.
         author: The author's address.
         message: What it says.
     """
 
-    hash: str
     short: str
     parents: tuple[str, ...]
     author: str
@@ -106,13 +104,12 @@ def parse_log(output: str) -> tuple[Commit, ...]:
     parts = output.split("\0")
     return tuple(
         Commit(
-            hash=full.lstrip("\n"),
-            short=short,
+            short=short.lstrip("\n"),
             parents=tuple(parents.split()),
             author=author,
             message=Message(text=text.rstrip(), trailers=parse_trailers(trailers)),
         )
-        for full, short, parents, author, text, trailers in zip(
+        for short, parents, author, text, trailers in zip(
             *(parts[n : len(parts) - 1 : _FIELDS] for n in range(_FIELDS)), strict=True
         )
     )

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_FILES = 10
 """Files listed at most; the rest is counted."""
+MOST_RANGES = 12
+"""Line ranges of a file listed at most; the rest is counted."""
 
 _RECORD = "nox -s coverage -- --profile devel"
 _REPEAT = "nox -s coverage -- --repeat 10"
@@ -154,11 +156,11 @@ def places(file: FileCoverage) -> str:
     return ", and ".join(parts)
 
 
-def ranges(spans: Sequence[tuple[int, int]], most: int = 12) -> str:
-    """Write line ranges as ``3-5, 9``; what is beyond `most` of them is counted."""
-    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:most]]
-    if len(spans) > most:
-        shown.append(f"and {counted(len(spans) - most, 'more place')}")
+def ranges(spans: Sequence[tuple[int, int]]) -> str:
+    """Write line ranges as ``3-5, 9``; what is beyond `MOST_RANGES` is counted."""
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:MOST_RANGES]]
+    if len(spans) > MOST_RANGES:
+        shown.append(f"and {counted(len(spans) - MOST_RANGES, 'more place')}")
     return ", ".join(shown)
 
 

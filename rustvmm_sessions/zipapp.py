@@ -26,8 +26,6 @@ from rustvmm_sessions.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NAME = "rustvmm-sessions.pyz"
-
 _DISTRIBUTION = "rustvmm-sessions"
 _LEFT_OUT = ("virtualenv",)
 _MAIN = """\

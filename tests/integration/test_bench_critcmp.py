@@ -89,7 +89,7 @@ def test_ids_that_share_a_directory_stay_apart_and_inside(names: tuple[str, ...]
     assert len(lines) == 2 + len(names)
 
 
-def test_estimates_are_those_of_the_processes(tmp_path: Path) -> None:
+def test_estimates_are_those_of_the_processes() -> None:
     run = report(compared("walk", 5.0, count=30))
     times = [head for _, head in run.benchmarks[0].pairs]
     estimates = json.loads(baselines(run)["criterion/walk/head/estimates.json"])

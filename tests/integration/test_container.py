@@ -22,7 +22,6 @@ import pytest
 from rustvmm_sessions import engines
 from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.container import CLIENT_LABEL, volumes
-from rustvmm_sessions.zipapp import NAME as ZIPAPP
 from tests.containers import (
     CONTAINERS_CONF,
     IMAGE,
@@ -45,6 +44,7 @@ HANGS = 60
 """Seconds after which something that should have ended is taken to hang."""
 SECONDS = 12
 """What "within seconds" means: the grace that tests have to clean up, and some."""
+ZIPAPP = "rustvmm-sessions.pyz"
 LOCAL = ("--image", IMAGE, "--pull", "never")
 
 NOXFILE = """\

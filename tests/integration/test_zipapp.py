@@ -38,7 +38,7 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("zipapp") / zipapp.NAME
+    path = tmp_path_factory.mktemp("zipapp") / "rustvmm-sessions.pyz"
     outcome = run(
         [sys.executable, "-m", "rustvmm_sessions.cli", "zipapp", "--output", str(path)], cwd=path.parent
     )

@@ -14,9 +14,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from rustvmm_sessions import catalog, config
+from rustvmm_sessions import config
 from rustvmm_sessions.bench.model import BenchRules
-from rustvmm_sessions.catalog import StandardSession
 from rustvmm_sessions.config import (
     OPTIONS,
     CoverageConfig,
@@ -276,17 +275,6 @@ def test_a_tolerance_is_the_number_as_it_is_written(tolerance: Any, points: str)
     assert given_settings(coverage_tolerance=tolerance).coverage_tolerance == Fraction(points)
 
 
-@pytest.fixture
-def with_aliases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put sessions into the table that rust-vmm-ci calls otherwise."""
-    more = (
-        StandardSession(name="fmt", alias="style", summary="Check the format."),
-        StandardSession(name="unit-tests", alias="unittests-gnu", summary="Run the tests."),
-    )
-    monkeypatch.setattr(catalog, "STANDARD", (*catalog.STANDARD, *more))
-
-
-@pytest.mark.usefixtures("with_aliases")
 def test_sessions_may_have_rust_vmm_cis_names() -> None:
     checked = given_settings(
         skip=["style", "fmt"], overrides={"unittests-gnu": {"timeout_minutes": 0.5}, "coverage": {}}
@@ -295,7 +283,6 @@ def test_sessions_may_have_rust_vmm_cis_names() -> None:
     assert checked.overrides == {"unit-tests": Override(timeout_minutes=0.5), "coverage": Override()}
 
 
-@pytest.mark.usefixtures("with_aliases")
 def test_a_session_has_its_settings_in_one_place() -> None:
     both = {"unit-tests": {"timeout_minutes": 5}, "unittests-gnu": {"devices": ["/dev/kvm"]}}
     said = message(lambda: given_settings(overrides=both))

@@ -285,7 +285,8 @@ def test_many_ranges_end_with_a_count() -> None:
     spans = [(line, line) for line in range(1, 30, 2)]
     assert explain.ranges(spans[:12]) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23"
     assert explain.ranges(spans) == "1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, and 3 more places"
-    assert explain.ranges([(1, 2), (5, 9)], most=1) == "1-2, and 1 more place"
+    assert explain.ranges([(1, 2), *spans[1:13]]).startswith("1-2, 3, ")
+    assert explain.ranges(spans[:13]).endswith(" 23, and 1 more place")
 
 
 # What to do

@@ -142,7 +142,7 @@ def test_a_line_that_a_full_disk_cut_off_costs_that_session_alone(
 
 
 def test_a_summary_that_cannot_be_written_is_no_fault_of_the_session(
-    at_exit: list[Callable[[], None]], capsys: pytest.CaptureFixture[str]
+    at_exit: list[Callable[[], None]],
 ) -> None:
     collect()
     (Path(os.environ[VARIABLE]) / "outcomes").mkdir()
