@@ -332,17 +332,13 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
     )
 
 
-def _commit_format(where: str, given: object) -> CommitRules:
-    if given is None:
-        return CommitRules()
-    if not isinstance(given, Mapping):
-        raise _wrong(where, 'a dict such as {"title": 72}', given)
-    _known(where, given, tuple(f.name for f in fields(CommitRules)))
+def _commit_format(where: str, value: object) -> CommitRules:
+    given = _options(where, {} if value is None else value, CommitRules, example='{"title": 72}')
     default = CommitRules()
     lengths = {key: given.get(key, getattr(default, key)) for key in ("title", "body")}
-    for key, value in lengths.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise _wrong(f"{where}, {key}", "a whole number from 1", value)
+    for key, length in lengths.items():
+        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+            raise _wrong(f"{where}, {key}", "a whole number from 1", length)
     signed_off = given.get("signed_off", default.signed_off)
     if not isinstance(signed_off, bool):
         raise _wrong(f"{where}, signed_off", "True or False", signed_off)
@@ -350,12 +346,8 @@ def _commit_format(where: str, given: object) -> CommitRules:
     return CommitRules(**lengths, signed_off=signed_off, exempt=exempt)
 
 
-def _bench(where: str, given: object) -> BenchRules:
-    if given is None:
-        return BenchRules()
-    if not isinstance(given, Mapping):
-        raise _wrong(where, 'a dict such as {"threshold": 2}', given)
-    _known(where, given, tuple(f.name for f in fields(BenchRules)))
+def _bench(where: str, value: object) -> BenchRules:
+    given = _options(where, {} if value is None else value, BenchRules, example='{"threshold": 2}')
     threshold = _points(f"{where}, threshold", given.get("threshold"))
     patterns = _strings(f"{where}, time_only", given.get("time_only"))
     for pattern in patterns:
@@ -425,11 +417,9 @@ def own_session(where: str, name: str, tags: object, given: Mapping[str, Any]) -
     return OwnSession(name=name, tags=_strings(f"{where}, tags", tags), override=checked)
 
 
-def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a noxfile passes
+def override(where: str, value: object) -> Override:
     """Check the settings of one session; `where` names the place in messages."""
-    if not isinstance(given, Mapping):
-        raise _wrong(where, 'a dict such as {"timeout_minutes": 30}', given)
-    _known(where, given, tuple(f.name for f in fields(Override)))
+    given = _options(where, value, Override, example='{"timeout_minutes": 30}')
     minutes = given.get("timeout_minutes")
     if minutes is not None and (
         isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
@@ -457,6 +447,14 @@ def override(where: str, given: Any) -> Override:  # noqa: ANN401 - whatever a n
         skip=_string(f"{where}, skip", given.get("skip")),
         shares=shares,
     )
+
+
+def _options(where: str, value: object, dataclass: type[Any], *, example: str) -> Mapping[str, Any]:
+    """Check that a value is a dict with fields of a dataclass."""
+    if not isinstance(value, Mapping):
+        raise _wrong(where, f"a dict such as {example}", value)
+    _known(where, value, tuple(f.name for f in fields(dataclass)))
+    return value
 
 
 def _known(where: str, given: Iterable[Any], known: Sequence[str]) -> None:
