@@ -92,3 +92,16 @@ def eight() -> BenchReport:
         only_in_base=("queue/legacy_pop",),
         only_in_head=("queue/pop in order", "queue/event_idx"),
     )
+
+
+SAID_OF_EIGHT = (
+    "2 of 8 benchmarks got slower by more than 1 %; 1 got faster; 1 could not be decided.",
+    "origin/main (111111111111) → aaaaaaaaaaaa with uncommitted changes",
+    "Geometric mean of all changes: +",
+    "Slow-downs of ",
+    "At most 1 % of such runs",
+    "Only in the base: queue/legacy_pop.",
+    "New, compared with nothing: queue/pop in order, queue/event_idx.",
+    "nox -s bench -- --filter '^(queue/pop descriptor chain/16|boot/load_kernel)$'",
+)
+"""What Markdown and the page have to say of it, once they are drawn."""

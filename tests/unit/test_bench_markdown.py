@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.markdown import MOST_BYTES, markdown
 from rustvmm_sessions.bench.model import BenchReport, BenchVerdict
-from tests.bench_reports import compared, eight, report
+from tests.bench_reports import SAID_OF_EIGHT, compared, eight, report
 
 
 @dataclass
@@ -65,16 +65,9 @@ def test_a_report_says_all_that_the_terminal_does() -> None:
     assert page.rows[0] == ["benchmark", "base", "now", "change", "between", "verdict"]
     assert sorted(row[0] for row in page.rows[1:]) == sorted(c.id for c in eight().benchmarks)
     for part in (
-        "2 of 8 benchmarks got slower by more than 1 %; 1 got faster; 1 could not be decided.",
-        "origin/main (111111111111) → aaaaaaaaaaaa with uncommitted changes",
-        "Geometric mean of all changes: +",
-        "Slow-downs of ",
-        "At most 1 % of such runs",
-        "Only in the base: queue/legacy_pop.",
-        "New, compared with nothing: queue/pop in order, queue/event_idx.",
+        *SAID_OF_EIGHT,
         "layout/unlucky: both builds execute the same instructions: suspected",
         "Measured on Intel(R) Xeon(R) Processor @ 2.60GHz, x86_64, Linux 6.12.0-1-amd64",
-        "nox -s bench -- --filter '^(queue/pop descriptor chain/16|boot/load_kernel)$'",
     ):
         assert part in page.text
 
