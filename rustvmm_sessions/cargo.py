@@ -380,11 +380,6 @@ def runner_variable(triple: str) -> str:
     return f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
 
 
-def runner_is_string(directory: Path, triple: str) -> bool:
-    """Whether the configuration has that program as one string; cargo merges only like with like."""
-    return any(isinstance(value, str) for _, value in _configured_runners(directory, triple))
-
-
 def _configured_runners(directory: Path, triple: str) -> Iterator[tuple[Path, Any]]:
     for path, content in configurations(directory):
         for name, table in content.get("target", {}).items():

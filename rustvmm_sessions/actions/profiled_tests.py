@@ -10,12 +10,13 @@ nothing, as it has to be made anew now and then.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
-import json
 import os
 import re
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,12 @@ from rustvmm_sessions import files
 from rustvmm_sessions.actions import profile_runner
 from rustvmm_sessions.actions.test_builds import artifacts_in, messages_in
 from rustvmm_sessions.actions.turns import in_turn
-from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_is_string, runner_variable
+from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_variable
 from rustvmm_sessions.console import tell
 from rustvmm_sessions.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rustvmm_sessions.process import Finished
 
@@ -280,11 +281,10 @@ class ProfiledTests:
             str(len(own_runner)),
             *own_runner,
         ]
-        arguments, variables = self._set_runner(words, build.triple)
-        with in_turn(self.cargo.workspace.root):
+        with in_turn(self.cargo.workspace.root), _without_spaces(words) as started_by:
             done = self.cargo.run(
-                *self._command("--no-fail-fast", *arguments),
-                env={**self._environment(), **variables},
+                *self._command("--no-fail-fast"),
+                env={**self._environment(), runner_variable(build.triple): started_by},
                 timeout=self.timeout,
             )
         written = tuple(sorted(profiles.glob("*.profraw")))
@@ -314,24 +314,22 @@ class ProfiledTests:
         )
         return unpacked
 
-    def _set_runner(self, words: Sequence[str], triple: str) -> tuple[tuple[str, ...], dict[str, str | None]]:
-        """Return arguments and variables that make cargo start tests with `words`.
 
-        Cargo splits the variable at spaces. A setting on the command line may have spaces, but
-        is a list, and cargo refuses to lay a list over a string in the crate's own configuration.
-        """
-        if not any(char.isspace() for word in words for char in word):
-            return (), {runner_variable(triple): " ".join(words)}
-        if runner_is_string(self.cargo.directory, triple):
-            raise UserError(
-                "cargo cannot start our runner beside one that is given as one string: its path has spaces",
-                where=f"target.{triple}.runner in cargo's configuration; {self.own}",
-                fix='write the runner as a list there, such as ["sudo", "-E"]',
-            )
-        # Of JSON, TOML lacks only the surrogate pairs that stand for some letters in pure ASCII.
-        return (f"--config=target.{triple}.runner={json.dumps(words, ensure_ascii=False)}",), {
-            runner_variable(triple): None
-        }
+@contextlib.contextmanager
+def _without_spaces(words: Sequence[str]) -> Iterator[str]:
+    """Give a command that does what `words` do, for a variable that cargo splits at spaces.
+
+    A list in a configuration may have spaces, but cargo refuses to lay one over a string in another.
+    The script lies where no space is, which TMPDIR may have.
+    """
+    if not any(char.isspace() for word in words for char in word):
+        yield " ".join(words)
+        return
+    with tempfile.TemporaryDirectory(prefix="rustvmm-runner-", dir="/tmp") as folder:
+        python, script = Path(folder, "python"), Path(folder, "run.py")
+        python.symlink_to(sys.executable)
+        script.write_text(f"import os, sys\nos.execv({words[0]!a}, [*{words!a}, *sys.argv[1:]])\n", "ascii")
+        yield f"{python} -I -S {script}"
 
 
 def _why_failed(done: Finished, described: str) -> str:

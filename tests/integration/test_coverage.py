@@ -665,29 +665,32 @@ def test_a_path_may_have_commas_which_cargo_llvm_cov_cannot_have(tmp_path: Path)
 RUNNER = '#!/bin/sh\necho "$1" >> "$RUNNER_LOG"\nshift\nexec "$@"\n'
 
 
-@pytest.fixture
-def with_runner(tmp_path: Path) -> CrateBuilder:
-    """A workspace, whose tests cargo runs in the member's directory, and a runner in its root."""
-    crate = CrateBuilder(tmp_path)
-    crate.with_noxfile(f'env={{"RUNNER_LOG": {str(tmp_path / "log")!r}}}')
+def with_runner(directory: Path) -> CrateBuilder:
+    """Return a workspace, whose tests cargo runs in the member's directory, and a runner in its root."""
+    crate = CrateBuilder(directory)
+    crate.with_noxfile(f'env={{"RUNNER_LOG": {str(directory / "log")!r}}}')
     crate.with_file("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["member"]\n')
     crate.with_file("member/Cargo.toml", member_manifest("member")).with_file("member/src/lib.rs", LIB)
     crate.with_file("tools/run.sh", RUNNER)
-    (tmp_path / "tools/run.sh").chmod(0o755)
+    (directory / "tools/run.sh").chmod(0o755)
     return crate
 
 
-def test_a_runner_of_the_variable_runs_the_tests(with_runner: CrateBuilder) -> None:
-    counts = measure(with_runner, env={RUNNER_VARIABLE: f"{with_runner.directory}/tools/run.sh by-variable"})
+def test_a_runner_of_the_variable_runs_the_tests(tmp_path: Path) -> None:
+    crate = with_runner(tmp_path)
+    counts = measure(crate, env={RUNNER_VARIABLE: f"{crate.directory}/tools/run.sh by-variable"})
     assert counts == {"member/src/lib.rs": (8, 9)}
-    assert (with_runner.directory / "log").read_text() == "by-variable\n"
+    assert (crate.directory / "log").read_text() == "by-variable\n"
 
 
+@pytest.mark.parametrize("place", ["crate", "it's a crate"])
 @pytest.mark.parametrize("value", ['"tools/run.sh by-config"', '["tools/run.sh", "by-config"]'])
-def test_a_runner_of_cargos_configuration_runs_the_tests(with_runner: CrateBuilder, value: str) -> None:
-    with_runner.with_file(".cargo/config.toml", f"[target.{HOST}]\nrunner = {value}\n")
-    assert measure(with_runner) == {"member/src/lib.rs": (8, 9)}
-    assert (with_runner.directory / "log").read_text() == "by-config\n"
+def test_a_runner_of_cargos_configuration_runs_the_tests(tmp_path: Path, place: str, value: str) -> None:
+    crate = with_runner(tmp_path / place).with_file(
+        ".cargo/config.toml", f"[target.{HOST}]\nrunner = {value}\n"
+    )
+    assert measure(crate) == {"member/src/lib.rs": (8, 9)}
+    assert (crate.directory / "log").read_text() == "by-config\n"
 
 
 # Tests and builds that fail
