@@ -55,8 +55,8 @@ class Message:
 
     @property
     def title(self) -> str:
-        """The first line."""
-        return self.text.partition("\n")[0]
+        """The first line, without the carriage return that some programs leave at its end."""
+        return self.text.partition("\n")[0].rstrip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,30 +117,41 @@ def parse_log(output: str) -> tuple[Commit, ...]:
 
 def parse_trailers(lines: str) -> tuple[tuple[str, str], ...]:
     """Read trailers as git prints them: ``Key: value``, one a line."""
-    pairs = (line.partition(":") for line in lines.splitlines())
+    pairs = (line.partition(":") for line in lines.split("\n"))  # no other character ends a line for git
     return tuple((key.strip(), value.strip()) for key, separator, value in pairs if separator)
 
 
-def cleaned(text: str, comment: str, *, edited: bool) -> str:
+def cleaned(text: str, comment: str, *, strips: bool) -> str:
     """Return the message that git will make of the file that it gives to a commit-msg hook.
 
     Args:
         text: The file's content.
         comment: What starts a comment, ``core.commentChar``; ``auto`` for what git has chosen, which
             stands alone in a line of what it writes into the editor.
-        edited: Whether an editor showed it, so that git takes comments out.
+        strips: Whether git takes comments out, see `strips_comments`.
     """
+    given = text.split("\n")
     if comment == "auto":
-        comment = next((char for char in _COMMENT_CHARACTERS if char in text.splitlines()), "#")
+        comment = next((char for char in _COMMENT_CHARACTERS if char in given), "#")
     lines = []
-    for line in text.splitlines():
+    for line in given:
         if line.startswith(comment):
             if _SCISSORS.fullmatch(line):
                 break
-            if edited:
+            if strips:
                 continue
         lines.append(line.rstrip())
     return "\n".join(lines).strip("\n")
+
+
+def strips_comments(cleanup: str, *, edited: bool) -> bool:
+    """Whether git takes comments out of a message.
+
+    Args:
+        cleanup: ``commit.cleanup``; empty where it is not set.
+        edited: Whether an editor showed the message.
+    """
+    return cleanup == "strip" or (cleanup in ("", "default") and edited)
 
 
 def exempt(commit: Commit, rules: CommitRules) -> str:
@@ -174,8 +185,8 @@ def _of_title(message: Message, rules: CommitRules) -> list[Fault]:
 
 
 def _of_body(message: Message, rules: CommitRules) -> list[Fault]:
-    lines = message.text.split("\n")
-    last_blank = max((number for number, line in enumerate(lines) if not line.strip()), default=len(lines))
+    lines = [line.rstrip() for line in message.text.split("\n")]
+    last_blank = max((number for number, line in enumerate(lines) if not line), default=len(lines))
     keys = tuple(f"{key}:".lower() for key, _ in message.trailers)
     found = []
     for number, line in enumerate(lines[1:], 1):

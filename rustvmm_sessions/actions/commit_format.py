@@ -109,7 +109,8 @@ def check_message(request: CommitFormatRequest, path: Path) -> None:
         return
     comment = git.line("config", "core.commentString") or git.line("config", "core.commentChar") or "#"
     edited = os.environ.get("GIT_EDITOR") != ":"  # so git tells its hooks that there is no editor
-    cleaned = commits.cleaned(text, comment, edited=edited)
+    strips = commits.strips_comments(git.line("config", "commit.cleanup") or "", edited=edited)
+    cleaned = commits.cleaned(text, comment, strips=strips)
     faults = commits.faults(Message(text=cleaned, trailers=_trailers(git, cleaned)), request.rules)
     for fault in faults:
         say(f"{fault.rule}: {fault.what}")
@@ -143,6 +144,12 @@ def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None
     """
     git = request.git
     git.require_repository()
+    if git.line("config", "core.hooksPath") == "":
+        raise UserError(
+            "core.hooksPath is empty: git runs no hooks here",
+            where=str(request.directory),
+            fix="take it out: `git config --unset core.hooksPath`",
+        )
     folder = git.output("rev-parse", "--git-path", "hooks").rstrip("\n")
     common = git.output("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
     hook = (request.directory / folder / "commit-msg").resolve()

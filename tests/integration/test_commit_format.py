@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -496,6 +497,22 @@ def test_the_hook_reads_the_encoding_that_commits_have(upstream: CrateBuilder, t
     assert outcome.err.startswith("error: there is no encoding 'no-such'\n")
 
 
+@pytest.mark.parametrize(("cleanup", "code"), [("scissors", 0), ("strip", 1)])
+def test_the_hook_reads_what_git_will_leave_of_a_message(
+    upstream: CrateBuilder, tmp_path: Path, cleanup: str, code: int
+) -> None:
+    crate = upstream.clone()
+    crate.git("config", "commit.cleanup", cleanup)
+    check(crate, "--install-hook")
+    (tmp_path / "message").write_text(f"#12 mends it\n\n{'x' * 61}\n\n{SIGNED}\n")
+    editor = f"cp {shlex.quote(str(tmp_path / 'message'))}"
+
+    attempt = ["git", "commit", "--quiet", "--allow-empty"]
+    outcome = run(attempt, cwd=crate.directory, env={"GIT_EDITOR": editor})
+
+    assert outcome.code == code, outcome.text
+
+
 def test_installing_the_hook_again_changes_nothing(upstream: CrateBuilder) -> None:
     crate = upstream.clone()
     check(crate, "--install-hook")
@@ -518,6 +535,17 @@ def test_a_hook_of_somebody_else_s_is_left_as_it_is(upstream: CrateBuilder) -> N
     assert "there is a commit-msg hook already" in outcome.err
     assert 'commit-format --message "$1" || exit 1' in outcome.err
     assert hook.read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_where_hooks_are_switched_off_none_is_installed(upstream: CrateBuilder) -> None:
+    crate = upstream.clone()
+    crate.git("config", "core.hooksPath", "")
+
+    outcome = check(crate, "--install-hook")
+
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: core.hooksPath is empty: git runs no hooks here\n")
+    assert crate.git("status", "--porcelain") == ""
 
 
 def test_hooks_that_other_repositories_use_as_well_are_not_touched(

@@ -49,6 +49,13 @@ def test_a_title_may_have_60_characters_of_any_script() -> None:
     assert found(message("é" * 61)) == [("title", "the title has 61 characters, 60 are allowed")]
 
 
+def test_a_carriage_return_does_not_count() -> None:
+    text = f"{'x' * 60}\r\n\r\n{'y' * 75}\r\n\r\nSigned-off-by: Ann Lee <ann@example.com>\r"
+
+    assert found(Message(text=text, trailers=SIGNED)) == []
+    assert Message(text=text).title == "x" * 60
+
+
 def test_a_line_of_the_body_may_have_75_characters() -> None:
     assert found(message("Title", "x " * 37 + "x")) == []
     (fault,) = found(message("Title", "fine", "x" * 76))
@@ -211,22 +218,47 @@ def test_a_log_is_read_whatever_is_in_the_messages() -> None:
     assert commits.parse_log("") == ()
 
 
+def test_only_a_newline_ends_a_trailer() -> None:
+    odd = "Signed-off-by: Ann\x0cLee\u2028<ann@example.com>\nAcked-by: X <x@y>\n"
+
+    assert [key for key, _ in commits.parse_trailers(odd)] == ["Signed-off-by", "Acked-by"]
+    assert commits.cleaned("Title\x0cand\u2028more\n", "#", strips=True) == "Title\x0cand\u2028more"
+
+
 def test_git_s_comments_and_what_is_below_the_scissors_are_no_message() -> None:
     text = (
         "\nTitle  \n# a comment\n\nBody\n# ------------------------ >8 ------------------------\ndiff --git\n"
     )
 
-    assert commits.cleaned(text, "#", edited=True) == "Title\n\nBody"
-    assert commits.cleaned(text, "#", edited=False) == "Title\n# a comment\n\nBody"
-    assert commits.cleaned("# 12 is a title\n", ";", edited=True) == "# 12 is a title"
+    assert commits.cleaned(text, "#", strips=True) == "Title\n\nBody"
+    assert commits.cleaned(text, "#", strips=False) == "Title\n# a comment\n\nBody"
+    assert commits.cleaned("# 12 is a title\n", ";", strips=True) == "# 12 is a title"
+
+
+@pytest.mark.parametrize(
+    ("cleanup", "edited", "strips"),
+    [
+        ("", True, True),
+        ("", False, False),
+        ("default", True, True),
+        ("strip", False, True),
+        ("scissors", True, False),
+        ("whitespace", True, False),
+        ("verbatim", True, False),
+    ],
+)
+def test_commit_cleanup_says_whether_git_takes_comments_out(
+    cleanup: str, *, edited: bool, strips: bool
+) -> None:
+    assert commits.strips_comments(cleanup, edited=edited) is strips
 
 
 def test_where_git_chooses_what_starts_a_comment_the_file_shows_it() -> None:
     chosen = "# 12\n\nautomatic\n; Please enter the commit message\n;\n; On branch main\n"
 
-    assert commits.cleaned(chosen, "auto", edited=True) == "# 12\n\nautomatic"
-    assert commits.cleaned("automatic\n# Please\n#\n", "auto", edited=True) == "automatic"
-    assert commits.cleaned("automatic\n\n; no comment\n", "auto", edited=False) == "automatic\n\n; no comment"
+    assert commits.cleaned(chosen, "auto", strips=True) == "# 12\n\nautomatic"
+    assert commits.cleaned("automatic\n# Please\n#\n", "auto", strips=True) == "automatic"
+    assert commits.cleaned("automatic\n\n; no comment\n", "auto", strips=False) == "automatic\n\n; no comment"
 
 
 # Settings
