@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os.path
 import re
 import shlex
 import textwrap
@@ -311,12 +312,12 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
             f"{BUILDKITE}; the agents need nox (pip install nox), which brings the rest."
         )
     if OLD_SUBMODULE in found.submodules:
-        path = shlex.quote(found.submodules[OLD_SUBMODULE])
+        path = shlex.quote(os.path.relpath(found.submodules[OLD_SUBMODULE], found.place or "."))
         todo.append(
             "When CI runs without it, remove the submodule:\n"
             f"  git submodule deinit --force -- {path}\n"
             f"  git rm --force -- {path}\n"
-            f"  rm -rf .git/modules/{OLD_SUBMODULE}\n"
+            f'  rm -rf "$(git rev-parse --git-path modules/{OLD_SUBMODULE})"\n'
             f'  git commit --signoff --message "Remove the submodule {OLD_SUBMODULE}"'
         )
     return todo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import io
 import os
 import shlex
 import signal
@@ -315,10 +316,13 @@ def _current(top: Path, name: str) -> str | None:
 
 def _say_diff(name: str, before: str | None, after: str) -> None:
     old = "/dev/null" if before is None else f"a/{name}"
-    lines = difflib.unified_diff(
-        (before or "").splitlines(), after.splitlines(), old, f"b/{name}", lineterm=""
-    )
-    say("\n".join(lines) + "\n")
+    lines = difflib.unified_diff(_lines(before or ""), _lines(after), old, f"b/{name}")
+    say("".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines))
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines with their ends, which may be all that differs."""
+    return io.StringIO(text, newline="\n").readlines()
 
 
 def _agreed(write: Mapping[str, str]) -> bool:

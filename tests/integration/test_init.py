@@ -11,15 +11,12 @@ import subprocess
 import sys
 import time
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from rustvmm_sessions.pipeline import included
 from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate, run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BOTH = ["x86_64", "aarch64"]
 COMMAND = [sys.executable, "-m", "rustvmm_sessions.cli", "init"]
@@ -342,6 +339,29 @@ def test_a_dry_run_shows_and_writes_nothing(crate: CrateBuilder) -> None:
     assert written(crate) == []
 
 
+def test_a_dry_run_is_a_patch_that_makes_what_would_be_written(crate: CrateBuilder, tmp_path: Path) -> None:
+    crate.with_file("noxfile.py", "import nox").with_file(".github/dependabot.yml", "version: 2\n").commit(
+        "c"
+    )
+    options = ["--github", "--replace", "noxfile.py", "--replace", ".github/dependabot.yml"]
+
+    (tmp_path / "patch").write_text(init(crate, "--dry-run", *options).out)
+
+    crate.git("apply", str(tmp_path / "patch"))
+    assert "Nothing to write." in init(crate, "--github").out
+
+
+def test_a_file_that_only_ends_its_lines_otherwise_is_shown_so(crate: CrateBuilder) -> None:
+    init(crate, "--yes")
+    noxfile = crate.directory / "noxfile.py"
+    noxfile.write_text(noxfile.read_text().replace("\n", "\r\n"))
+
+    outcome = init(crate, "--dry-run")
+
+    assert "\n-import nox\\r\n" in outcome.out
+    assert "\n+import nox\n" in outcome.out
+
+
 @pytest.mark.parametrize(("answer", "count"), [("y", 3), ("yes", 3), ("", 0), ("n", 0), ("\x04", 0)])
 def test_on_a_terminal_it_asks(crate: CrateBuilder, answer: str, count: int) -> None:
     leader, follower = pty.openpty()
@@ -502,22 +522,33 @@ def test_a_root_package_with_members_and_a_workspace_apart(crate: CrateBuilder) 
     assert "+crate = register(workspace=False)" in member.out
 
 
-def test_the_commands_that_remove_the_submodule_work(crate: CrateBuilder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "inner"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_commands_that_remove_the_submodule_work(
+    crate: CrateBuilder, tmp_path: Path, place: str, *, linked: bool
+) -> None:
+    crate.with_file("inner/Cargo.toml", MANIFEST.format(name="inner")).with_file("inner/src/lib.rs", "")
     old = CrateBuilder(tmp_path / "old").with_file("Cargo.toml", MANIFEST.format(name="old")).with_git()
     add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "--name", "rust-vmm-ci"]
     crate.git(*add, str(old.directory), "ci/rust-vmm-ci")
     crate.commit("submodule")
+    if linked:
+        crate.git("worktree", "add", "--quiet", str(tmp_path / "linked"))
+        crate = CrateBuilder(tmp_path / "linked")
+        crate.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init")
+    modules = Path(crate.git("rev-parse", "--path-format=absolute", "--git-path", "modules").rstrip())
+    assert (modules / "rust-vmm-ci").is_dir()
 
-    outcome = init(crate, "--yes")
+    outcome = init(crate, "--yes", cwd=crate.directory / place)
 
     assert "ci/rust-vmm-ci is a workspace of its own" not in outcome.out
     lines = outcome.out.partition("remove the submodule:\n")[2].splitlines()
     commands = [line.strip() for line in lines if line.startswith("    ")]
     assert len(commands) == 4
     for command in commands[:3]:
-        subprocess.run(["sh", "-c", command], cwd=crate.directory, check=True, capture_output=True)
+        subprocess.run(["sh", "-c", command], cwd=crate.directory / place, check=True, capture_output=True)
     assert not (crate.directory / "ci" / "rust-vmm-ci").exists()
-    assert not (crate.directory / ".git/modules/rust-vmm-ci").exists()
+    assert not (modules / "rust-vmm-ci").exists()
     assert "rust-vmm-ci" not in (crate.directory / ".gitmodules").read_text()
 
 
