@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
+import re
 from pathlib import Path
 
+from rustvmm_sessions import files
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
@@ -14,16 +15,18 @@ from rustvmm_sessions.process import run
 HOOKS = ("post-checkout", "pre-command")
 """The repository's hooks that an agent runs before a step's command, in its order."""
 
+_OF_A_SHELL = re.compile(r"#!\s*(\S*/env\s+)?(\S*/)?(bash|dash|ksh|sh|zsh)(\s|$)")
+
 
 def run_hooks(directory: Path) -> None:
     """Run the hooks of ``.buildkite/hooks`` that prepare a machine, in the agent's order.
 
-    Each script's path is shown first. It runs in the top of the work tree by bash, as the agent
-    sources it, with the variables that an agent sets.
+    Each script's path is shown first. It runs in the top of the work tree with the variables that
+    an agent sets.
 
     Raises:
         CheckFailed: A hook failed; it is named.
-        UserError: There is no hook, or no bash.
+        UserError: There is no hook, or nothing that could run it.
     """
     git = Git(directory=directory)
     top = Path(git.line("rev-parse", "--show-toplevel") or directory)
@@ -33,14 +36,26 @@ def run_hooks(directory: Path) -> None:
         raise UserError(
             "there is no hook to run", where=str(folder), fix=f"a hook is a file named {' or '.join(HOOKS)}"
         )
-    if shutil.which("bash") is None:
-        raise UserError("bash is missing, which hooks are written for", where="PATH", fix="install bash")
     env = agent_variables(git, top)
     for hook in found:
         say(f"Running the hook {hook}")
-        done = run(["bash", "-e", hook], cwd=top, env=env)
+        done = run(_command(hook), cwd=top, env=env)
         if not done.ok:
             raise CheckFailed(f"the hook {hook}: {done.ending}", output=done.stdout + done.stderr)
+
+
+def _command(hook: Path) -> list[str]:
+    """Return the command that runs a hook as an agent does.
+
+    The shell that its first line names, bash without one, sources it: what fails in between ends it
+    with ``-e`` alone, and ``return`` is understood. A script of another language is run.
+    """
+    first = (files.read_text(hook, encoding="latin-1") or "").partition("\n")[0].strip()
+    if not first.startswith("#!"):
+        first = "#!bash"
+    if not _OF_A_SHELL.match(first):
+        return [str(hook)]
+    return [*first[2:].split(maxsplit=1), "-c", '. "$0"', str(hook)]
 
 
 def agent_variables(git: Git, top: Path) -> dict[str, str]:

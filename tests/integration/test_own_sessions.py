@@ -306,6 +306,30 @@ def test_hooks_run_as_on_an_agent_after_their_path_is_shown(crate: CrateBuilder)
     ]
 
 
+def test_a_hook_goes_on_after_what_fails_unless_it_says_otherwise(crate: CrateBuilder) -> None:
+    crate.with_file(".buildkite/hooks/post-checkout", "false\necho on\nreturn 0\necho never\n")
+    crate.with_file(".buildkite/hooks/pre-command", "#!/usr/bin/env bash\nset -e\nfalse\necho never\n")
+
+    outcome = crate.nox("-s", "setup", "--", "--hooks")
+
+    assert outcome.code == 1
+    assert "on" in outcome.out.splitlines()
+    assert "never" not in outcome.out
+    assert "pre-command: exit status 1" in outcome.err
+
+
+def test_a_hook_is_of_the_language_that_its_first_line_names(crate: CrateBuilder) -> None:
+    crate.with_file(".buildkite/hooks/post-checkout", '#!/bin/sh -u\necho "$- ${BASH_VERSION-no bash}"\n')
+    crate.with_file(".buildkite/hooks/pre-command", "#!/usr/bin/env python3\nprint('by', 'python')\n")
+    (crate.directory / ".buildkite/hooks/pre-command").chmod(0o755)
+
+    outcome = crate.nox("-s", "setup", "--", "--hooks")
+
+    assert outcome.code == 0, outcome.text
+    assert "u" in outcome.out.splitlines()[1]
+    assert outcome.out.splitlines()[-1] == "by python"
+
+
 def test_a_failing_hook_is_named_and_ends_the_run(crate: CrateBuilder) -> None:
     crate.with_file(".buildkite/hooks/post-checkout", "exit 7\n")
     crate.with_file(".buildkite/hooks/pre-command", "echo never\n")
