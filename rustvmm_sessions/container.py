@@ -166,8 +166,8 @@ def command(container: Container, engine: Engine) -> tuple[str, ...]:
         *([f"--platform={docker_platform(container.platform)}"] if container.platform else ()),
         "--security-opt=seccomp=unconfined",
         *(flag for flag, wanted in flags.items() if wanted),
-        *(f"--mount={_bind(bind)}" for bind in container.binds),
-        *(f"--mount=type=volume,source={v.name},target={v.target}" for v in container.volumes),
+        *(f"--mount={_mount('bind', b.source, b.target, writable=b.writable)}" for b in container.binds),
+        *(f"--mount={_mount('volume', v.name, v.target)}" for v in container.volumes),
         *(f"--device={device}" for device in container.devices),
         *(f"--env={name}={value}" for name, value in container.variables.items()),
         *(f"--env={name}" for name in container.passed),
@@ -184,10 +184,10 @@ def docker_platform(architecture: str) -> str:
     return f"linux/{_DOCKER_ARCHITECTURES.get(architecture, architecture)}"
 
 
-def _bind(bind: Bind) -> str:
+def _mount(kind: str, source: str, target: str, *, writable: bool = True) -> str:
     """Return a mount as both engines read it: a line of CSV, so that a path may hold any character."""
-    fields = ("type=bind", f"source={bind.source}", f"target={bind.target}")
-    return ",".join(_csv(field) for field in (fields if bind.writable else (*fields, "readonly")))
+    fields = (f"type={kind}", f"source={source}", f"target={target}")
+    return ",".join(_csv(field) for field in (fields if writable else (*fields, "readonly")))
 
 
 def _csv(text: str) -> str:

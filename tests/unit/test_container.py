@@ -99,10 +99,17 @@ def test_groups_are_kept_only_for_devices() -> None:
 @pytest.mark.parametrize("path", ["/a b", "/a:b", "/a,b", '/a"b', '/",",readonly', "/a\nb", "/a=b", "/größe"])
 @BOTH
 def test_a_mount_is_one_line_of_csv_whatever_its_path(engine: Engine, path: str) -> None:
-    words = container.command(replace(PLAIN, binds=(Bind(source=path, target=path),)), engine)
+    mounted = replace(
+        PLAIN, binds=(Bind(source=path, target=path),), volumes=(Volume(name="kept", target=path),)
+    )
 
-    (mount,) = (word.removeprefix("--mount=") for word in words if word.startswith("--mount="))
-    assert list(csv.reader([mount])) == [["type=bind", f"source={path}", f"target={path}", "readonly"]]
+    words = container.command(mounted, engine)
+
+    mounts = [word.removeprefix("--mount=") for word in words if word.startswith("--mount=")]
+    assert [*csv.reader(mounts[:1]), *csv.reader(mounts[1:])] == [
+        ["type=bind", f"source={path}", f"target={path}", "readonly"],
+        ["type=volume", "source=kept", f"target={path}"],
+    ]
 
 
 @pytest.mark.parametrize("image", ["", "-v/:/x", "a b", "a\nb", "a;b", "--privileged"])
