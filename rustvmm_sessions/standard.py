@@ -368,14 +368,12 @@ COMMIT_FORMAT: tuple[str, ...] = (sys.executable, "-m", "rustvmm_sessions.cli", 
 def _commit_format(invocation: Invocation) -> None:
     from rustvmm_sessions import zipapp  # noqa: PLC0415 - late
 
-    directory = invocation.settings.directory
     command = COMMIT_FORMAT  # reads the noxfile of the work tree that is committed in, where there is one
     if running := zipapp.archive():
-        noxfile = ("-f", str(directory / "noxfile.py"))
-        command = (sys.executable, str(running), *noxfile, "-s", invocation.session.name, "--")
+        command = ("env", f"PYTHONPATH={running}", *command)
     check_commit_format(
         invocation.given,
-        directory=directory,
+        directory=invocation.settings.directory,
         rules=invocation.settings.commit_format,
         invoked_from=invocation.invoked_from,
         command=(*command, "--message"),

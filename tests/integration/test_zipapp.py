@@ -117,6 +117,28 @@ def test_it_needs_no_package_of_the_python_that_runs_it(built: Path, tmp_path: P
     assert crate.git("status", "--porcelain") == ""
 
 
+def test_its_hook_judges_by_the_work_tree_that_is_committed_in(built: Path, tmp_path: Path) -> None:
+    crate = new_crate(tmp_path / "crate", options='commit_format={"title": 10}').with_git()
+    linked = CrateBuilder(tmp_path / "linked")
+    crate.git("worktree", "add", "--quiet", str(linked.directory))
+    installed = run(
+        [PYTHON, "-S", str(built), "-s", "commit-format", "--", "--install-hook"],
+        cwd=crate.directory,
+        env={"PYTHONPATH": None},
+    )
+    assert installed.code == 0, installed.text
+
+    def attempt(where: CrateBuilder, title: str) -> int:
+        command = ["git", "commit", "--quiet", "--allow-empty", "--signoff", "-m", title]
+        return run(command, cwd=where.directory, env={"PYTHONPATH": None}).code
+
+    linked.with_noxfile('commit_format={"title": 20}')
+    assert [attempt(crate, "x" * 10), attempt(crate, "x" * 11)] == [0, 1]
+    assert [attempt(linked, "x" * 20), attempt(linked, "x" * 21)] == [0, 1]
+    (linked.directory / "noxfile.py").unlink()
+    assert [attempt(linked, "x" * 60), attempt(linked, "x" * 61)] == [0, 1]
+
+
 def test_a_noxfile_that_names_what_is_in_it_makes_no_environment(built: Path, tmp_path: Path) -> None:
     crate = new_crate(tmp_path / "crate").with_file("noxfile.py", SCRIPT.format(more=', "PyYAML>=6"'))
 
