@@ -247,11 +247,11 @@ class Crate:
             sessions: Names of sessions that are registered already, rust-vmm-ci's among them.
         """
         with _ending_with_message():
-            names = [self._registered(name) for name in sessions]
-            if not names:
+            if not sessions or callable(sessions[0]):  # used without parentheses, it gets the function
                 raise UserError(
                     "no session is named", where="@crate.before", fix='write @crate.before("unit-tests")'
                 )
+            names = [self._registered(name) for name in sessions]
 
         def add(step: Body) -> Body:
             for name in names:

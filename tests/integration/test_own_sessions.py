@@ -216,6 +216,7 @@ def test_a_step_may_come_before_a_standard_session_by_either_name(crate: CrateBu
     [
         ('crate.before("unit-test")', "did you mean 'unit-tests'?"),
         ("crate.before()", "no session is named"),
+        ("@crate.before\ndef prepare(session): pass", "no session is named"),
         ('crate.before("audit")', "there is no session 'audit' yet"),
     ],
 )
