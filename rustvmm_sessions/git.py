@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,11 @@ class RemoteBranch:
 
     remote: str
     name: str
+
+    @property
+    def shown(self) -> str:
+        """The remote as it may be printed."""
+        return without_credentials(self.remote)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,9 +196,9 @@ class Git:
         """
         branch = self.base_branch()
         if branch.name:
-            return f"{branch.remote}/{branch.name}"
+            return f"{branch.shown}/{branch.name}"
         head = self.line("symbolic-ref", "--quiet", "--short", f"refs/remotes/{branch.remote}/HEAD")
-        return head or f"{branch.remote}/main"
+        return head or f"{branch.shown}/main"
 
     def base_branch(self) -> RemoteBranch:
         """Return the branch that this work will go to, as the environment says it.
@@ -207,6 +213,11 @@ class Git:
         variables = (*PULL_REQUEST_VARIABLES, "BASE_BRANCH")
         branch = next((value for variable in variables if (value := os.environ.get(variable))), "")
         return RemoteBranch(remote=remote, name=branch.removeprefix("refs/heads/"))
+
+
+def without_credentials(address: str) -> str:
+    """Return the address of a remote without the name and password, or token, that it may hold."""
+    return re.sub(r"(?<=://)[^/]*@", "", address)
 
 
 def why(failed: Finished) -> str:

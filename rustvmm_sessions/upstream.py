@@ -110,7 +110,7 @@ def _fetch_tip(git: Git, branch: RemoteBranch) -> tuple[str, str]:
     )
     if not asked.ok:
         raise UserError(
-            f"the remote {branch.remote!r} cannot be read: {why(asked)}",
+            f"the remote {branch.shown!r} cannot be read: {why(asked)}",
             where=str(git.directory),
             fix=f"check the network and the remote; {_SETTINGS}",
         )
@@ -124,7 +124,7 @@ def _fetch_tip(git: Git, branch: RemoteBranch) -> tuple[str, str]:
     name = wanted.removeprefix("refs/heads/")
     if commit is None:
         raise UserError(
-            f"the remote {branch.remote!r} has no branch {name!r}",
+            f"the remote {branch.shown!r} has no branch {name!r}",
             where=str(git.directory),
             fix=f"check that {_SETTINGS}",
         )
@@ -133,11 +133,11 @@ def _fetch_tip(git: Git, branch: RemoteBranch) -> tuple[str, str]:
         done = git.read(*_FETCH, *depth, "--end-of-options", branch.remote, wanted, timeout=TIMEOUT)
         if not done.ok or git.commit(commit) is None:
             raise UserError(
-                f"{name!r} of {branch.remote!r} cannot be fetched: {why(done)}",
+                f"{name!r} of {branch.shown!r} cannot be fetched: {why(done)}",
                 where=str(git.directory),
-                fix=f"check the network: `git fetch {branch.remote} {name}`",
+                fix=f"check the network: `git fetch {branch.shown} {name}`",
             )
-    return f"{branch.remote}/{name}", commit
+    return f"{branch.shown}/{name}", commit
 
 
 def _deepen(git: Git, branch: RemoteBranch, depth: str, commits: tuple[str, ...]) -> None:
@@ -146,7 +146,7 @@ def _deepen(git: Git, branch: RemoteBranch, depth: str, commits: tuple[str, ...]
     if not done.ok:
         raise UserError(
             "this clone is shallow and cannot be deepened: the commits between HEAD and "
-            f"{branch.remote}/{branch.name or 'main'} are not in it ({why(done)})",
+            f"{branch.shown}/{branch.name or 'main'} are not in it ({why(done)})",
             where=str(git.directory),
             fix="clone with the whole history (GitHub's actions/checkout: `fetch-depth: 0`), "
             "or run `git fetch --unshallow`",

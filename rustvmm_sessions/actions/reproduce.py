@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,7 @@ from rustvmm_sessions.container import (
 )
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import own_directory
-from rustvmm_sessions.git import Git
+from rustvmm_sessions.git import Git, without_credentials
 from rustvmm_sessions.pipeline import buildkite
 from rustvmm_sessions.pipeline.job import Job, job
 from rustvmm_sessions.process import command_line
@@ -189,7 +188,7 @@ def _build_variables(found: _Found, top: Path) -> dict[str, str]:
     if not found.job.propagate:
         return {}
     variables = agent_variables(Git(directory=top), top)
-    return {name: re.sub(r"(?<=://)[^/@]*@", "", value) for name, value in variables.items()}
+    return {name: without_credentials(value) for name, value in variables.items()}
 
 
 def _registered() -> dict[str, str]:

@@ -359,6 +359,21 @@ def test_what_is_no_remote_is_refused_and_nothing_run(upstream: CrateBuilder, re
     assert crate.git("status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("branch", [{}, {"BASE_BRANCH": "main"}])
+def test_what_an_address_holds_secret_is_not_printed(upstream: CrateBuilder, branch: dict[str, str]) -> None:
+    crate = upstream.clone()
+    address = f"https://me:s3c@ret@127.0.0.1/{upstream.directory}"
+    crate.git("config", f"url.file://{upstream.directory}.insteadOf", address)
+    crate.git("remote", "remove", "origin")
+
+    outcomes = [check(crate, REMOTE=address, **branch), check(crate, REMOTE=f"{address}-gone", **branch)]
+
+    assert [outcome.code for outcome in outcomes] == [1, 2]
+    assert f"since https://127.0.0.1/{upstream.directory}/main (" in outcomes[0].out
+    assert outcomes[1].err.startswith(f"error: the remote 'https://127.0.0.1/{upstream.directory}-gone' ")
+    assert not any("ret@" in outcome.text or "s3c" in outcome.text for outcome in outcomes)
+
+
 def test_a_missing_branch_is_named(upstream: CrateBuilder) -> None:
     outcome = check(upstream.clone(), BASE_BRANCH="mian")
 
