@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.pipeline.model import Template
 
-_OURS = re.compile(r"pytest\s.*\btest_(coverage|commit_format)\.py\b")
-_BENCHMARK = re.compile(r"(?:PACKAGE=([\w-]+)\s+)?pytest\s[^;&|]*\btest_benchmark\.py\b[^;&|]*")
+_OURS = re.compile(r"pytest\s[^;&|\n]*\btest_(coverage|commit_format)\.py\b[^;&|\n]*")
+_BENCHMARK = re.compile(r"(?:PACKAGE=([\w-]+)\s+)?pytest\s[^;&|\n]*\btest_benchmark\.py\b[^;&|\n]*")
 """rust-vmm-ci's own tests, which are standard sessions here."""
+_OF_RUST_VMM_CI = re.compile(r"rust-vmm-ci|\btest_(coverage|commit_format|benchmark)\.py\b")
 
 _PACKAGE = "PACKAGE"
-_AS_IT_IS = Override()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,13 @@ class CustomTest:
         """The standard session of what it runs of rust-vmm-ci, and of nothing else; empty for none."""
         if _BENCHMARK.fullmatch(self.command.strip()):
             return catalog.BENCH
-        ours = _OURS.search(self.command)
+        ours = _OURS.fullmatch(self.command.strip())
         return ours[1].replace("_", "-") if ours else ""
+
+    @property
+    def calls_rust_vmm_ci(self) -> bool:
+        """Whether it needs something of rust-vmm-ci, which may be found by its name alone."""
+        return bool(_OF_RUST_VMM_CI.search(self.command))
 
     @property
     def package(self) -> str:
@@ -142,27 +147,28 @@ def bench_for(tests: Iterable[CustomTest], platforms: Iterable[str]) -> dict[str
     return found
 
 
-def replaced(test: CustomTest, taken: Container[str], bench: Override) -> str:
+def replaced(test: CustomTest, taken: Container[str], overrides: Mapping[str, Override]) -> str:
     """Return the standard session that takes a test's place, or an empty string.
 
     Args:
         test: The test.
         taken: The standard sessions that there are.
-        bench: What the crate sets for the session ``bench``.
+        overrides: What the crate sets for them.
     """
     name = test.own_session
-    if name not in taken:
-        return ""
-    if name != catalog.BENCH:
-        return name
     session = catalog.standard(name)
-    platforms = bench.platforms or (session.platforms if session else ())
-    same = test.package == bench.env.get(_PACKAGE, "")
-    return name if same and {*test.platforms} <= {*platforms} else ""
+    if session is None or name not in taken:
+        return ""
+    override = overrides.get(name, Override())
+    platforms = override.platforms or session.platforms
+    if platforms and not {*test.platforms} <= {*platforms}:
+        return ""
+    same = name != catalog.BENCH or test.package == override.env.get(_PACKAGE, "")
+    return name if same else ""
 
 
 def sessions(
-    tests: Iterable[CustomTest], taken: Container[str], bench: Override = _AS_IT_IS
+    tests: Iterable[CustomTest], taken: Container[str], overrides: Mapping[str, Override]
 ) -> dict[str, tuple[CustomTest, ...]]:
     """Return the sessions that tests become: names, and a test for each of several architectures.
 
@@ -172,7 +178,7 @@ def sessions(
     """
     found: dict[str, tuple[CustomTest, ...]] = {}
     for test in tests:
-        if replaced(test, taken, bench):
+        if replaced(test, taken, overrides):
             continue
         for number in itertools.count(1):
             name = test.name if number == 1 else f"{test.name}-{number}"

@@ -133,7 +133,7 @@ def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
             )
         found += custom_tests.parse(text, name, warn)
     taken = {session.name for session in catalog.STANDARD} - checked.skip
-    return custom_tests.sessions(found, taken, checked.overrides.get(catalog.BENCH, Override()))
+    return custom_tests.sessions(found, taken, checked.overrides)
 
 
 def settings_of(noxfile: Path) -> Settings:

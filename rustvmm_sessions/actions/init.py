@@ -151,8 +151,8 @@ def look(directory: Path, top: Path) -> Found:
     dependabot = next((name for name in names if (top / name).exists()), names[0])
     bench = bench_for(described, platforms or scaffold.DEFAULT_PLATFORMS)
     taken = {session.name for session in catalog.STANDARD} - {*redefined}
-    set_for_bench = override("the noxfile", bench)
-    instead = {test.name: name for test in described if (name := replaced(test, taken, set_for_bench))}
+    overrides = {catalog.BENCH: override("the noxfile", bench)}
+    instead = {test.name: name for test in described if (name := replaced(test, taken, overrides))}
     return Found(
         place=directory.resolve().relative_to(top.resolve()).as_posix()
         if directory.resolve() != top.resolve()
@@ -164,9 +164,7 @@ def look(directory: Path, top: Path) -> Found:
         packages=_publishable(cargo),
         publishing=_publishing(top, {package.workflow for package in _publishable(cargo)}),
         calling_old=tuple(
-            test.name
-            for test in described
-            if scaffold.OLD_SUBMODULE in test.command and test.name not in instead
+            test.name for test in described if test.calls_rust_vmm_ci and test.name not in instead
         ),
         bench=bench,
         replaced=instead,

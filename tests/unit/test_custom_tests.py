@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from rustvmm_sessions import custom_tests
 from rustvmm_sessions.config import Override
-from rustvmm_sessions.custom_tests import CustomTest, bench_for, commands, parse, sessions
+from rustvmm_sessions.custom_tests import CustomTest, bench_for, commands, parse
 from rustvmm_sessions.errors import UserError
 
 TAKEN = {"clippy", "coverage", "commit-format"}
@@ -21,6 +22,10 @@ def read(*tests: dict[str, Any]) -> tuple[CustomTest, ...]:
 def a_test(name: str = "x", command: str = "make", **given: Any) -> CustomTest:
     (test,) = read({"test_name": name, "command": command, **given})
     return test
+
+
+def sessions(tests: Any, taken: set[str], **overrides: Override) -> dict[str, tuple[CustomTest, ...]]:
+    return custom_tests.sessions(tests, taken, overrides)
 
 
 def run(test: CustomTest, members: Any = ()) -> list[str]:
@@ -95,6 +100,29 @@ def test_rust_vmm_ci_s_own_tests_are_the_standard_sessions() -> None:
     assert list(sessions([coverage, commits], {"clippy"})) == ["coverage", "commits"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        'cd staging && pytest $(find .. -type f -name "test_coverage.py")',
+        "pytest rust-vmm-ci/integration_tests/test_coverage.py && make",
+        ["pytest rust-vmm-ci/integration_tests/test_coverage.py", "make"],
+        "RUSTFLAGS=-g pytest rust-vmm-ci/integration_tests/test_coverage.py",
+    ],
+)
+def test_what_does_more_than_the_coverage_stays(command: Any) -> None:
+    test = a_test("of staging", command)
+
+    assert list(sessions([test], TAKEN)) == ["of staging"]
+    assert test.calls_rust_vmm_ci
+
+
+def test_coverage_of_an_architecture_is_the_session_s_where_that_runs() -> None:
+    test = a_test("arm", "pytest rust-vmm-ci/integration_tests/test_coverage.py", platform=["aarch64"])
+
+    assert list(sessions([test], TAKEN)) == ["arm"]
+    assert sessions([test], TAKEN, coverage=Override(platforms=("x86_64", "aarch64"))) == {}
+
+
 BENCHMARK = "pytest -s rust-vmm-ci/integration_tests/test_benchmark.py"
 BOTH = ["x86_64", "aarch64"]
 
@@ -102,11 +130,11 @@ BOTH = ["x86_64", "aarch64"]
 def test_rust_vmm_ci_s_benchmark_is_the_session_bench_where_that_runs() -> None:
     test = a_test("performance", BENCHMARK, platform=BOTH)
 
-    assert sessions([test], {"bench"}, Override(platforms=(*BOTH, "riscv64"))) == {}
-    assert list(sessions([test], {"bench"}, Override(platforms=("x86_64",)))) == ["performance"]
+    assert sessions([test], {"bench"}, bench=Override(platforms=(*BOTH, "riscv64"))) == {}
+    assert list(sessions([test], {"bench"}, bench=Override(platforms=("x86_64",)))) == ["performance"]
     assert list(sessions([test], {"bench"})) == ["performance"]  # it is for aarch64
     assert sessions([a_test("performance", BENCHMARK, platform=["aarch64"])], {"bench"}) == {}
-    assert list(sessions([test], set(), Override(platforms=tuple(BOTH)))) == ["performance"]
+    assert list(sessions([test], set(), bench=Override(platforms=tuple(BOTH)))) == ["performance"]
 
 
 @pytest.mark.parametrize(
@@ -116,8 +144,8 @@ def test_a_benchmark_of_a_package_is_that_package_s(command: str, environment: l
     docker = {"environment": environment}
     test = a_test("performance", command, platform=["aarch64"], docker_plugin=docker)
 
-    assert sessions([test], {"bench"}, Override(env={"PACKAGE": "one"})) == {}
-    assert list(sessions([test], {"bench"}, Override(env={"PACKAGE": "two"}))) == ["performance"]
+    assert sessions([test], {"bench"}, bench=Override(env={"PACKAGE": "one"})) == {}
+    assert list(sessions([test], {"bench"}, bench=Override(env={"PACKAGE": "two"}))) == ["performance"]
     assert list(sessions([test], {"bench"})) == ["performance"]
 
 
@@ -127,6 +155,7 @@ def test_a_benchmark_of_a_package_is_that_package_s(command: str, environment: l
         f"RUSTFLAGS=-g {BENCHMARK}",
         f"cd one && {BENCHMARK}",
         f"{BENCHMARK} && make",
+        f"{BENCHMARK}\nmake",
         "pytest tests/test_benchmark.pyc",
     ],
 )
