@@ -28,7 +28,7 @@ _PACKAGE = "PACKAGE"
 
 @dataclass(frozen=True, kw_only=True)
 class CustomTest:
-    """A test of a description file, as far as it can be run outside Buildkite.
+    """A test of a description file, as far as a session can be it.
 
     Attributes:
         name: ``test_name``.
@@ -38,6 +38,9 @@ class CustomTest:
         crate_path: What ``{crate_path}`` stands for; empty for each member's folder.
         devices: Device files of the docker plugin that it needs.
         env: Variables that the docker plugin sets.
+        privileged: Whether the docker plugin's container is privileged.
+        agents: Tags of the agents that take it, the hypervisor among them.
+        changed: Paths on whose change it runs; empty for always.
         soft_fail: Exit statuses that do not count as a failure; None among them for all.
         matrix: Buildkite's matrix as it is; None for none.
     """
@@ -49,6 +52,9 @@ class CustomTest:
     crate_path: str = ""
     devices: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
+    privileged: bool = False
+    agents: dict[str, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
     soft_fail: tuple[int | None, ...] = ()
     matrix: Any = None
 
@@ -76,6 +82,19 @@ class CustomTest:
         prefixed = _BENCHMARK.fullmatch(self.command.strip())
         return (prefixed and prefixed[1]) or self.env.get(_PACKAGE, "")
 
+    @property
+    def override(self) -> Override:
+        """The settings of its session."""
+        return Override(
+            timeout_minutes=self.timeout_minutes,
+            devices=self.devices,
+            env=self.env,
+            platforms=self.platforms or None,
+            privileged=self.privileged,
+            agents=self.agents,
+            changed=self.changed,
+        )
+
     def is_for(self, machine: str) -> bool:
         """Whether it runs on an architecture."""
         return not self.platforms or machine in self.platforms
@@ -96,6 +115,7 @@ def parse(text: str, name: str, warn: Callable[[str], None]) -> tuple[CustomTest
 
 def _test(template: Template) -> CustomTest:
     docker = template.docker
+    agents = {"hypervisor": template.hypervisor, "queue": template.queue}
     return CustomTest(
         name=template.name,
         command=template.command if isinstance(template.command, str) else "\n".join(template.command),
@@ -104,6 +124,9 @@ def _test(template: Template) -> CustomTest:
         crate_path=template.crate_path,
         devices=tuple(device.partition(":")[0] for device in _strings(docker.get("devices"))),
         env=dict(pair.split("=", 1) for pair in _strings(docker.get("environment")) if "=" in pair),
+        privileged=docker.get("privileged") in (True, "true"),
+        agents={key: tag for key, tag in agents.items() if tag},
+        changed=tuple(_strings(template.changed)),
         soft_fail=_soft_fail(template.extra.get("soft_fail")),
         matrix=template.extra.get("matrix"),
     )

@@ -324,15 +324,11 @@ class Crate:
 
     def _add_custom(self, name: str, tests: tuple[CustomTest, ...]) -> None:
         test = next((test for test in tests if test.is_for(machine())), tests[0])
-        everywhere = any(not test.platforms for test in tests)
-        setting = Override(
-            timeout_minutes=test.timeout_minutes,
-            devices=test.devices,
-            env=test.env,
-            platforms=None if everywhere else tuple(p for test in tests for p in test.platforms),
-        )
+        everywhere = tuple(platform for test in tests for platform in test.platforms)
+        setting = replace(test.override, platforms=everywhere or None)
         self._overrides[name] = setting
-        self._own.append(OwnSession(name=name, tags=("gate", "custom"), override=setting))
+        tags = ("gate", "custom")
+        self._own += [OwnSession(name=name, tags=tags, override=each.override) for each in tests]
 
         def body(session: nox.Session) -> None:
             from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
@@ -342,7 +338,7 @@ class Crate:
             run_custom_test(cargo, test, 60 * self._minutes(name))
 
         summary = test.command.splitlines()[0]
-        self._add(name, body, f"Custom test: {summary}\n\n{test.command}", ("gate", "custom"))
+        self._add(name, body, f"Custom test: {summary}\n\n{test.command}", tags)
 
     def _add_included(self, file: Path) -> None:
         """Add what the steps of the crate's own pipeline file run, each by its label."""

@@ -214,6 +214,24 @@ def test_a_custom_tests_exit_status_is_that_of_the_caller(status: int, tmp_path:
     assert f"Session container aborted: custom failed in the container: exit status {status}" in outcome.err
 
 
+def test_a_custom_test_gets_the_devices_and_rights_of_its_description(tmp_path: Path) -> None:
+    crate = small(tmp_path / "crate", 'custom_tests="tests.json", skip=["unit-tests", "coverage"]')
+    tests = [
+        {"test_name": "unittests-gnu", "command": "true", "docker_plugin": {"devices": ["/dev/null"]}},
+        {"test_name": "coverage", "command": "true"},
+        {"test_name": "more", "command": "true", "docker_plugin": {"privileged": True}},
+    ]
+    crate.with_file("tests.json", json.dumps({"tests": tests}))
+
+    given = {
+        name: shlex.split(contain(crate, "--dry-run", name).out)
+        for name in ("unittests-gnu", "coverage", "more")
+    }
+
+    assert [name for name, words in given.items() if "--privileged" in words] == ["more"]
+    assert [name for name, words in given.items() if "--device=/dev/null" in words] == ["unittests-gnu"]
+
+
 def test_sessions_see_what_they_need_of_the_environment_and_no_secret(tmp_path: Path) -> None:
     crate = small(tmp_path / "crate")
     secrets = {"GITHUB_TOKEN": "secret-1", "BUILDKITE_REPO": "https://user:secret-2@example.org/x.git"}

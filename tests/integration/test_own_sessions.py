@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from rustvmm_sessions.actions.custom_tests import run_custom_test
 from rustvmm_sessions.cargo import Cargo, machine
@@ -81,6 +82,30 @@ def test_everything_runs_once_per_meaning_and_nothing_is_replaced(crate: CrateBu
     assert outcome.code == 0, outcome.text
     assert sorted(path.name for path in crate.directory.glob("ran-*")) == ["ran-a", "ran-b", "ran-fmt"]
     assert "riscv is for riscv64, this machine is" in outcome.text
+
+
+def test_the_steps_of_custom_tests_have_what_their_description_says(crate: CrateBuilder) -> None:
+    with_tests(
+        crate,
+        {
+            "test_name": "unittests-gnu",
+            "command": "cargo test",
+            "platform": ["x86_64"],
+            "hypervisor": "mshv",
+            "docker_plugin": {"privileged": True, "devices": ["/dev/null"]},
+        },
+        {"test_name": "unittests-gnu", "command": "cargo test --lib", "platform": ["aarch64"]},
+        options=', skip=["unit-tests"]',
+    )
+
+    steps = {step["label"]: step for step in yaml.safe_load(crate.nox("-s", "pipeline").out)["steps"]}
+
+    (here,) = steps["unittests-gnu-x86_64"]["plugins"][0].values()
+    (there,) = steps["unittests-gnu-aarch64"]["plugins"][0].values()
+    assert (here["privileged"], here["devices"]) == (True, ["/dev/null"])
+    assert {"privileged", "devices"}.isdisjoint(there)
+    assert steps["unittests-gnu-x86_64"]["agents"]["hypervisor"] == "mshv"
+    assert steps["unittests-gnu-aarch64"]["agents"]["hypervisor"] == "kvm"
 
 
 def test_a_test_that_may_fail_is_a_warning(crate: CrateBuilder) -> None:

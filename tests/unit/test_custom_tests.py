@@ -37,14 +37,32 @@ def run(test: CustomTest, members: Any = ()) -> list[str]:
 
 def test_what_concerns_a_local_run_is_read() -> None:
     docker = {"devices": ["/dev/kvm:/dev/kvm:rwm", "/dev/vhost-net"], "environment": ["A=1=2", "HOME"]}
-    test = a_test(
-        platform="x86_64", timeout_in_minutes=20, docker_plugin=docker, hypervisor="mshv", env={"B": 1}
-    )
+    test = a_test(platform="x86_64", timeout_in_minutes=20, docker_plugin=docker, env={"B": 1})
 
     assert test.platforms == ("x86_64",)
     assert test.timeout_minutes == 20
     assert test.devices == ("/dev/kvm", "/dev/vhost-net")
     assert test.env == {"A": "1=2"}
+
+
+def test_what_a_step_of_its_session_needs_is_kept() -> None:
+    test = a_test(
+        platform=["x86_64"],
+        docker_plugin={"privileged": True, "devices": ["/dev/kvm"]},
+        hypervisor="mshv",
+        queue="big",
+        if_changed=["src/**"],
+    )
+
+    assert test.override == Override(
+        timeout_minutes=15,
+        platforms=("x86_64",),
+        privileged=True,
+        devices=("/dev/kvm",),
+        agents={"hypervisor": "mshv", "queue": "big"},
+        changed=("src/**",),
+    )
+    assert a_test().override == Override(timeout_minutes=15, privileged=False)
 
 
 def test_what_is_wrong_or_odd_is_said_as_the_pipeline_says_it() -> None:
