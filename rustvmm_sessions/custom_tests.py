@@ -14,7 +14,7 @@ from rustvmm_sessions.pipeline import description
 from rustvmm_sessions.pipeline.model import interpolated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from rustvmm_sessions.pipeline.model import Template
 
@@ -143,31 +143,40 @@ def _soft_fail(value: object) -> tuple[int | None, ...]:
     return tuple(status if isinstance(status, int) else None for status in statuses)
 
 
-def bench_for(tests: Iterable[CustomTest], platforms: Iterable[str]) -> dict[str, Any]:
-    """Return the settings of the session ``bench`` with which it does what tests did.
+def settings_for(tests: Iterable[CustomTest], platforms: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the settings with which standard sessions do what tests did, by the sessions' names.
 
-    Empty where there is no such test, or where tests for several packages would be several sessions.
+    None where there is no such test, or where tests for several packages or kinds of agents would
+    be several sessions.
 
     Args:
         tests: The crate's custom tests.
-        platforms: What a test is for that does not say.
+        platforms: What a benchmark is for that does not say.
     """
-    replaced = [test for test in tests if test.own_session == catalog.BENCH]
-    packages = {test.package for test in replaced}
-    if len(packages) != 1:
+    by_session: dict[str, list[CustomTest]] = {}
+    for test in tests:
+        by_session.setdefault(test.own_session, []).append(test)
+    found = {name: _settings_for(name, same, platforms) for name, same in by_session.items()}
+    return {name: settings for name, settings in found.items() if settings}
+
+
+def _settings_for(name: str, tests: list[CustomTest], platforms: Sequence[str]) -> dict[str, Any]:
+    session, first = catalog.standard(name), tests[0]
+    if session is None or any((t.package, t.agents) != (first.package, first.agents) for t in tests):
         return {}
-    found: dict[str, Any] = {
-        "platforms": list(dict.fromkeys(name for test in replaced for name in test.platforms or platforms))
+    usual = platforms if name == catalog.BENCH else session.platforms
+    named = list(dict.fromkeys(platform for test in tests for platform in test.platforms or usual))
+    minutes = max(test.timeout_minutes for test in tests)
+    env = {key: value for test in tests for key, value in test.env.items()}
+    settings = {
+        "platforms": named if {*named} != {*session.platforms} else [],
+        "timeout_minutes": minutes if minutes > session.timeout_minutes else 0,
+        "privileged": any(test.privileged for test in tests) and not session.privileged,
+        "devices": list(dict.fromkeys(device for test in tests for device in test.devices)),
+        "env": env | ({_PACKAGE: first.package} if first.package else {}),
+        "agents": first.agents,
     }
-    minutes = max(test.timeout_minutes for test in replaced)
-    session = catalog.standard(catalog.BENCH)
-    if session and minutes > session.timeout_minutes:
-        found["timeout_minutes"] = minutes
-    if devices := list(dict.fromkeys(device for test in replaced for device in test.devices)):
-        found["devices"] = devices
-    if package := packages.pop():
-        found["env"] = {_PACKAGE: package}
-    return found
+    return {key: value for key, value in settings.items() if value}
 
 
 def replaced(test: CustomTest, taken: Container[str], overrides: Mapping[str, Override]) -> str:
@@ -186,7 +195,11 @@ def replaced(test: CustomTest, taken: Container[str], overrides: Mapping[str, Ov
     platforms = override.platforms or session.platforms
     if platforms and not {*test.platforms} <= {*platforms}:
         return ""
-    same = name != catalog.BENCH or test.package == override.env.get(_PACKAGE, "")
+    same = (
+        test.agents == override.agents
+        and {*test.devices} <= {*override.devices}
+        and (name != catalog.BENCH or test.package == override.env.get(_PACKAGE, ""))
+    )
     return name if same else ""
 
 

@@ -7,14 +7,11 @@ import os.path
 import re
 import shlex
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DEFAULT_PLATFORMS = (catalog.X86_64, catalog.AARCH64)
 """What rust-vmm-ci takes for granted where there is no .platform."""
@@ -77,7 +74,7 @@ class Found:
         recorded: Whether there is tests/coverage.
         workflows: Whether there are GitHub workflows.
         publishing: Workflows that publish already, others than ours.
-        bench: Settings of the session bench that custom tests imply.
+        overrides: Settings of standard sessions that custom tests imply.
         replaced: Custom tests that a standard session takes the place of, with its name.
         calling_old: Other custom tests whose commands call rust-vmm-ci.
         dependabot: Where dependabot's configuration is, or would be.
@@ -97,7 +94,7 @@ class Found:
     recorded: bool = False
     workflows: bool = False
     publishing: tuple[str, ...] = ()
-    bench: Mapping[str, object] = field(default_factory=dict)
+    overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
     calling_old: tuple[str, ...] = ()
     dependabot: str = ".github/dependabot.yml"
@@ -162,8 +159,8 @@ def noxfile(found: Found) -> str:
         options.append("workspace=False")
     if found.redefined:
         options.append(f"skip={_listed(found.redefined)}")
-    if found.bench:
-        options.append(f"overrides={json.dumps({catalog.BENCH: found.bench}, ensure_ascii=False)}")
+    if found.overrides:
+        options.append(f"overrides={_literal(found.overrides)}")
     if found.custom_tests:
         one = len(found.custom_tests) == 1
         options.append(f"custom_tests={_listed(found.custom_tests)[one : -1 if one else None]}")
@@ -180,6 +177,15 @@ def noxfile(found: Found) -> str:
         'if __name__ == "__main__":\n'
         "    nox.main()\n"
     )
+
+
+def _literal(value: object) -> str:
+    """Return a value as Python has it, texts in double quotes."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, bool):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from rustvmm_sessions.actions.hooks import HOOKS
 from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.config import did_you_mean, override
 from rustvmm_sessions.console import say, warn
-from rustvmm_sessions.custom_tests import CustomTest, bench_for, parse, replaced
+from rustvmm_sessions.custom_tests import CustomTest, parse, replaced, settings_for
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.scaffold import Found, Publishable, Wishes
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _DEPTH = 4
+_KEPT = ("coverage", "commit-format")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +150,9 @@ def look(directory: Path, top: Path) -> Found:
     redefined = _redefined(tests)
     names = (".github/dependabot.yml", ".github/dependabot.yaml")
     dependabot = next((name for name in names if (top / name).exists()), names[0])
-    bench = bench_for(described, platforms or scaffold.DEFAULT_PLATFORMS)
+    settings = settings_for(described, platforms or scaffold.DEFAULT_PLATFORMS)
     taken = {session.name for session in catalog.STANDARD} - {*redefined}
-    overrides = {catalog.BENCH: override("the noxfile", bench)}
+    overrides = {name: override("the noxfile", given) for name, given in settings.items()}
     instead = {test.name: name for test in described if (name := replaced(test, taken, overrides))}
     return Found(
         place=directory.resolve().relative_to(top.resolve()).as_posix()
@@ -166,7 +167,7 @@ def look(directory: Path, top: Path) -> Found:
         calling_old=tuple(
             test.name for test in described if test.calls_rust_vmm_ci and test.name not in instead
         ),
-        bench=bench,
+        overrides=settings,
         replaced=instead,
         apart=tuple(os.path.relpath(path, directory) for path in apart),
         submodules=submodules,
@@ -250,7 +251,8 @@ def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
     """Return the standard sessions that are not for this crate, as its tests take their place.
 
     A file with most of the standard names is run by Buildkite instead of the standard tests, any
-    other one beside them.
+    other one beside them. What such a file leaves out (release builds of tests that need a device of
+    few agents) is left out here, but for the checks that rust-vmm-ci has in Python.
     """
     standard = [session for session in catalog.STANDARD if session.alias]
     found: list[str] = []
@@ -258,7 +260,7 @@ def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
         names = {test.name for test in read if "pytest" not in test.command}
         own = [session.name for session in standard if {session.name, session.alias} & names]
         if 2 * len(own) > len(standard):
-            found += own
+            found += [s.name for s in standard if s.name in own or s.name not in _KEPT]
     return tuple(dict.fromkeys(found))
 
 

@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from rustvmm_sessions.pipeline import included
 from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate, run
@@ -101,6 +102,34 @@ def test_tests_in_place_of_the_standard_ones_leave_those_out(crate: CrateBuilder
     assert "clippy-2" not in listed
     assert "- fmt" not in listed
     assert "commit-format [gate]" in listed
+    assert "unit-tests-release" not in listed  # whose name is in no description
+
+
+def test_what_a_replaced_test_needs_is_set_for_its_session(crate: CrateBuilder) -> None:
+    test = {
+        "test_name": "coverage",
+        "command": "pytest rust-vmm-ci/integration_tests/test_coverage.py",
+        "platform": ["x86_64"],
+        "hypervisor": "mshv",
+        "docker_plugin": {"privileged": True, "devices": ["/dev/mshv"]},
+    }
+    bench = {
+        "test_name": "bench",
+        "command": "pytest rust-vmm-ci/integration_tests/test_benchmark.py",
+        "platform": ["aarch64"],
+        "docker_plugin": {"privileged": True},
+    }
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test, bench]}))
+
+    init(crate, "--yes")
+
+    steps = {step["label"]: step for step in yaml.safe_load(crate.nox("-s", "pipeline").out)["steps"]}
+    assert steps["coverage-x86_64"]["agents"]["hypervisor"] == "mshv"
+    (docker,) = steps["coverage-x86_64"]["plugins"][0].values()
+    assert docker["devices"] == ["/dev/mshv"]
+    (docker,) = steps["bench-aarch64"]["plugins"][0].values()
+    assert docker["privileged"] is True
+    assert "custom]" not in crate.nox("-l").out
 
 
 def test_a_description_that_cannot_be_used_is_left_out_and_said(crate: CrateBuilder) -> None:

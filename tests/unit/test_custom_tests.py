@@ -9,7 +9,7 @@ import pytest
 
 from rustvmm_sessions import custom_tests
 from rustvmm_sessions.config import Override
-from rustvmm_sessions.custom_tests import CustomTest, bench_for, commands, parse
+from rustvmm_sessions.custom_tests import CustomTest, commands, parse, settings_for
 from rustvmm_sessions.errors import UserError
 
 TAKEN = {"clippy", "coverage", "commit-format"}
@@ -181,7 +181,7 @@ def test_what_does_more_than_the_benchmark_stays(command: str) -> None:
     test = a_test("performance", command, platform=["aarch64"])
 
     assert list(sessions([test], {"bench"})) == ["performance"]
-    assert bench_for([test], BOTH) == {}
+    assert settings_for([test], BOTH) == {}
 
 
 def test_the_settings_of_bench_are_those_of_the_tests_it_replaces() -> None:
@@ -189,15 +189,32 @@ def test_the_settings_of_bench_are_those_of_the_tests_it_replaces() -> None:
     on_arm = a_test("a", BENCHMARK, platform=["aarch64"], docker_plugin=docker)
     longer = a_test("b", BENCHMARK, timeout_in_minutes=90, docker_plugin=docker)
 
-    assert bench_for([a_test("c")], BOTH) == {}
-    assert bench_for([a_test("d", BENCHMARK, platform=BOTH)], []) == {"platforms": BOTH}
-    assert bench_for([on_arm, longer], BOTH) == {
-        "platforms": ["aarch64", "x86_64"],
-        "timeout_minutes": 90,
-        "devices": ["/dev/kvm"],
-        "env": {"PACKAGE": "one"},
+    assert settings_for([a_test("c")], BOTH) == {}
+    assert settings_for([a_test("d", BENCHMARK, platform=BOTH)], []) == {"bench": {"platforms": BOTH}}
+    assert settings_for([on_arm, longer], BOTH) == {
+        "bench": {
+            "platforms": ["aarch64", "x86_64"],
+            "timeout_minutes": 90,
+            "devices": ["/dev/kvm"],
+            "env": {"PACKAGE": "one"},
+        }
     }
-    assert bench_for([on_arm, a_test("e", BENCHMARK)], BOTH) == {}  # another package
+    assert settings_for([on_arm, a_test("e", BENCHMARK)], BOTH) == {}  # another package
+
+
+def test_coverage_on_agents_and_devices_of_its_own_is_the_session_s_with_those_settings() -> None:
+    docker = {"privileged": True, "devices": ["/dev/mshv"]}
+    command = 'pytest $(find . -type f -name "test_coverage.py")'
+    test = a_test("cov", command, platform=["x86_64"], hypervisor="mshv", docker_plugin=docker)
+    on_kvm = a_test("on kvm", command, platform=["x86_64"])
+
+    settings = settings_for([test, a_test("c"), a_test("d", "pytest x/test_commit_format.py")], BOTH)
+
+    assert settings == {"coverage": {"devices": ["/dev/mshv"], "agents": {"hypervisor": "mshv"}}}
+    fitting = Override(devices=("/dev/mshv", "/dev/kvm"), agents={"hypervisor": "mshv"})
+    assert list(sessions([test, on_kvm], TAKEN, coverage=fitting)) == ["on kvm"]
+    assert list(sessions([test, on_kvm], TAKEN)) == ["cov"]
+    assert settings_for([test, on_kvm], BOTH) == {}  # two kinds of agents
 
 
 # Commands
