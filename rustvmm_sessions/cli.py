@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, standard
-from rustvmm_sessions.config import Override
 from rustvmm_sessions.console import let_go
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
@@ -100,7 +99,7 @@ def _bench(given: argparse.Namespace) -> None:
         analyse(given.analyse, given.threshold, standard.bench_delivery(given, here))
         return
     settings = standard.settings_in(here)
-    override = settings.overrides.get("bench", Override())
+    override = standard.override_in(settings, "bench")
     minutes = given.max_minutes or override.timeout_minutes
     standard.check_benchmarks(
         given,

@@ -393,6 +393,20 @@ def settings_in(directory: Path) -> Settings:
     return settings_of(directory / "noxfile.py")
 
 
+def override_in(settings: Settings, session: str) -> Override:
+    """Return what a crate sets for a session, where nox does not run it; its devices are there.
+
+    Raises:
+        UserError: One of them is not.
+    """
+    from rustvmm_sessions.tools import check_device  # noqa: PLC0415 - late
+
+    override = settings.overrides.get(session, Override())
+    for device in override.devices:
+        check_device(device)
+    return override
+
+
 def check_commit_format(
     given: argparse.Namespace,
     *,

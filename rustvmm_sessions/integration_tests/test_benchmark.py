@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.actions.bench import BenchRequest, check_benchmarks
 from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.config import Override
 from rustvmm_sessions.model import Scope
+from rustvmm_sessions.standard import override_in
 
 if TYPE_CHECKING:
     from rustvmm_sessions.config import Settings
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_bench(crate_settings: Settings, test_scope: Scope) -> None:
     """Both sides, the changes and what they prove are in the output."""
-    override = crate_settings.overrides.get("bench", Override())
+    override = override_in(crate_settings, "bench")
     cargo = Cargo(directory=crate_settings.directory, env={**crate_settings.env, **override.env})
     check_benchmarks(
         BenchRequest(

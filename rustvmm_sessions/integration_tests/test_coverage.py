@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.actions.coverage import CoverageRequest, check_coverage
+from rustvmm_sessions.standard import override_in
 
 if TYPE_CHECKING:
     from rustvmm_sessions.config import Settings
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_coverage(crate_settings: Settings, profile: Profile, test_scope: Scope, *, no_cleanup: bool) -> None:
     """With the profile devel, coverage that got better is recorded."""
-    override = crate_settings.overrides.get("coverage")
+    override = override_in(crate_settings, "coverage")
     check_coverage(
         CoverageRequest(
             directory=crate_settings.directory,
@@ -22,6 +23,6 @@ def test_coverage(crate_settings: Settings, profile: Profile, test_scope: Scope,
             scope=test_scope,
             tolerance=crate_settings.coverage_tolerance,
             html=Path() if no_cleanup else None,
-            env={**crate_settings.env, **(override.env if override else {})},
+            env={**crate_settings.env, **override.env},
         )
     )

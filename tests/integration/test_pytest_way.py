@@ -73,6 +73,19 @@ def test_what_the_noxfile_says_holds(crate: CrateBuilder) -> None:
     assert check(crate, "test_coverage").code == 0
 
 
+@pytest.mark.parametrize(("module", "session"), [("test_coverage", "coverage"), ("test_benchmark", "bench")])
+def test_a_device_that_the_noxfile_names_has_to_be_there(
+    crate: CrateBuilder, module: str, session: str
+) -> None:
+    crate.with_noxfile(f'overrides={{"{session}": {{"devices": ["/dev/no-such"]}}}}')
+
+    outcome = check(crate, module)
+
+    assert outcome.code == 1
+    assert "the device /dev/no-such is not there" in outcome.out
+    assert "the device /dev/no-such is not there" in crate.nox("-s", session).err
+
+
 def test_the_package_of_the_noxfile_is_the_one_whose_benchmarks_are_meant(crate: CrateBuilder) -> None:
     crate.with_noxfile('overrides={"bench": {"env": {"PACKAGE": "sampel"}}}')
 
