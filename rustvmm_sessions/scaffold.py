@@ -65,6 +65,7 @@ class Found:
         member: Whether it is a member of a workspace whose manifest is elsewhere.
         platforms: What .platform says; None without that file.
         custom_tests: Description files, from the crate's directory.
+        members_tests: The same of members of the workspace.
         redefined: Standard sessions that a description file has commands of its own for.
         packages: Packages that may be published.
         apart: Folders with a workspace of their own.
@@ -85,6 +86,7 @@ class Found:
     member: bool = False
     platforms: tuple[str, ...] | None = None
     custom_tests: tuple[str, ...] = ()
+    members_tests: tuple[str, ...] = ()
     redefined: tuple[str, ...] = ()
     packages: tuple[Publishable, ...] = ()
     apart: tuple[str, ...] = ()
@@ -282,17 +284,7 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
         f"{folder} is a workspace of its own: cd {shlex.quote(folder)} && rustvmm-sessions init"
         for folder in found.apart
     ]
-    if found.replaced:
-        pairs = ", ".join(f"{test} ({session})" for test, session in found.replaced.items())
-        todo.append(
-            f"Sessions do what these custom tests did by {OLD_SUBMODULE}: {pairs}. "
-            "Take the tests out of their file when CI runs the sessions."
-        )
-    if found.calling_old:
-        todo.append(
-            f"Custom tests that call {OLD_SUBMODULE}: {', '.join(found.calling_old)}; "
-            "docs/moving-from-rust-vmm-ci.md has what takes its place."
-        )
+    todo += _left_of_tests(found)
     if wishes.publish and found.publishing:
         todo.append(
             f"Packages are published already by {', '.join(found.publishing)}: no workflow was planned."
@@ -325,5 +317,26 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
             f"  git rm --force -- {path}\n"
             f'  rm -rf "$(git rev-parse --git-path modules/{OLD_SUBMODULE})"\n'
             f'  git commit --signoff --message "Remove the submodule {OLD_SUBMODULE}"'
+        )
+    return todo
+
+
+def _left_of_tests(found: Found) -> list[str]:
+    todo = []
+    if found.members_tests:
+        todo.append(
+            f"Tests described for members are no sessions yet: {', '.join(found.members_tests)}. If their "
+            "commands start in this directory, name the files in register(custom_tests=[...])."
+        )
+    if found.replaced:
+        pairs = ", ".join(f"{test} ({session})" for test, session in found.replaced.items())
+        todo.append(
+            f"Sessions do what these custom tests did by {OLD_SUBMODULE}: {pairs}. "
+            "Take the tests out of their file when CI runs the sessions."
+        )
+    if found.calling_old:
+        todo.append(
+            f"Custom tests that call {OLD_SUBMODULE}: {', '.join(found.calling_old)}; "
+            "docs/moving-from-rust-vmm-ci.md has what takes its place."
         )
     return todo

@@ -141,10 +141,9 @@ def look(directory: Path, top: Path) -> Found:
     cargo = Cargo(directory=directory)
     own = {member.directory for member in cargo.workspace.members} | {cargo.workspace.root}
     apart = _outermost([path for path in manifests if path.resolve() not in own])
-    tests = {
-        path: read for path in _descriptions(directory) if (read := _read_tests(directory, path)) is not None
-    }
+    tests = _descriptions(directory, directory, skipped)
     root = cargo.workspace.root
+    members = sorted(place for place in own if directory.resolve() in place.parents)
     platforms = _platforms(directory / ".platform")
     described = [test for read in tests.values() for test in read]
     redefined = _redefined(tests)
@@ -161,6 +160,7 @@ def look(directory: Path, top: Path) -> Found:
         member=root != directory.resolve(),
         platforms=platforms,
         custom_tests=tuple(tests),
+        members_tests=tuple(name for member in members for name in _descriptions(directory, member, skipped)),
         redefined=redefined,
         packages=_publishable(cargo),
         publishing=_publishing(top, {package.workflow for package in _publishable(cargo)}),
@@ -231,10 +231,20 @@ def _platforms(path: Path) -> tuple[str, ...] | None:
     return names
 
 
-def _descriptions(directory: Path) -> list[str]:
-    return [
-        path.relative_to(directory).as_posix() for path in sorted((directory / ".buildkite").glob("*.json"))
+def _descriptions(
+    directory: Path, crate: Path, skipped: Collection[Path]
+) -> dict[str, tuple[CustomTest, ...]]:
+    """Return the tests of a crate's description files, by the names from `directory`.
+
+    A link into rust-vmm-ci is passed over, as vhost has one: its own description is of the standard tests.
+    """
+    places = [folder.resolve() for folder in skipped]
+    names = [
+        os.path.relpath(path, directory)
+        for path in sorted((crate / ".buildkite").glob("*.json"))
+        if not any(path.resolve().is_relative_to(place) for place in places)
     ]
+    return {name: read for name in names if (read := _read_tests(directory, name)) is not None}
 
 
 def _read_tests(directory: Path, name: str) -> tuple[CustomTest, ...] | None:

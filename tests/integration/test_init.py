@@ -142,6 +142,42 @@ def test_a_description_that_cannot_be_used_is_left_out_and_said(crate: CrateBuil
     assert "custom_tests" not in (crate.directory / "noxfile.py").read_text()
 
 
+def test_a_description_of_rust_vmm_ci_is_that_of_the_standard_sessions(
+    crate: CrateBuilder, tmp_path: Path
+) -> None:
+    names = ["style", "clippy", "doc", "build-gnu", "build-musl", "unittests-gnu", "unittests-musl"]
+    tests = [{"test_name": name, "command": f"echo {name}"} for name in names]
+    old = CrateBuilder(tmp_path / "old").with_file(
+        ".buildkite/test_description.json", json.dumps({"tests": tests})
+    )
+    old.with_git()
+    add = ["-c", "protocol.file.allow=always", "submodule", "--quiet", "add"]
+    crate.git(*add, str(old.directory), "rust-vmm-ci")
+    (crate.directory / ".buildkite").mkdir()
+    (crate.directory / ".buildkite/standard.json").symlink_to(
+        "../rust-vmm-ci/.buildkite/test_description.json"
+    )
+
+    outcomes = [init(crate, "--dry-run")]
+    crate.git("submodule", "deinit", "--quiet", "--force", "--all")
+    outcomes += [init(crate, "--dry-run")]
+
+    for outcome in outcomes:
+        assert "+crate = register()\n" in outcome.out
+        assert outcome.err == ""
+
+
+def test_tests_that_members_describe_are_named(crate: CrateBuilder) -> None:
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one"]\nresolver = "2"\n')
+    crate.with_file("one/Cargo.toml", MANIFEST.format(name="one").replace("\n[workspace]\n", ""))
+    crate.with_file("one/src/lib.rs", "")
+    crate.with_file("one/.buildkite/tests.json", '{"tests": [{"test_name": "x", "command": "cd one"}]}')
+
+    outcome = init(crate, "--yes")
+
+    assert "- Tests described for members are no sessions yet: one/.buildkite/tests.json." in outcome.out
+
+
 def test_each_publishable_package_gets_a_workflow(crate: CrateBuilder) -> None:
     crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one", "two", "three"]\nresolver = "2"\n')
     for name, publish in (("one", ""), ("two", "publish = false"), ("three", 'publish = ["crates-io"]')):
