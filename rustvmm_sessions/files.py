@@ -80,21 +80,26 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
     The new one goes to a hidden file beside it, to the disk, and is then renamed over the old
     one. Mode and owner are kept. A hidden file that a killed run left is removed by the next.
-    The caller holds the lock of `path` and has resolved symbolic links.
+    The caller holds the lock of `path` and has resolved symbolic links. Into a device or a pipe it is
+    written: as root, the new file would take the place of /dev/null.
 
     Raises:
         UserError: The directory or the disk does not take it; the old content is still there.
     """
     fresh = path.with_name(f".{path.name}.new")
+    data = content.encode() if isinstance(content, str) else content
     try:
         before = path.stat() if path.exists() else None
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            path.write_bytes(data)
+            return
         if before is not None and not os.access(path, os.W_OK):
             raise PermissionError(13, "the file is read-only")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             fresh.unlink(missing_ok=True)  # a killed run's; a link there is not to be followed
             with fresh.open("xb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             if before is not None:

@@ -85,7 +85,8 @@ def write(path: Path) -> None:
     path = path.resolve()
     with files.locked(path):
         files.write_atomic(path, data)
-    path.chmod(0o755)
+    if path.is_file():
+        path.chmod(0o755)
 
 
 def build() -> bytes:

@@ -98,6 +98,20 @@ def test_the_file_is_replaced_and_not_written_over(record: Path) -> None:
     assert (record.parent / "linked").read_text() == "80.1\n"
 
 
+def test_what_is_no_regular_file_is_written_to_and_stays_what_it_is(tmp_path: Path) -> None:
+    """Root could put a file in the place of /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+
+    files.write_atomic(pipe, "text\n")
+
+    assert os.read(reader, 100) == b"text\n"
+    os.close(reader)
+    assert pipe.is_fifo()
+    assert names(tmp_path) == ["pipe"]
+
+
 @pytest.mark.parametrize("target", ["outside", "nowhere", "coverage"])
 def test_a_link_in_place_of_the_hidden_file_is_not_followed(record: Path, target: str) -> None:
     outside = record.parent / "outside"

@@ -91,6 +91,21 @@ def test_nothing_compiled_is_in_it_and_every_licence_is(built: Path) -> None:
     }  # installed to be edited
 
 
+def test_it_can_be_written_to_a_pipe(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)
+    with subprocess.Popen(["timeout", "60", "cat", pipe], stdout=subprocess.PIPE) as reader:
+        command = [sys.executable, "-m", "rustvmm_sessions.cli", "zipapp", "--output", str(pipe)]
+        with subprocess.Popen(
+            command, cwd=REPOSITORY, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        ) as writer:
+            assert reader.stdout is not None
+            data = reader.stdout.read()
+    assert writer.returncode == 0
+    assert zipapp.build() == data
+    assert pipe.stat().st_mode & 0o777 == 0o600
+
+
 def test_it_starts_by_its_name(built: Path, tmp_path: Path) -> None:
     crate = new_crate(tmp_path / "crate")
 
