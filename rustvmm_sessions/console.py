@@ -29,7 +29,7 @@ def tell(text: str) -> None:
 
 
 def pass_on(data: str | bytes, stream: TextIO) -> None:
-    """Print `data` at once, as it is.
+    """Print `data` at once, as it is; what the terminal's encoding does not have is escaped.
 
     Where its reader has gone, as in ``nox | head``, it is dropped: what the run does and how it ends
     still counts.
@@ -40,7 +40,8 @@ def pass_on(data: str | bytes, stream: TextIO) -> None:
     try:
         stream.flush()
         if isinstance(data, str):
-            stream.write(data)
+            encoding = stream.encoding or "utf-8"  # a replaced stream may have none
+            stream.write(data.encode(encoding, "backslashreplace").decode(encoding))
         elif hasattr(stream, "buffer"):
             stream.buffer.write(data)
         else:  # a replaced stream (a test's, a report's): text only

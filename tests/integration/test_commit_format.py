@@ -139,6 +139,17 @@ def test_merges_and_dependabot_s_commits_are_named_and_not_checked(upstream: Cra
     assert "3 faults in 2 of 4 commit messages" in outcome.err
 
 
+def test_what_the_terminal_cannot_show_is_escaped(upstream: CrateBuilder) -> None:
+    crate = upstream.clone()
+    commit(crate, "größer ☃", signed=False)
+
+    outcome = check(crate, BASE_BRANCH="main", PYTHONIOENCODING="ascii")
+
+    assert outcome.code == 1
+    assert r" gr\xf6\xdfer \u2603" in outcome.out
+    assert "Traceback" not in outcome.text
+
+
 def test_control_characters_in_a_message_do_not_reach_the_terminal(upstream: CrateBuilder) -> None:
     crate = upstream.clone()
     commit(crate, "a\x1b[2Jb" + "x" * 60, signed=False)
