@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _DEPTH = 4
 _KEPT = ("coverage", "commit-format")
+_PUBLISHED = re.compile(r"cargo publish(?:[^\n]*?(?:--package|-p)[ =]([\w-]+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +144,10 @@ def look(directory: Path, top: Path) -> Found:
     own = {member.directory for member in cargo.workspace.members} | {cargo.workspace.root}
     apart = _outermost([path for path in manifests if path.resolve() not in own])
     tests = _descriptions(directory, directory, skipped)
-    root = cargo.workspace.root
-    members = sorted(place for place in own if directory.resolve() in place.parents)
+    root, here = cargo.workspace.root, directory.resolve()
+    members = sorted(place for place in own if here in place.parents)
+    beside = any(not path.resolve().is_relative_to(here) for path in _manifests(top, skipped))
+    packages = _publishable(cargo, beside=beside)
     platforms = _platforms(directory / ".platform")
     described = [test for read in tests.values() for test in read]
     redefined = _redefined(tests)
@@ -162,8 +166,8 @@ def look(directory: Path, top: Path) -> Found:
         custom_tests=tuple(tests),
         members_tests=tuple(name for member in members for name in _descriptions(directory, member, skipped)),
         redefined=redefined,
-        packages=_publishable(cargo),
-        publishing=_publishing(top, {package.workflow for package in _publishable(cargo)}),
+        packages=packages,
+        publishing=_publishing(top, packages),
         calling_old=tuple(
             test.name for test in described if test.calls_rust_vmm_ci and test.name not in instead
         ),
@@ -274,22 +278,27 @@ def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _publishable(cargo: Cargo) -> tuple[Publishable, ...]:
+def _publishable(cargo: Cargo, *, beside: bool) -> tuple[Publishable, ...]:
+    """Return the packages that may be published; `beside` says whether other folders have some, too."""
     packages = cargo.metadata["packages"]
     return tuple(
-        Publishable(name=package["name"], alone=len(packages) == 1)
+        Publishable(name=package["name"], alone=len(packages) == 1 and not beside)
         for package in packages
         if package["publish"] is None or "crates-io" in package["publish"]
     )
 
 
-def _publishing(top: Path, ours: set[str]) -> tuple[str, ...]:
-    """Return workflows that publish to crates.io under other names: two would race."""
+def _publishing(top: Path, packages: Collection[Publishable]) -> tuple[str, ...]:
+    """Return workflows of other names that publish these packages to crates.io: two would race."""
+    ours = {package.workflow for package in packages}
+    meant = {"", *(package.name for package in packages)}  # without a name, what is in the folder
     names = [
         path.relative_to(top).as_posix() for path in sorted((top / ".github" / "workflows").glob("*.y*ml"))
     ]
     return tuple(
-        name for name in names if name not in ours and "cargo publish" in (files.read_text(top / name) or "")
+        name
+        for name in names
+        if name not in ours and meant & {*_PUBLISHED.findall(files.read_text(top / name) or "")}
     )
 
 

@@ -568,6 +568,21 @@ def test_the_entry_of_a_workspace_stands_for_its_members(tmp_path: Path) -> None
     assert re.findall(r'directory: "(.*)"', (tmp_path / ".github/dependabot.yml").read_text()) == ["/"]
 
 
+def test_two_crates_in_folders_are_published_by_tags_of_their_own(tmp_path: Path) -> None:
+    crate = CrateBuilder(tmp_path).with_file("README", "")
+    for name in ("one", "two"):
+        crate.with_file(f"{name}/Cargo.toml", MANIFEST.format(name=name)).with_file(f"{name}/src/lib.rs", "")
+    crate.with_git()
+
+    outcomes = [
+        init(crate, "--yes", "--publish", "--dependabot=none", cwd=tmp_path / name) for name in ("one", "two")
+    ]
+
+    assert not any("Kept" in outcome.out for outcome in outcomes)
+    for name in ("one", "two"):
+        assert f'tags: ["{name}-v*"]' in (tmp_path / f".github/workflows/publish-{name}.yml").read_text()
+
+
 def test_a_root_package_with_members_and_a_workspace_apart(crate: CrateBuilder) -> None:
     crate.with_file("Cargo.toml", MANIFEST.format(name="root") + 'members = ["sub"]\nexclude = ["fuzz"]\n')
     crate.with_file("sub/Cargo.toml", MANIFEST.format(name="sub").replace("[workspace]", ""))
