@@ -264,15 +264,20 @@ def _matrix(matrix: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401 - any JSON
     adjustments = matrix.get("adjustments", []) if isinstance(matrix, Mapping) else []
     dimensions = setup if isinstance(setup, Mapping) else {"": setup} if setup else {}
     cases = [
-        dict(zip(dimensions, map(str, values), strict=True))
+        dict(zip(dimensions, map(_word, values), strict=True))
         for values in itertools.product(*dimensions.values())
     ]
     for adjustment in adjustments:
         given = adjustment.get("with")
         case = {
-            key: str(value) for key, value in (given if isinstance(given, Mapping) else {"": given}).items()
+            key: _word(value) for key, value in (given if isinstance(given, Mapping) else {"": given}).items()
         }
         cases = [other for other in cases if other != case]
         if not adjustment.get("skip"):
             cases.append(case)
     yield from cases
+
+
+def _word(value: object) -> str:
+    """Return a value of a matrix as Buildkite writes it into a command."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

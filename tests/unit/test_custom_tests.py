@@ -243,7 +243,7 @@ def test_a_matrix_is_run_case_by_case() -> None:
     test = a_test(command="{{ matrix.feature }}-{{matrix.libc}}", matrix=matrix)
 
     assert run(test) == ["xen-gnu", "rawfd-gnu", "rawfd-musl", "x-y"]
-    assert run(a_test(command="-p {{ matrix }}", matrix=["a", 1])) == ["-p a", "-p 1"]
+    assert run(a_test(command="-p {{ matrix }}", matrix=["a", 1, True])) == ["-p a", "-p 1", "-p true"]
 
 
 def test_a_command_for_crates_runs_for_each() -> None:
