@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from rustvmm_sessions import files
+from rustvmm_sessions import cfg, files
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import Finished, StartError, command_line, run
@@ -360,15 +360,15 @@ def configurations(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                 break
 
 
-def runner(directory: Path, triple: str, env: Mapping[str, str]) -> tuple[str, ...]:
+def runner(cargo: Cargo, triple: str) -> tuple[str, ...]:
     """Return the program that cargo puts before a test executable of `triple`, in words.
 
     A relative path holds from where it is written, while tests run in their package's directory.
     """
     variable = runner_variable(triple)
-    base, value = directory, env.get(variable) or os.environ.get(variable)
+    base, value = cargo.directory, cargo.env.get(variable) or os.environ.get(variable)
     if not value:
-        base, value = next(_configured_runners(directory, triple), (directory, ""))
+        base, value = next(iter(_configured(cargo, triple, "runner")), (base, ""))
     words = value.split() if isinstance(value, str) else list(value)
     if words and "/" in words[0]:
         words[0] = str(base / words[0])
@@ -380,18 +380,22 @@ def runner_variable(triple: str) -> str:
     return f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
 
 
-def _configured_runners(directory: Path, triple: str) -> Iterator[tuple[Path, Any]]:
-    for path, content in configurations(directory):
-        for name, table in content.get("target", {}).items():
-            if name.startswith("cfg(") and "runner" in table:
-                raise UserError(
-                    "a runner for a cfg() expression cannot be combined with ours",
-                    where=f"{path}, target.'{name}'.runner",
-                    fix=f"write it under target.{triple}",
-                )
-        value = content.get("target", {}).get(triple, {}).get("runner")
-        if value:
-            yield path.parent.parent, value
+def _configured(cargo: Cargo, triple: str, key: str) -> list[tuple[Path, Any]]:
+    """Return what cargo's configuration has as `key` for a target, what counts first at the front.
+
+    That is the directory from which relative paths hold, and the value.
+    """
+    found = [
+        (path.parent.parent, name, table[key])
+        for path, content in configurations(cargo.directory)
+        for name, table in content.get("target", {}).items()
+        if table.get(key)
+    ]
+    named = [each for each in found if each[1] == triple]
+    others = [each for each in found if each[1].startswith("cfg(")]
+    facts = cargo.rustc("--print=cfg", f"--target={triple}").splitlines() if others else []
+    holding = [each for each in others if cfg.holds(each[1], facts)]
+    return [(base, value) for base, _, value in (*named, *holding)]
 
 
 def rustflags(
@@ -420,11 +424,7 @@ def rustflags(
         return (), {encoded: "\x1f".join((*given.split(), *flags))}
     if given is not None:
         return (), {variable: " ".join(filter(None, (given, *flags)))}
-    target = triple or cargo.toolchain.host
-    targets = [
-        table for _, content in configurations(cargo.directory) for table in content.get("target", {}).items()
-    ]
-    by_target = any(kind in table and (name == target or name.startswith("cfg(")) for name, table in targets)
+    by_target = _configured(cargo, triple or cargo.toolchain.host, kind)
     key = "target.'cfg(all())'" if by_target else "build"
     return (f"--config={key}.{kind}={json.dumps(flags)}",), {}
 

@@ -271,7 +271,7 @@ class ProfiledTests:
                 where=str(profiles),
                 fix="set CARGO_TARGET_DIR to a path without %",
             )
-        own_runner = runner(self.cargo.directory, build.triple, self.cargo.env)
+        own_runner = runner(self.cargo, build.triple)
         words = [
             sys.executable,
             "-I",

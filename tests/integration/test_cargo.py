@@ -398,13 +398,13 @@ def test_a_configuration_that_cannot_be_read_is_left_to_cargo(crate: Path, conte
 def test_the_runner_is_that_of_the_configuration(crate: Path, value: str, words: tuple[str, ...]) -> None:
     configure(crate, f"[target.{HOST}]\nrunner = {value}\n[target.riscv64gc-unknown-linux-gnu]\nrunner = 'q'")
 
-    assert runner(crate, HOST, {}) == words
+    assert runner(Cargo(directory=crate), HOST) == words
 
 
 def test_a_relative_runner_holds_from_where_it_is_written(crate: Path) -> None:
     configure(crate.parent, f"[target.{HOST}]\nrunner = 'scripts/run.sh -x a/b'\n")
 
-    assert runner(crate, HOST, {}) == (f"{crate.parent}/scripts/run.sh", "-x", "a/b")
+    assert runner(Cargo(directory=crate), HOST) == (f"{crate.parent}/scripts/run.sh", "-x", "a/b")
 
 
 def test_the_nearest_runner_counts(crate: Path) -> None:
@@ -412,7 +412,7 @@ def test_the_nearest_runner_counts(crate: Path) -> None:
     configure(crate.parent, f"[target.{HOST}]\nrunner = 'above'\n")
     configure(crate, "[build]\njobs = 2\n")
 
-    assert runner(crate, HOST, {}) == ("above",)
+    assert runner(Cargo(directory=crate), HOST) == ("above",)
 
 
 def test_a_variable_names_the_runner_before_any_file(crate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -420,12 +420,25 @@ def test_a_variable_names_the_runner_before_any_file(crate: Path, monkeypatch: p
     variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
     monkeypatch.setenv(variable, "caller -x")
 
-    assert runner(crate, HOST, {}) == ("caller", "-x")
-    assert runner(crate, HOST, {variable: "session"}) == ("session",)
+    assert runner(Cargo(directory=crate), HOST) == ("caller", "-x")
+    assert runner(Cargo(directory=crate, env={variable: "session"}), HOST) == ("session",)
+
+
+def test_a_runner_for_an_expression_counts_where_it_holds(crate: Path) -> None:
+    """The configuration of getrandom has one for emscripten."""
+    elsewhere = "[target.'cfg(target_os = \"emscripten\")']\nrunner = 'node'\n"
+    configure(crate, elsewhere)
+    assert runner(Cargo(directory=crate), HOST) == ()
+
+    configure(crate, elsewhere + "[target.'cfg(all(unix, not(windows)))']\nrunner = 'here'\n")
+    assert runner(Cargo(directory=crate), HOST) == ("here",)
+
+    configure(crate.parent, f"[target.{HOST}]\nrunner = 'by-triple'\n")
+    assert runner(Cargo(directory=crate), HOST) == ("by-triple",)
 
 
 def test_without_a_runner_there_is_none(crate: Path) -> None:
-    assert runner(crate, HOST, {}) == ()
+    assert runner(Cargo(directory=crate), HOST) == ()
 
 
 def test_vendored_sources_lie_where_the_configuration_says(crate: Path) -> None:

@@ -693,6 +693,16 @@ def test_a_runner_of_cargos_configuration_runs_the_tests(tmp_path: Path, place: 
     assert (crate.directory / "log").read_text() == "by-config\n"
 
 
+def test_a_runner_for_another_machine_is_left_alone(tmp_path: Path) -> None:
+    crate = with_runner(tmp_path).with_file(
+        ".cargo/config.toml",
+        "[target.'cfg(target_os = \"emscripten\")']\nrunner = 'node'\n"
+        "[target.'cfg(not(windows))']\nrunner = 'tools/run.sh by-expression'\n",
+    )
+    assert measure(crate) == {"member/src/lib.rs": (8, 9)}
+    assert (crate.directory / "log").read_text() == "by-expression\n"
+
+
 # Tests and builds that fail
 
 ENDING_TEST = """\

@@ -33,6 +33,10 @@ class KnownCargo(Cargo):
     def toolchain(self) -> Toolchain:
         return Toolchain(release="1.95.0", host="x-gnu", llvm_major=22)
 
+    def rustc(self, *args: str) -> str:
+        assert args == ("--print=cfg", "--target=x-musl")
+        return "unix\n"
+
     @cached_property
     def metadata(self) -> dict[str, Any]:
         package: dict[str, Any] = {
@@ -229,6 +233,7 @@ def test_lines_that_are_no_messages_are_passed_over(line: str) -> None:
         ("target.x-gnu", "x-musl", "build"),  # what is set for another target is not in force
         ("target.x-musl", "x-musl", "target.'cfg(all())'"),
         ("target.'cfg(unix)'", "x-musl", "target.'cfg(all())'"),
+        ("target.'cfg(windows)'", "x-musl", "build"),
     ],
 )
 def test_flags_join_those_in_force_for_the_target(

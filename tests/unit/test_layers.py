@@ -21,6 +21,7 @@ LAYERS = (
     {
         "bench",
         "catalog",
+        "cfg",
         "changed",
         "commits",
         "config",
