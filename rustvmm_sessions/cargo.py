@@ -11,6 +11,7 @@ import platform
 import re
 import sys
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -266,6 +267,29 @@ def own_folder(workspace: Workspace, name: str) -> Path:
     return files.own_directory(
         own if own.is_relative_to(workspace.root) else own / files.name_of(workspace.root)
     )
+
+
+def package_specs(cargo: Cargo, *, make: bool = True) -> dict[str, str]:
+    """Return the members that their name is not enough for, with the word that cargo knows them by.
+
+    A crate that many depend on is, as it is published, a dependency of its own dependencies, too.
+    Cargo calls its name ambiguous then; with the member's folder it is not.
+
+    Args:
+        cargo: Cargo in the crate's directory.
+        make: Whether to make a missing Cargo.lock, which alone knows all names.
+    """
+    lock = cargo.workspace.root / "Cargo.lock"
+    published = any(
+        each["source"] for package in cargo.metadata["packages"] for each in package["dependencies"]
+    )
+    if make and published and not lock.exists():
+        cargo.read("generate-lockfile", echo=True)  # where it fails, so does the command that is to come
+    count = Counter[str]()
+    with contextlib.suppress(ValueError, LookupError, TypeError):  # a broken file is cargo's to refuse
+        count.update(package["name"] for package in tomllib.loads(files.read_text(lock) or "")["package"])
+    members = cargo.workspace.members
+    return {m.name: f"{m.directory.as_uri()}#{m.name}" for m in members if count[m.name] > 1}
 
 
 @contextlib.contextmanager

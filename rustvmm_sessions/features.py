@@ -39,6 +39,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from rustvmm_sessions.errors import UserError
@@ -89,10 +90,14 @@ class Run:
     all_features: bool = False
     manifest: str = ""
 
-    def arguments(self) -> tuple[str, ...]:
-        """Return what to put behind ``cargo CMD``, run in the workspace's root directory."""
+    def arguments(self, specs: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
+        """Return what to put behind ``cargo CMD``, run in the workspace's root directory.
+
+        Args:
+            specs: By which word cargo knows a package whose name is not enough.
+        """
         arguments = [f"--manifest-path={self.manifest}"] if self.manifest else []
-        arguments += [f"--package={name}" for name in self.packages] or ["--workspace"]
+        arguments += [f"--package={specs.get(name, name)}" for name in self.packages] or ["--workspace"]
         if self.all_features:
             arguments.append("--all-features")
         if self.no_default:

@@ -92,6 +92,18 @@ class CrateBuilder:
     def with_noxfile(self, options: str = "") -> CrateBuilder:
         return self.with_file("noxfile.py", NOXFILE.format(options=options))
 
+    def with_published(self, name: str, version: str, dependencies: str = "") -> CrateBuilder:
+        """Let crates.io be a folder of the crate, and have a package there."""
+        place = f"vendor/{name}-{version}"
+        source = '[source.crates-io]\nreplace-with = "folder"\n[source.folder]\ndirectory = "vendor"\n'
+        manifest = MANIFEST.format(name=name).replace("0.1.0", version).replace("[workspace]\n", "")
+        return (
+            self.with_file(".cargo/config.toml", source)
+            .with_file(f"{place}/Cargo.toml", f"{manifest}[dependencies]\n{dependencies}\n")
+            .with_file(f"{place}/src/lib.rs", LIB)
+            .with_file(f"{place}/.cargo-checksum.json", '{"files": {}}')
+        )
+
     def with_git(self) -> CrateBuilder:
         """Make it a git repository with one commit of all there is, target/ ignored."""
         self.with_file(".gitignore", "/target\n__pycache__/\n")

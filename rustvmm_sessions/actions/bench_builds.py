@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.actions.test_builds import artifacts_in
 from rustvmm_sessions.bench import criterion
-from rustvmm_sessions.cargo import Cargo, configurations, lockfile_kept, rustflags
+from rustvmm_sessions.cargo import Cargo, configurations, lockfile_kept, package_specs, rustflags
 from rustvmm_sessions.config import did_you_mean
 from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -164,7 +164,7 @@ def _compile(build: Build) -> tuple[Executable, ...]:
     flags, variables = rustflags(cargo, "rustflags", remap)
     command = (
         *("bench", "--no-run", f"--bench={HARNESS}", "--all-features"),
-        *((f"--package={build.package}",) if build.package else ()),
+        *((f"--package={package_specs(cargo).get(build.package, build.package)}",) if build.package else ()),
         *(f"--config={path}" for path in build.config),
         *(f"--target-dir={build.target}", "--message-format=json-render-diagnostics", *flags),
     )

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import catalog, features
 from rustvmm_sessions.actions.test_builds import BuiltFile, built_files, messages_in
 from rustvmm_sessions.actions.turns import in_turn
-from rustvmm_sessions.cargo import Cargo, coloured, lockfile_kept, machine, own_folder, rustflags
+from rustvmm_sessions.cargo import (
+    Cargo,
+    coloured,
+    lockfile_kept,
+    machine,
+    own_folder,
+    package_specs,
+    rustflags,
+)
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, tell, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -58,6 +66,7 @@ class GateRequest:
             upstream, None to run all members.
         rest: Words for ``cargo test``.
         timeout: Seconds for all of it.
+        specs: By which word cargo knows a package whose name is not enough.
     """
 
     cargo: Cargo
@@ -74,6 +83,7 @@ class GateRequest:
     changed: str | None = None
     rest: tuple[str, ...] = ()
     timeout: float | None = None
+    specs: Mapping[str, str] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
 
     @property
@@ -117,11 +127,12 @@ def build_documentation(request: GateRequest) -> None:
     if packages is not None and not packages:
         say("Nothing to run.")
         return
-    scope = ("--workspace",) if packages is None else tuple(f"--package={name}" for name in packages)
     cargo = _cargo_at_root(request.cargo)
     doc_flags, env = rustflags(cargo, "rustdocflags", ("-D", "warnings"))
-    args: tuple[str, ...] = ("doc", *scope, "--all-features", "--no-deps", *doc_flags)
     with _lockfile(cargo):
+        specs = {} if packages is None else package_specs(cargo)
+        scope = [f"--package={specs.get(name, name)}" for name in packages or ()] or ["--workspace"]
+        args: tuple[str, ...] = ("doc", *scope, "--all-features", "--no-deps", *doc_flags)
         done = cargo.run(*args, env=env, timeout=request.remaining)
         if "could not compile `" in done.stderr:
             # Not rustdoc, but the compiler refuses a crate that others need. Other flags build all
@@ -154,6 +165,8 @@ def run_matrix(request: GateRequest) -> None:
     plan = _plan(request, packages)
     for warning in plan.warnings:
         warn(warning)
+    with _lockfile(cargo):
+        request = replace(request, specs=package_specs(cargo, make=not request.listing))
     if request.listing:
         _say_plan(request, spec, plan)
         return
@@ -210,7 +223,7 @@ def _build_tests(
         return frozenset()
     target = (f"--target={triple}",) if triple else ()
     tests = spec.command[1:] if request.doctests else ("--tests", *spec.command[1:])
-    args = (*tests, *run.arguments(), *target, *_own_words(request.rest))
+    args = (*tests, *run.arguments(request.specs), *target, *_own_words(request.rest))
     cargo = _cargo_at_root(request.cargo)
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, timeout=request.remaining)
@@ -306,7 +319,7 @@ def _commands(
 ) -> list[tuple[str, ...]]:
     """Return the cargo commands for one combination."""
     target = (f"--target={triple}",) if triple else ()
-    matrix = (*run.arguments(), *target)
+    matrix = (*run.arguments(request.specs), *target)
     after = ("--", *spec.after) if spec.after else ()
     if request.fix:
         return [(spec.command[0], "--fix", *spec.command[1:], *matrix, *request.rest)]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench_crates import BenchCrate, bench_crate, read_json, state
-from tests.crates import REPOSITORY, CrateBuilder, run
+from tests.crates import LIB, MANIFEST, REPOSITORY, CrateBuilder, new_crate, run
 from tests.integration.sessions import script
 
 QUICK = ("--filter", "^spin$")
@@ -147,6 +147,21 @@ def test_a_base_without_benchmarks_or_package_passes_and_says_so(crate: BenchCra
     other = crate.bench("--base", "HEAD~1", "--package", "kernal")
     assert other.code == 1
     assert "did you mean 'kernel'?" in other.err
+
+
+def test_a_package_that_criterion_needs_as_published_is_told_from_that(tmp_path: Path) -> None:
+    """As memchr and itoa, which criterion depends on; this criterion is empty and quickly built."""
+    crate = new_crate(tmp_path)
+    crate.with_published("sample", "0.0.9").with_published("criterion", "0.5.0", 'sample = "0.0.9"')
+    crate.with_file(
+        "Cargo.toml",
+        MANIFEST.format(name="sample")
+        + '[dev-dependencies]\ncriterion = "0.5"\n[[bench]]\nname = "main"\nharness = false\n',
+    )
+    crate.with_file("benches/main.rs", "fn main() {}\n").with_git().with_lib(LIB + "// no change\n")
+    outcome = crate.nox("-s", "bench", "--", "--base", "HEAD", "--package", "sample")
+    assert outcome.code == 0, outcome.text
+    assert "both builds give the same program" in outcome.out
 
 
 def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:

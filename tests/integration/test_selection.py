@@ -289,6 +289,22 @@ def test_one_crate_of_a_monorepo_is_run_alone(tmp_path: Path) -> None:
     assert repeat(one, outcome).code == 101
 
 
+def test_a_member_that_its_dependencies_need_as_published_is_told_from_that(tmp_path: Path) -> None:
+    """As itoa, which criterion's serde_json needs."""
+    crate = new_crate(tmp_path / "of a user", options="workspace=False")
+    crate.with_published("sample", "0.0.9").with_published("tool", "1.0.0", 'sample = "0.0.9"')
+    crate.with_file("Cargo.toml", MANIFEST.format(name="sample") + '\n[dev-dependencies]\ntool = "1"\n')
+    crate.with_git().with_lib(LIB.replace("sign(3), 1", "sign(3), 2")).commit("a fault")
+    for words in (["clippy"], ["clippy", "--fix"], ["build-gnu"], ["doc"]):
+        outcome = session(crate, *words)
+        assert outcome.code == 0, outcome.text
+    assert crate.git("status", "--porcelain") == ""
+
+    outcome = session(crate, "unit-tests")
+    assert f"cargo test --tests '--package=file://{tmp_path}/of%20a%20user#sample'\n" in ending(outcome)
+    assert repeat(crate, outcome).code == 101
+
+
 def test_one_crate_of_a_monorepo_is_run_when_it_or_what_it_needs_changed(tmp_path: Path) -> None:
     crate = workspace_in(tmp_path)
     one = CrateBuilder(crate.directory / "crates/top").with_noxfile("workspace=False")
