@@ -25,7 +25,7 @@ from rustvmm_sessions import files
 from rustvmm_sessions.actions import profile_runner
 from rustvmm_sessions.actions.test_builds import artifacts_in, messages_in
 from rustvmm_sessions.actions.turns import in_turn
-from rustvmm_sessions.cargo import Cargo, Package, Workspace, runner, runner_variable
+from rustvmm_sessions.cargo import Cargo, Package, Workspace, machine, runner, runner_variable
 from rustvmm_sessions.console import tell
 from rustvmm_sessions.errors import CheckFailed, UserError
 
@@ -170,11 +170,21 @@ class ProfiledTests:
             timeout=self.timeout,
         )
         if not done.ok:
-            for message in messages_in(done.stdout, "compiler-message"):
-                tell(message["message"]["rendered"])
-            raise CheckFailed(f"the tests do not build with coverage instrumentation ({done.ending})")
+            messages = messages_in(done.stdout, "compiler-message")
+            said = "".join(message["message"]["rendered"] for message in messages)
+            tell(said)
+            raise CheckFailed(self._why_not_built(done), output=said + done.stderr)
         members = {member.id for member in self.cargo.workspace.members}
         return [artifact for artifact in artifacts_in(done.stdout) if artifact["package_id"] in members]
+
+    def _why_not_built(self, done: Finished) -> str:
+        message = f"the tests do not build with coverage instrumentation ({done.ending})"
+        if "--all-features" not in self.selection.arguments():
+            return message
+        return (
+            f"{message}, all features switched on; if these exclude each other, name those to measure "
+            f'by {{"crate_features": "a,b"}} in coverage_config_{machine()}.json'
+        )
 
     def _command(self, *options: str) -> tuple[str, ...]:
         return ("test", "--tests", f"--target-dir={self._target}", *self.selection.arguments(), *options)

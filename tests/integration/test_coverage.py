@@ -784,6 +784,23 @@ def test_an_error_of_the_compiler_is_shown_once(tmp_path: Path) -> None:
     assert not (tmp_path / "tests").exists()
 
 
+def test_where_features_exclude_each_other_it_says_how_to_choose(tmp_path: Path) -> None:
+    """As those of log, which has six for the highest level alone."""
+    both = '#[cfg(all(feature = "a", feature = "b"))]\ncompile_error!("one of a and b");\n'
+    manifest = MANIFEST.format(name="sample") + "\n[features]\na = []\nb = []\n"
+    crate = new_crate(tmp_path).with_file("Cargo.toml", manifest).with_lib(LIB + both)
+    outcome = crate.nox("-s", "fmt", "coverage")
+    config = f"coverage_config_{machine()}.json"
+    choose = f'if these exclude each other, name those to measure by {{"crate_features": "a,b"}} in {config}'
+    assert choose in outcome.err
+    assert "error: one of a and b" in outcome.out.partition("coverage failed:")[2]
+
+    crate.with_file(config, '{"crate_features": "a"}')
+    assert measure(crate)
+    crate.with_file(config, '{"crate_features": "a,b"}')
+    assert "exclude each other" not in crate.coverage().err
+
+
 def test_a_macro_may_print_braces_while_it_runs(tmp_path: Path) -> None:
     crate = new_crate(tmp_path)
     crate.with_file(
