@@ -104,7 +104,7 @@ def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
     native = all(step.session for step in pipeline.steps)
     data = {
         "name": "gate",
-        "on": {"push": {"branches": ["main"]}, "pull_request": None},
+        "on": {"push": {"branches": ["main", "master"]}, "pull_request": None},
         "permissions": {"contents": "read"},
         "concurrency": {
             "group": "${{ github.workflow }}-${{ github.ref }}",

@@ -255,6 +255,10 @@ def test_sessions_run_on_runners_of_their_platform() -> None:
     assert "nox -s clippy" in found["clippy-riscv64"]["command"]
 
 
+def test_the_workflow_runs_on_the_usual_default_branches() -> None:
+    assert workflow(pipeline())["on"] == {"push": {"branches": ["main", "master"]}, "pull_request": None}
+
+
 def test_the_workflow_has_least_permissions_and_pinned_actions() -> None:
     text = github.render(pipeline(), warn=fail)
     data = read_yaml(text, "gate.yml").data
