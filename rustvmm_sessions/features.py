@@ -663,7 +663,8 @@ def _too_many(member: _Member, count: int) -> UserError:
     return UserError(
         f"{member.name}: its {count} features make more than {LIMIT} combinations.",
         where=member.where,
-        fix=f"set max_combination_size = {size} there or depth={size} in the noxfile, or vary fewer features",
+        fix=f"set max_combination_size = {size} there or depth={size} in the noxfile, better less "
+        f"(depth=1 is {count + 1} combinations), or vary fewer features",
     )
 
 

@@ -18,6 +18,9 @@ DEFAULT_PLATFORMS = (catalog.X86_64, catalog.AARCH64)
 
 OLD_SUBMODULE = "rust-vmm-ci"
 
+MOST_RUNS = 100
+"""Runs of cargo in one session above which a crate is told how to have fewer."""
+
 BUILDKITE = ".buildkite/pipeline.yml"
 GITHUB = ".github/workflows/gate.yml"
 _BOOTSTRAP = """\
@@ -57,6 +60,21 @@ class Publishable:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ManyRuns:
+    """A feature matrix of more than `MOST_RUNS`.
+
+    Attributes:
+        runs: How many they are; None for more than can be planned.
+        depth: The setting of ``register()`` that leaves few enough, or as few as there can be.
+        fewer: How many it leaves.
+    """
+
+    runs: int | None
+    depth: int
+    fewer: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """What a repository has.
 
@@ -80,6 +98,9 @@ class Found:
         calling_old: Other custom tests whose commands call rust-vmm-ci.
         dependabot: Where dependabot's configuration is, or would be.
         updated: Folders of the crates that it has, from the repository's top.
+        buildkite: Whether it is Buildkite's agents that run its tests.
+        github: Whether GitHub's runners run the sessions.
+        many_runs: The feature matrix, if it takes too long for everyday work and no noxfile limits it.
     """
 
     place: str = ""
@@ -101,6 +122,9 @@ class Found:
     calling_old: tuple[str, ...] = ()
     dependabot: str = ".github/dependabot.yml"
     updated: tuple[str, ...] = ()
+    buildkite: bool = False
+    github: bool = False
+    many_runs: ManyRuns | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +302,11 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
         todo.append(
             f"Record the coverage ({start}): nox -s coverage -- --profile devel && git add tests/coverage"
         )
+    if many := found.many_runs:
+        todo.append(
+            f"Combine fewer features, as clippy alone would run cargo {many.runs or 'far too many'} times: "
+            f"register(depth={many.depth}) in noxfile.py makes that {many.fewer} (nox -s clippy -- --list)"
+        )
     if found.hooks:
         todo.append(f"To run {', '.join(found.hooks)} on your machine: nox -s setup -- --hooks")
     todo += [
@@ -295,20 +324,7 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
             f"{package.workflow.rpartition('/')[2]}"
             for package in found.packages
         ]
-    if wishes.github:
-        todo.append(
-            "After changes of the noxfile, write the workflow anew: "
-            f"nox -s pipeline -- --format github --output {GITHUB}"
-        )
-    todo.append(
-        "For Buildkite, ask an admin of its organization for a pipeline, and add its webhook in GitHub's "
-        "settings of the repository (pull request and push events)."
-    )
-    if wishes.buildkite:
-        todo.append(
-            "In that pipeline's settings, the only step is `buildkite-agent pipeline upload`, which reads "
-            f"{BUILDKITE}; the agents need nox (pip install nox), which brings the rest."
-        )
+    todo += _left_of_ci(found, wishes)
     if OLD_SUBMODULE in found.submodules:
         path = shlex.quote(os.path.relpath(found.submodules[OLD_SUBMODULE], found.place or "."))
         todo.append(
@@ -338,5 +354,30 @@ def _left_of_tests(found: Found) -> list[str]:
         todo.append(
             f"Custom tests that call {OLD_SUBMODULE}: {', '.join(found.calling_old)}; "
             "docs/moving-from-rust-vmm-ci.md has what takes its place."
+        )
+    return todo
+
+
+def _left_of_ci(found: Found, wishes: Wishes) -> list[str]:
+    todo = []
+    if wishes.github:
+        todo.append(
+            "After changes of the noxfile, write the workflow anew: "
+            f"nox -s pipeline -- --format github --output {GITHUB}"
+        )
+    elif not (found.github or found.buildkite or wishes.buildkite or found.place):
+        todo.append(
+            "No CI runs the sessions yet: `rustvmm-sessions init --github` writes a workflow for GitHub, "
+            "`--buildkite` a pipeline for Buildkite."
+        )
+    if found.buildkite or wishes.buildkite:
+        todo.append(
+            "For Buildkite, ask an admin of its organization for a pipeline, and add its webhook in GitHub's "
+            "settings of the repository (pull request and push events)."
+        )
+    if wishes.buildkite:
+        todo.append(
+            "In that pipeline's settings, the only step is `buildkite-agent pipeline upload`, which reads "
+            f"{BUILDKITE}; the agents need nox (pip install nox), which brings the rest."
         )
     return todo

@@ -144,7 +144,7 @@ def build_documentation(request: GateRequest) -> None:
     if not done.ok:
         what = f"{', '.join(packages or ['the whole workspace'])} with all features"
         repeat = _pasteable(request, (cargo.program, *args), env)
-        raise _failure(what, repeat, ending=done.ending, output=_output(done))
+        raise _failure(what, repeat, done=done, ending=done.ending, output=_output(done))
 
 
 def run_matrix(request: GateRequest) -> None:
@@ -229,7 +229,8 @@ def _build_tests(
     done = cargo.read(*asked, echo=True, timeout=request.remaining)
     if not done.ok:
         repeat = _pasteable(request, (cargo.program, "test", *args), {})
-        raise _failure(run.describe(), repeat, ending=f"{done.ending}, {place}", output=done.stderr)
+        ending = f"{done.ending}, {place}"
+        raise _failure(run.describe(), repeat, done=done, ending=ending, output=done.stderr)
     members = request.cargo.workspace.members
     return built_files(
         done.stdout,
@@ -422,7 +423,8 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
         output = _output(done)
     if ending or not done.ok:
         repeat = _pasteable(request, command, env)
-        raise _failure(asked.what, repeat, ending=f"{ending or done.ending}, {asked.place}", output=output)
+        ending = f"{ending or done.ending}, {asked.place}"
+        raise _failure(asked.what, repeat, done=done, ending=ending, output=output)
 
 
 def _cargo_at_root(cargo: Cargo) -> Cargo:
@@ -438,8 +440,9 @@ def _pasteable(request: GateRequest, command: tuple[str, ...], env: Mapping[str,
     return " ".join([*place, *variables, shlex.join(command)])
 
 
-def _failure(what: str, repeat: str, *, ending: str, output: str) -> CheckFailed:
-    return CheckFailed(f"{what} fails; repeat it:\n  {repeat}\n  {ending}", fix=repeat, output=output)
+def _failure(what: str, repeat: str, *, done: Finished, ending: str, output: str) -> CheckFailed:
+    why = ", as the session's time is up (settings: timeout_minutes, depth, shares)" if done.timed_out else ""
+    return CheckFailed(f"{what} fails{why}; repeat it:\n  {repeat}\n  {ending}", fix=repeat, output=output)
 
 
 def _diagnostics(messages: str) -> tuple[str, int]:

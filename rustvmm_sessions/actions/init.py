@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, files, scaffold
+from rustvmm_sessions import catalog, features, files, scaffold
 from rustvmm_sessions.actions.hooks import HOOKS
 from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.config import did_you_mean, override
@@ -22,7 +22,7 @@ from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.custom_tests import CustomTest, parse, replaced, settings_for
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.scaffold import Found, Publishable, Wishes
+from rustvmm_sessions.scaffold import Found, ManyRuns, Publishable, Wishes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -187,7 +187,30 @@ def look(directory: Path, top: Path) -> Found:
             if (top / place / "Cargo.toml").is_file() and (top / place).resolve() not in own - {root}
         ),
         workflows=any((top / ".github" / "workflows").glob("*.y*ml")),
+        buildkite=(top / ".buildkite").is_dir() or scaffold.OLD_SUBMODULE in submodules,
+        github=(top / scaffold.GITHUB).exists(),
+        many_runs=None if (directory / "noxfile.py").exists() else _many_runs(cargo),
     )
+
+
+def _many_runs(cargo: Cargo) -> ManyRuns | None:
+    """Return the crate's feature matrix if it has very many runs; None, too, of one that is wrong."""
+    runs = _planned_runs(cargo, None)
+    if runs is not None and runs <= scaffold.MOST_RUNS:
+        return None
+    for depth in (3, 2, 1):
+        fewer = _planned_runs(cargo, depth)
+        if fewer and (fewer <= scaffold.MOST_RUNS or depth == 1):
+            return ManyRuns(runs=runs, depth=depth, fewer=fewer)
+    return None
+
+
+def _planned_runs(cargo: Cargo, depth: int | None) -> int | None:
+    """Return how many runs the feature matrix has; None where they are too many, or a table is wrong."""
+    try:
+        return len(features.plan(cargo.metadata, depth=depth).runs)
+    except UserError:
+        return None
 
 
 def _manifests(directory: Path, skipped: set[Path], depth: int = 0) -> Iterator[Path]:

@@ -183,7 +183,7 @@ class ProfiledTests:
             return message
         return (
             f"{message}, all features switched on; if these exclude each other, name those to measure "
-            f'by {{"crate_features": "a,b"}} in coverage_config_{machine()}.json'
+            f'in coverage_config_{machine()}.json: {{"crate_features": "a,b"}}'
         )
 
     def _command(self, *options: str) -> tuple[str, ...]:

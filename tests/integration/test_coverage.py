@@ -791,7 +791,7 @@ def test_where_features_exclude_each_other_it_says_how_to_choose(tmp_path: Path)
     crate = new_crate(tmp_path).with_file("Cargo.toml", manifest).with_lib(LIB + both)
     outcome = crate.nox("-s", "fmt", "coverage")
     config = f"coverage_config_{machine()}.json"
-    choose = f'if these exclude each other, name those to measure by {{"crate_features": "a,b"}} in {config}'
+    choose = f'if these exclude each other, name those to measure in {config}: {{"crate_features": "a,b"}}'
     assert choose in outcome.err
     assert "error: one of a and b" in outcome.out.partition("coverage failed:")[2]
 

@@ -338,7 +338,7 @@ def test_a_session_ends_at_its_time_limit(tmp_path: Path) -> None:
     crate = crate_in(tmp_path, lib=lib, options='overrides={"unit-tests": {"timeout_minutes": 0.05}}')
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
-    assert "sample with default features fails" in ending(outcome)
+    assert "sample with default features fails, as the session's time is up (settings: " in ending(outcome)
     assert re.search(r"\n  stopped at its time limit after \d+ s, in run 1 of 1$", ending(outcome))
 
 

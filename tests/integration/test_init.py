@@ -357,6 +357,40 @@ def test_custom_tests_of_the_submodule_s_tests_become_settings_of_the_sessions(c
 # What is kept
 
 
+def test_what_is_left_to_do_is_of_the_ci_that_the_crate_has(crate: CrateBuilder) -> None:
+    none = init(crate, "--dry-run").out
+    assert "No CI runs the sessions yet: `rustvmm-sessions init --github`" in none
+    assert "webhook" not in none
+
+    github = init(crate, "--yes", "--github").out + init(crate, "--yes").out
+    assert "No CI" not in github
+    assert "webhook" not in github
+
+    crate.with_file(".buildkite/hooks/pre-command", "true\n")
+    buildkite = init(crate, "--yes").out
+    assert "add its webhook" in buildkite
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (6, None),
+        (8, "would run cargo 256 times: register(depth=3) in noxfile.py makes that 94 "),
+        (40, "would run cargo far too many times: register(depth=1) in noxfile.py makes that 42 "),
+    ],
+)
+def test_a_crate_of_many_features_is_told_how_to_combine_fewer(
+    crate: CrateBuilder, count: int, said: str | None
+) -> None:
+    names = "".join(f"f{number} = []\n" for number in range(count))
+    crate.with_file("Cargo.toml", MANIFEST.format(name="sample") + f"\n[features]\n{names}")
+    outcome = init(crate, "--yes")
+    assert outcome.code == 0, outcome.text
+    assert (said or "Left to do:") in outcome.out
+    assert ("Combine fewer" in outcome.out) == (said is not None)
+    assert "Combine fewer" not in init(crate, "--yes").out  # the noxfile may say so by now
+
+
 def test_a_file_that_differs_is_kept_and_shown_and_replaced_only_by_name(crate: CrateBuilder) -> None:
     crate.with_file("noxfile.py", "import nox\n").with_file(".platform", "x86_64").commit("own")
 

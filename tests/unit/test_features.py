@@ -719,6 +719,7 @@ def test_too_many_sets_are_refused_with_the_setting_that_helps() -> None:
     assert "24 features" in caught.value.what
     assert "max_combination_size = 3 " in caught.value.fix
     assert "depth=3" in caught.value.fix
+    assert "depth=1 is 25 combinations" in caught.value.fix
     made = plan(workspace(one), depth=3)
     assert made.distinct == 1 + 24 + 276 + 2024 < LIMIT
     assert made.predecessor_runs == 2**24
