@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions import explain, files, llvm_export, ratchet
 from rustvmm_sessions.actions import coverage_reports
 from rustvmm_sessions.actions.profiled_tests import ProfiledTests, TestSelection
-from rustvmm_sessions.actions.reporters import CargoLlvmCovReporter, Counted, LlvmReporter, Reporter
+from rustvmm_sessions.actions.reporters import (
+    NO_LINE,
+    CargoLlvmCovReporter,
+    Counted,
+    LlvmReporter,
+    Reporter,
+)
 from rustvmm_sessions.cargo import Cargo, lockfile_kept, machine, own_folder
 from rustvmm_sessions.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.console import say, warn
@@ -236,7 +242,7 @@ def _measure(
         exports.append(reporter.json())
     lines, counted_files = llvm_export.parse(exports[-1], root)
     if lines.count == 0:
-        raise CheckFailed("nothing was measured: no line of the crate can be covered")
+        raise CheckFailed(NO_LINE)
     if lines.covered == 0:
         ran = ", ".join(f"{what} ({name})" for name, what in sorted(build.tests.items()))
         raise CheckFailed(f"nothing was measured: no test reached a line of the crate; there ran {ran}")

@@ -179,7 +179,8 @@ class ProfiledTests:
 
     def _why_not_built(self, done: Finished) -> str:
         message = f"the tests do not build with coverage instrumentation ({done.ending})"
-        if "--all-features" not in self.selection.arguments():
+        several = any(len(package["features"]) > 1 for package in self.cargo.metadata["packages"])
+        if not several or "--all-features" not in self.selection.arguments():
             return message
         return (
             f"{message}, all features switched on; if these exclude each other, name those to measure "

@@ -46,6 +46,9 @@ class Reporter(Protocol):
         """Write HTML pages below `directory`; return the first."""
 
 
+NO_LINE = "nothing was measured: no line of the crate can be covered"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Counted:
     """What is reported on: a build, which of its files count, and the tools that know.
@@ -72,6 +75,8 @@ class Counted:
 
 def _read(args: Sequence[str | Path], counted: Counted, env: dict[str, str | None] | None = None) -> str:
     done = run(args, cwd=counted.cargo.directory, env={**counted.cargo.env, **(env or {})}, read_stdout=True)
+    if "no coverage data found" in done.stderr:
+        raise CheckFailed(NO_LINE)
     if not done.ok:
         raise CheckFailed(f"no report could be made: {Path(args[0]).name}: {done.ending}")
     return done.stdout

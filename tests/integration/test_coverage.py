@@ -781,6 +781,17 @@ def test_an_error_of_the_compiler_is_shown_once(tmp_path: Path) -> None:
     assert outcome.text.count("error[E0308]: mismatched types") == 1
     assert "src/lib.rs:2:5" in outcome.err
     assert "the tests do not build with coverage instrumentation" in outcome.err
+    assert "exclude each other" not in outcome.err
+    assert not (tmp_path / "tests").exists()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_crate_without_a_line_that_can_be_covered_says_so(tmp_path: Path, backend: str) -> None:
+    """Of macros or traits alone, as cfg-if."""
+    crate = new_crate(tmp_path).with_lib("//! No code.\n")
+    outcome = crate.coverage("--profile=devel", f"--backend={backend}")
+    assert outcome.code == 1
+    assert "nothing was measured: no line of the crate can be covered" in outcome.err
     assert not (tmp_path / "tests").exists()
 
 
