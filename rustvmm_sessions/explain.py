@@ -195,6 +195,11 @@ def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list
             ]
 
 
+def remedy(decision: Decision) -> str:
+    """Return the command that makes the check pass; empty where it takes more than one."""
+    return _RECORD if decision.verdict in (Verdict.HIGHER, Verdict.NONE) else ""
+
+
 def summary(decision: Decision, measurement: Measurement, record: Recorded | None) -> str:
     """Return the one line that a failing session ends with."""
     percent = rounded(measurement.lines.percent, 2)

@@ -333,7 +333,8 @@ def _judge(
         say(line)
     if not decision.passed:
         output = "\n".join([explain.measured(measurement), *lines])
-        raise CheckFailed(explain.summary(decision, measurement, recorded), output=output)
+        summary = explain.summary(decision, measurement, recorded)
+        raise CheckFailed(summary, fix=explain.remedy(decision), output=output)
     counts = [[file.path, file.lines.covered, file.lines.count] for file in measurement.files]
     files.write_atomic(last, json.dumps(counts))
 

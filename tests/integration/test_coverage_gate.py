@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -132,6 +133,25 @@ def test_higher_fails_in_ci_with_the_commands_that_record_it(
     assert "Record it:\n  nox -s coverage -- --profile devel\n  git add tests/coverage\n" in outcome.out
     assert "coverage is higher: 88.89 % measured" in ending(outcome)
     assert status(crate) == ""
+
+
+@pytest.mark.parametrize(
+    ("record", "todo"),
+    [
+        (None, "nox -s coverage -- --profile devel"),
+        ("80.1", "nox -s coverage -- --profile devel"),
+        ("100", "coverage is lower: 88.89 % measured, 100 % recorded"),
+    ],
+)
+def test_the_table_after_several_sessions_has_what_to_do(
+    crate: CrateBuilder, record: str | None, todo: str
+) -> None:
+    if record:
+        crate.with_record(record)
+    (row,) = re.findall(
+        r"^coverage +failed +[\d.]+  (.*)$", crate.nox("-s", "fmt", "coverage").out, re.MULTILINE
+    )
+    assert row == todo
 
 
 @pytest.mark.parametrize(("record", "written"), HIGHER.values(), ids=HIGHER)
