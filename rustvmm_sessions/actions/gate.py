@@ -165,7 +165,7 @@ def run_matrix(request: GateRequest) -> None:
     plan = _plan(request, packages)
     for warning in plan.warnings:
         warn(warning)
-    with _lockfile(cargo):
+    with lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions")):
         request = replace(request, specs=package_specs(cargo, make=not request.listing))
     if request.listing:
         _say_plan(request, spec, plan)
@@ -218,12 +218,14 @@ def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Pla
 def _build_tests(
     request: GateRequest, spec: catalog.CargoRun, run: features.Run, triple: str, place: str
 ) -> frozenset[BuiltFile]:
-    """Build the tests of one combination before they take their turn; return the files that they are."""
+    """Build the tests of one combination before they take their turn; return the files that they are.
+
+    With the examples, as plain cargo test does and --tests does not: once_cell's tests start one.
+    """
     if not _builds_first(request, spec):
         return frozenset()
     target = (f"--target={triple}",) if triple else ()
-    tests = spec.command[1:] if request.doctests else ("--tests", *spec.command[1:])
-    args = (*tests, *run.arguments(request.specs), *target, *_own_words(request.rest))
+    args = (*spec.command[1:], *run.arguments(request.specs), *target, *_own_words(request.rest))
     cargo = _cargo_at_root(request.cargo)
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, timeout=request.remaining)

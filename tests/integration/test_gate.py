@@ -309,6 +309,20 @@ def test_what_cargo_test_does_not_know_either_is_its_own_message(tmp_path: Path)
     assert "unexpected argument '--nonsense' found" in outcome.err
 
 
+@pytest.mark.parametrize("name", ["unit-tests", "unit-tests-release"])
+def test_a_test_finds_the_examples_built(tmp_path: Path, name: str) -> None:
+    """As that of once_cell, which starts one."""
+    crate = crate_in(tmp_path).with_file("examples/helper.rs", "fn main() {}\n")
+    crate.with_file(
+        "tests/start.rs",
+        "#[test]\nfn starts() {\n    let exe = std::env::current_exe().unwrap();\n"
+        '    let helper = exe.parent().unwrap().with_file_name("examples").join("helper");\n'
+        "    assert!(std::process::Command::new(helper).status().unwrap().success());\n}\n",
+    )
+    outcome = session(crate, name)
+    assert outcome.code == 0, outcome.text
+
+
 def test_nextest_runs_the_tests_and_cargo_the_doctests(tmp_path: Path) -> None:
     good = "//! ```\n//! assert_eq!(1, 1);\n//! ```\n\n" + LIB.partition("\n\n")[2]
     options = 'overrides={"unit-tests": {"runner": "nextest"}}'
