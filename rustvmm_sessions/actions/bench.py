@@ -312,8 +312,9 @@ def _why_nothing(base: Build, head: Build) -> str:
     if not base.has_package:
         return f"the base has no package {base.package!r}"
     if not set(of_head) & set(base.harnesses):
-        which = "HEAD" if not of_head else "the base"
-        return f'{which} has no benchmarks: no target `[[bench]] name = "{bench_builds.HARNESS}"`'
+        which, side = ("HEAD", head) if not of_head else ("the base", base)
+        others = f", only {', '.join(side.others)}" if side.others else ""
+        return f'{which} has no benchmarks: no target `[[bench]] name = "{bench_builds.HARNESS}"`{others}'
     return ""
 
 

@@ -71,6 +71,12 @@ class Build:
         return tuple(package["name"] for package in packages if _has_harness(package))
 
     @property
+    def others(self) -> tuple[str, ...]:
+        """The benchmark targets that are not compared, as their name is another."""
+        targets = [target for package in self.cargo.metadata["packages"] for target in package["targets"]]
+        return tuple(t["name"] for t in targets if "bench" in t["kind"] and t["name"] != HARNESS)
+
+    @property
     def has_package(self) -> bool:
         """Whether the package that is asked for is there."""
         return not self.package or self.package in {m.name for m in self.cargo.workspace.members}

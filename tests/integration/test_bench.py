@@ -149,6 +149,13 @@ def test_a_base_without_benchmarks_or_package_passes_and_says_so(crate: BenchCra
     assert "did you mean 'kernel'?" in other.err
 
 
+def test_benchmarks_of_another_name_are_named(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path).with_file("benches/parse.rs", "fn main() {}\n").with_git()
+    outcome = crate.with_lib(LIB + "// more\n").nox("-s", "bench", "--", "--base", "HEAD")
+    assert outcome.code == 0
+    assert 'HEAD has no benchmarks: no target `[[bench]] name = "main"`, only parse.' in outcome.out
+
+
 def test_a_package_that_criterion_needs_as_published_is_told_from_that(tmp_path: Path) -> None:
     """As memchr and itoa, which criterion depends on; this criterion is empty and quickly built."""
     crate = new_crate(tmp_path)
