@@ -285,11 +285,9 @@ def package_specs(cargo: Cargo, *, make: bool = True) -> dict[str, str]:
     )
     if make and published and not lock.exists():
         cargo.read("generate-lockfile", echo=True)  # where it fails, so does the command that is to come
-    count = Counter[str]()
-    with contextlib.suppress(ValueError, LookupError, TypeError):  # a broken file is cargo's to refuse
-        count.update(package["name"] for package in tomllib.loads(files.read_text(lock) or "")["package"])
+    names = Counter(re.findall(r'^name = "([^"]+)"', files.read_text(lock) or "", re.MULTILINE))
     members = cargo.workspace.members
-    return {m.name: f"{m.directory.as_uri()}#{m.name}" for m in members if count[m.name] > 1}
+    return {m.name: f"{m.directory.as_uri()}#{m.name}" for m in members if names[m.name] > 1}
 
 
 @contextlib.contextmanager

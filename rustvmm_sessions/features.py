@@ -581,7 +581,7 @@ def _narrowed(members: Mapping[str, _Member], features: Collection[str]) -> dict
         why = "is left out by the tables" if known else "is no feature of the workspace"
         raise UserError(
             f"{name} cannot be varied: it {why}.{_nearest(name, varied)}",
-            where="features",
+            where="register(features=...)",
             fix=f"features that can: {', '.join(sorted(varied)) or 'none'}",
         )
     return {
