@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from rustvmm_sessions import cfg, files
+from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import Finished, StartError, command_line, run
@@ -297,19 +298,18 @@ def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> It
     Cargo makes a missing lock file and completes an outdated one. What it made of the one found
     here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
     Of sessions that run at the same time the first notes what is there, and the last puts it back.
-    A lock file that a killed session left where there was none is removed by the next one, unless
-    it has been committed since. Without `reuse` cargo starts from what is found, in a work tree that
-    is as clean as it was.
+    What a killed session left is put back by the next one, unless git has the lock file as it is by
+    then. Without `reuse` cargo starts from what is found, in a work tree that is as clean as it was.
     """
     lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
     begun = keep / "Cargo.lock.begun"
     with _opened(keep / "Cargo.lock.turn") as turn, _opened(keep / "Cargo.lock.users") as users:
         fcntl.flock(turn, fcntl.LOCK_EX)
         if _is_only_holder(users):
-            left_by_killed = begun.exists() and not found.exists() and _is_untracked(lock)
-            begun.touch()
-            if not left_by_killed:
-                _begin_with(lock, found, made, reuse=reuse)
+            if not begun.exists() or not _is_uncommitted(lock):
+                _begin_with(lock, found, made, begun, reuse=reuse)
+            elif files.read_text(lock) != files.read_text(found):
+                warn(f"a run that was killed left {lock} as it is; this one puts back what was there before")
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(turn, fcntl.LOCK_UN)
         try:
@@ -337,21 +337,23 @@ def _is_only_holder(file: IO[bytes]) -> bool:
     return True
 
 
-def _is_untracked(lock: Path) -> bool:
-    """Whether git knows that a file is in no commit."""
-    return bool(Git(directory=lock.parent).line("ls-files", "--others", "--", lock.name))
+def _is_uncommitted(lock: Path) -> bool:
+    """Whether a file in a repository is untracked, or not as it was added last."""
+    return bool(Git(directory=lock.parent).line("ls-files", "--others", "--modified", "--", lock.name))
 
 
-def _begin_with(lock: Path, found: Path, made: Path, *, reuse: bool) -> None:
+def _begin_with(lock: Path, found: Path, made: Path, begun: Path, *, reuse: bool) -> None:
     before = files.read_text(lock)
-    if reuse and made.exists() and files.read_text(found) == before:
+    known = reuse and made.exists() and files.read_text(found) == before
+    if not known:
+        made.unlink(missing_ok=True)
+        if before is None:
+            found.unlink(missing_ok=True)
+        else:
+            files.write_atomic(found, before)
+    begun.touch()
+    if known:
         lock.write_text(made.read_text())
-        return
-    made.unlink(missing_ok=True)
-    if before is None:
-        found.unlink(missing_ok=True)
-    else:
-        files.write_atomic(found, before)
 
 
 def _put_back(lock: Path, found: Path, made: Path) -> None:

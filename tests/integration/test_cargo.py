@@ -301,6 +301,30 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_unless_it_is_committe
     assert kept.text == ("made\n" if committed else None)
 
 
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_lock_file_that_a_killed_run_completed_is_put_back_by_the_next_one_unless_it_is_committed(
+    kept: Kept,
+    capsys: pytest.CaptureFixture[str],
+    again: bool,  # noqa: FBT001
+    committed: bool,  # noqa: FBT001
+) -> None:
+    root = kept.lock.parent
+    crate = CrateBuilder(root).with_file("Cargo.lock", "old\n").with_git()
+    if again:
+        kept.run(makes="made\n")
+    words = [sys.executable, "-c", KILLED, str(root), str(kept.keep)]
+    for _ in range(2):
+        assert run(words, cwd=root).code == -signal.SIGKILL
+    assert kept.text == "made\n"
+    if committed:
+        crate.commit("we complete it now")
+
+    assert kept.run() == "made\n"
+    assert kept.text == ("made\n" if committed else "old\n")
+    assert ("a run that was killed left" in capsys.readouterr().err) is not committed
+
+
 def test_crates_with_one_target_directory_keep_their_lock_files_apart(tmp_path: Path) -> None:
     first, second = (
         Workspace(root=root, target_directory=tmp_path / "target", members=(), current=None)
