@@ -7,7 +7,7 @@ import datetime as dt
 import math
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -504,7 +504,6 @@ def check_benchmarks(
     """Do what the options of `add_bench_options` say."""
     from rustvmm_sessions.actions import bench  # noqa: PLC0415 - late
 
-    rules = settings.bench
     bench.check_benchmarks(
         bench.BenchRequest(
             cargo=cargo,
@@ -512,7 +511,8 @@ def check_benchmarks(
             package=given.package or cargo.variable("PACKAGE"),
             base=given.base,
             filter=given.filter,
-            rules=rules if given.threshold is None else replace(rules, threshold=given.threshold),
+            rules=settings.bench,
+            threshold=given.threshold,
             timeout=timeout,
             witness=given.witness == "auto",
             delivery=bench_delivery(given, invoked_from),

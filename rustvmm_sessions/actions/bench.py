@@ -16,7 +16,15 @@ from rustvmm_sessions.actions import bench_builds, bench_runs
 from rustvmm_sessions.actions.bench_builds import Build, Executable
 from rustvmm_sessions.actions.bench_runs import Harness, Machine, Unit
 from rustvmm_sessions.bench import critcmp, criterion, document, markdown, page, table, words
-from rustvmm_sessions.bench.model import BenchReport, BenchRules, BenchVerdict, Comparison, Revision
+from rustvmm_sessions.bench.model import (
+    OPTIONS,
+    BenchReport,
+    BenchRules,
+    BenchVerdict,
+    Comparison,
+    Revision,
+    with_option,
+)
 from rustvmm_sessions.bench.statistics import overall
 from rustvmm_sessions.config import expression
 from rustvmm_sessions.console import say, warn
@@ -63,6 +71,7 @@ class BenchRequest:
         base: The reference whose merge base with HEAD is compared with; empty for upstream.
         filter: A regular expression that is found in the ids of the benchmarks meant.
         rules: What the crate asks of its benchmarks.
+        threshold: The slow-down in percent that passes; None for that of the rules.
         timeout: Seconds for all of it, building included.
         witness: Whether instructions are counted where valgrind is there.
         delivery: What is done with the report.
@@ -74,9 +83,23 @@ class BenchRequest:
     base: str = ""
     filter: str = ""
     rules: BenchRules = field(default_factory=BenchRules)
+    threshold: float | None = None
     timeout: float | None = None
     witness: bool = True
     delivery: Delivery = field(default_factory=Delivery)
+
+    @property
+    def limit(self) -> float:
+        """The slow-down in percent that passes."""
+        return self.rules.threshold if self.threshold is None else self.threshold
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of the command line that ask for this comparison."""
+        threshold = "" if self.threshold is None else f"{self.threshold:g}"
+        witness = "" if self.witness else "off"
+        values = (self.base, self.package, self.filter, threshold, witness)
+        return tuple(f"{name}={value}" for name, value in zip(OPTIONS, values, strict=True) if value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +138,7 @@ class _Run:
 
     def nothing(self, verdict: BenchVerdict, reason: str) -> BenchReport:
         """Return the report of a run that has nothing to measure."""
-        threshold = self.request.rules.threshold
+        threshold = self.request.limit
         return BenchReport(
             base=self.base, head=self.head, threshold=threshold, verdict=verdict, reason=reason
         )
@@ -190,7 +213,10 @@ def analyse(file: Path, threshold: float | None, delivery: Delivery) -> None:
     text = files.read_text(file, most_bytes=_MOST_JSON)
     if text is None:
         raise UserError("there is no such file", where=str(file), fix="name one that --json wrote")
-    deliver(document.analyse(document.from_json(text, str(file)), threshold), delivery)
+    report = document.analyse(document.from_json(text, str(file)), threshold)
+    if threshold is not None:
+        report = replace(report, options=with_option(report.options, f"--threshold={threshold:g}"))
+    deliver(report, delivery)
 
 
 def deliver(report: BenchReport, delivery: Delivery) -> None:
@@ -340,7 +366,7 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
     if units:
         _say_plan(units, bench_runs.plan(units, len(names), machine))
     compared: list[Comparison] = []
-    for unit, comparison in bench_runs.compare_all(units, machine, request.rules.threshold):
+    for unit, comparison in bench_runs.compare_all(units, machine, request.limit):
         heard = _hear_witness(request, unit, comparison, machine)
         compared.append(heard)
         judgement = heard.judgement
@@ -360,7 +386,8 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
     return BenchReport(
         base=started.base,
         head=started.head,
-        threshold=request.rules.threshold,
+        threshold=request.limit,
+        options=request.options,
         verdict=overall(verdicts, complete=not unmeasured) if compared else BenchVerdict.NOTHING,
         host=facts,
         benchmarks=tuple(compared),

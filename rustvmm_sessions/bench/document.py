@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from rustvmm_sessions.bench.model import (
+    OPTIONS,
     BenchReport,
     BenchVerdict,
     Comparison,
@@ -64,6 +65,7 @@ def to_json(report: BenchReport) -> dict[str, Any]:
         "unmeasured": list(report.unmeasured),
         "geomean_change_percent": report.geomean_change,
         "threshold_percent": report.threshold,
+        "options": list(report.options),
         "reason": report.reason,
     }
 
@@ -215,6 +217,7 @@ def _report(data: _Value) -> BenchReport:
         head=Revision(commit=data["head"]["commit"].string(), dirty=data["head"]["dirty"].flag()),
         threshold=data["threshold_percent"].number(0, 1e6),
         verdict=BenchVerdict(verdict.value),
+        options=tuple(_option(item) for item in data["options"].items()),
         host=None if host.value is None else _host(host),
         benchmarks=benchmarks,
         only_in_base=data["only_in_base"].strings(),
@@ -222,6 +225,14 @@ def _report(data: _Value) -> BenchReport:
         unmeasured=data["unmeasured"].strings(),
         reason=data["reason"].string(),
     )
+
+
+def _option(data: _Value) -> str:
+    """Return an option that is printed as a part of a command to copy: it must not do anything else."""
+    name, equals, _ = data.string().partition("=")
+    if name not in OPTIONS or not equals:
+        raise data.wrong("an option that says what is compared, with its value")
+    return data.string()
 
 
 def _host(data: _Value) -> Host:

@@ -6,6 +6,10 @@ import math
 import statistics
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class BenchVerdict(StrEnum):
@@ -133,6 +137,10 @@ class Comparison:
         return statistics.median(base), statistics.median(head)
 
 
+OPTIONS = ("--base", "--package", "--filter", "--threshold", "--witness")
+"""The options of the command line that say what is compared and how it is judged."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchReport:
     """A whole run.
@@ -143,6 +151,7 @@ class BenchReport:
         host: The machine; None where nothing was measured.
         threshold: The slow-down in percent that still passes.
         verdict: Of all benchmarks together.
+        options: Those of `OPTIONS` that asked for it, each with its value: ``--base=HEAD~1``.
         benchmarks: Those of both sides, in the order of the head's.
         only_in_base: Ids of benchmarks that are gone.
         only_in_head: Ids of benchmarks that are new.
@@ -154,6 +163,7 @@ class BenchReport:
     head: Revision
     threshold: float
     verdict: BenchVerdict
+    options: tuple[str, ...] = ()
     host: Host | None = None
     benchmarks: tuple[Comparison, ...] = ()
     only_in_base: tuple[str, ...] = ()
@@ -168,6 +178,12 @@ class BenchReport:
             return None
         changes = [comparison.judgement.change for comparison in self.benchmarks]
         return percent(math.fsum(changes) / len(changes))
+
+
+def with_option(options: Sequence[str], option: str) -> tuple[str, ...]:
+    """Return options of a command line with one more, or with another value of one of them."""
+    name = option.partition("=")[0]
+    return (*(given for given in options if given.partition("=")[0] != name), option)
 
 
 def percent(log_ratio: float) -> float:

@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.bench.model import BenchVerdict, percent
+from rustvmm_sessions.bench.model import BenchVerdict, percent, with_option
 from rustvmm_sessions.bench.statistics import LOOKS, SUSPICION, detectable
 from rustvmm_sessions.errors import printable
 from rustvmm_sessions.model import counted
@@ -276,8 +276,8 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
         case BenchVerdict.REGRESSION:
             slower = [c.id for c in having(report, BenchVerdict.REGRESSION)]
             return [
-                (_AGAIN, f"nox -s bench -- {_only(slower)}"),
-                ("Where it is meant, let the job pass:", "nox -s bench -- --report-only"),
+                (_AGAIN, _again(report, _only(slower))),
+                ("Where it is meant, let the job pass:", _again(report, "--report-only")),
             ]
         case BenchVerdict.INCONCLUSIVE:
             undecided = having(report, BenchVerdict.INCONCLUSIVE)
@@ -287,16 +287,29 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
             elif not report.unmeasured and all(len(c.pairs) >= LOOKS[-1] for c in undecided):
                 why = "Measure on a machine that does less beside:"
             elif len(ids) == len(report.benchmarks) + len(report.unmeasured):
-                return [("Give it more time, or fewer benchmarks:", "nox -s bench -- --max-minutes MINUTES")]
+                return [("Give it more time, or fewer benchmarks:", _again(report, "--max-minutes=MINUTES"))]
             else:
                 why = "Give these alone the time of all:"
-            return [(why, f"nox -s bench -- {_only(ids)}")]
+            return [(why, _again(report, _only(ids)))]
         case _:
             return []
 
 
+def _again(report: BenchReport, option: str) -> str:
+    """Return the command that asks for the same comparison with one option more, or another value of it."""
+    return " ".join(("nox -s bench --", *map(_quoted, with_option(report.options, option))))
+
+
+def _quoted(option: str) -> str:
+    """Write an option for a shell, a placeholder for a value that cannot be read and copied."""
+    name, _, value = option.partition("=")
+    if not value:
+        return name
+    quoted = f"{name}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
+    return quoted if quoted == one_line(quoted) else f"{name} REGEX"
+
+
 def _only(ids: Sequence[str]) -> str:
-    """Return the option that measures these alone, as long as it is one that can be read and copied."""
+    """Return the option that measures these alone."""
     these = "|".join(_METACHARACTER.sub(r"\\\g<0>", id_) for id_ in ids)
-    option = f"--filter {shlex.quote(f'^({these})$')}"
-    return option if option == one_line(option) else "--filter REGEX"
+    return f"--filter=^({these})$"

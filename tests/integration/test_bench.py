@@ -64,11 +64,15 @@ def test_a_slow_down_is_found_measured_and_reported(crate: BenchCrate, tmp_path:
     assert "spin" in summary.read_text()
     assert list((tmp_path / "base lines").rglob("estimates.json"))
     again = run(
-        [sys.executable, "-m", "rustvmm_sessions.cli", "bench", "--analyse", str(tmp_path / "out.json")],
+        [
+            *(sys.executable, "-m", "rustvmm_sessions.cli", "bench", "--threshold=1.5"),
+            *("--analyse", str(tmp_path / "out.json")),
+        ],
         cwd=tmp_path,
     )
     assert again.code == 1
     assert "1 of 3 benchmarks got slower" in again.out
+    assert "  nox -s bench -- --threshold 1.5 --filter '^(spin)$'" in again.out
 
 
 def test_report_only_passes_and_an_improvement_is_one(crate: BenchCrate) -> None:
@@ -78,9 +82,13 @@ def test_report_only_passes_and_an_improvement_is_one(crate: BenchCrate) -> None
     assert "faster after 30 pairs" in faster.out
 
 
-def test_a_threshold_accepts_what_is_below_it(crate: BenchCrate) -> None:
+def test_a_threshold_accepts_what_is_below_it_and_is_asked_for_again(crate: BenchCrate) -> None:
     outcome = crate.with_steps(2200).bench("--threshold", "25", *QUICK)
     assert (outcome.code, "ok after 30 pairs" in outcome.out) == (0, True)
+    options = ("--base", "HEAD", "--threshold", "2", "--witness=off")
+    outcome = crate.bench(*options, *QUICK, env={"PACKAGE": "kernels"})
+    again = "--base HEAD --package kernels --threshold 2 --witness off --filter '^(spin)$'"
+    assert f"nox -s bench -- {again}\n" in outcome.out
 
 
 def test_equal_programs_are_not_measured(crate: BenchCrate, tmp_path: Path) -> None:

@@ -54,6 +54,7 @@ def test_the_keys_are_those_of_the_schema_in_its_order() -> None:
         "unmeasured",
         "geomean_change_percent",
         "threshold_percent",
+        "options",
         "reason",
     ]
     assert list(data["benchmarks"][0]) == [
@@ -128,6 +129,7 @@ def runs(draw: st.DrawFn) -> BenchReport:
         only_in_head=tuple(draw(st.lists(names, max_size=2))),
         unmeasured=tuple(draw(st.lists(names, max_size=2))),
         reason=draw(st.text(max_size=20)),
+        options=tuple(draw(st.lists(st.sampled_from(["--base=HEAD~1", "--filter==a b", "--witness=off"])))),
     )
 
 
@@ -247,6 +249,10 @@ BENCHMARK = "benchmarks[2]"
         ("threshold_percent", -1),
         ("threshold_percent", "1"),
         ("threshold_percent", True),
+        ("options", "--base=HEAD~1"),
+        ("options[0]", None),
+        ("options[0]", "--base"),
+        ("options[0]", "--json=/etc/passwd"),
         ("only_in_base", None),
         ("only_in_base[0]", None),
         ("only_in_head", {"a": 1}),
@@ -284,6 +290,7 @@ BENCHMARK = "benchmarks[2]"
 def test_a_wrong_value_is_refused_by_its_key(key: str, value: object) -> None:
     data = document(eight())
     data["host"]["doubts"] = ["no governor"]
+    data["options"] = ["--base=HEAD~1"]
     read(data)
     *path, last = [int(part) if part.isdigit() else part for part in re.findall(r"\w+", key)]
     place: Any = data

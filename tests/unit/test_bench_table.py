@@ -354,6 +354,16 @@ def test_what_is_undecided_is_measured_longer_or_elsewhere() -> None:
     assert again == "See whether it is there again:"
 
 
+def test_a_command_to_repeat_a_run_asks_for_the_same_comparison() -> None:
+    options = ("--base=HEAD~1", "--package=a b", "--filter=-pop", "--threshold=2", "--witness=off")
+    same = "nox -s bench -- --base 'HEAD~1' --package 'a b'"
+    [(_, again), (_, let)] = words.next_steps(report(compared("pop", 9.0), options=options))
+    assert again == f"{same} --threshold 2 --witness off --filter '^(pop)$'"
+    assert let == f"{same} --filter=-pop --threshold 2 --witness off --report-only"
+    [(_, longer)] = words.next_steps(report(compared("pop", noise=30.0), options=options))
+    assert longer == f"{same} --filter=-pop --threshold 2 --witness off --max-minutes MINUTES"
+
+
 @pytest.mark.parametrize(
     ("name", "option"),
     [
