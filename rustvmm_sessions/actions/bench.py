@@ -26,6 +26,7 @@ from rustvmm_sessions.bench.model import (
     with_option,
 )
 from rustvmm_sessions.bench.statistics import overall
+from rustvmm_sessions.cargo import own_folder
 from rustvmm_sessions.config import expression
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -192,7 +193,7 @@ def check_benchmarks(request: BenchRequest) -> None:
         reason = "the work tree is clean, and HEAD is the base"
         deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery)
         return
-    own = files.own_directory(request.cargo.workspace.target_directory / "rustvmm-bench")
+    own = own_folder(request.cargo.workspace, "rustvmm-bench")
     with started.alone(own, "compares benchmarks here"):
         report = _compare(started, own, worktree.own_place(started.top))
     deliver(report, request.delivery)

@@ -230,6 +230,13 @@ def test_what_the_user_sets_for_criterion_is_not_written_to(crate: BenchCrate, t
     assert not (tmp_path / "criterion").exists()
 
 
+def test_crates_with_one_target_directory_have_their_builds_apart(crate: BenchCrate, tmp_path: Path) -> None:
+    other = bench_crate(tmp_path)
+    for one in (crate, other):
+        one.with_steps(2100).bench("--package", "nope", env={"CARGO_TARGET_DIR": str(tmp_path / "target")})
+    assert len(list((tmp_path / "target" / "rustvmm-bench").iterdir())) == 2
+
+
 def test_buildkite_gets_an_annotation(crate: BenchCrate, tmp_path: Path) -> None:
     script(tmp_path / "bin" / "buildkite-agent", f'printf "%s\\n" "$@" > {tmp_path}/said')
     outcome = crate.with_steps(2200).bench(
