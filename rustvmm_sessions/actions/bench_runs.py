@@ -218,7 +218,7 @@ def plan(units: Sequence[Unit], benchmarks: int, machine: Machine) -> list[Plan]
     share = math.inf if remaining is None else max(0.0, remaining) / max(math.fsum(times), 1e-9)
     return [
         Plan(
-            looks=plan_looks(benchmarks, max(1, int(pairs * min(1.0, share)))),
+            looks=plan_looks(benchmarks, pairs, share),
             seconds=None if remaining is None else seconds * share,
         )
         for pairs, seconds in zip(wanted, times, strict=True)

@@ -84,7 +84,11 @@ def _benchmark(comparison: Comparison) -> dict[str, Any]:
         "head_ns": head,
         "instructions_change_percent": comparison.instructions_change,
         "raw": [list(pair) for pair in comparison.pairs],
-        "looks": {"pairs": list(comparison.looks.pairs), "alpha": comparison.looks.alpha},
+        "looks": {
+            "pairs": list(comparison.looks.pairs),
+            "alpha": comparison.looks.alpha,
+            "wanted": comparison.looks.wanted,
+        },
         "time_only": comparison.time_only,
         "note": comparison.note,
     }
@@ -284,4 +288,4 @@ def _looks(data: _Value) -> Looks:
     alpha = data["alpha"].number(0, FAMILY_ALPHA)
     if not alpha:
         raise data["alpha"].wrong("a chance above 0")
-    return Looks(pairs=pairs, alpha=alpha)
+    return Looks(pairs=pairs, alpha=alpha, wanted=data["wanted"].count(1))

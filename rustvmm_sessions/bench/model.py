@@ -82,10 +82,12 @@ class Looks:
     Attributes:
         pairs: Numbers of pairs, ascending; the last one ends it.
         alpha: The error that each look and each side of an interval may have.
+        wanted: How many pairs the benchmark is worth; the last look comes earlier where time is short.
     """
 
     pairs: tuple[int, ...]
     alpha: float
+    wanted: int
 
 
 @dataclass(frozen=True, kw_only=True)

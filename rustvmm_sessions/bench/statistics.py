@@ -98,16 +98,17 @@ def wanted_pairs(benchmarks: int, pair_seconds: float) -> int:
     return min(LOOKS[-1], max(least, int(BENCHMARK_SECONDS / pair_seconds)))
 
 
-def plan_looks(benchmarks: int, most_pairs: int) -> Looks:
+def plan_looks(benchmarks: int, wanted: int, share: float = 1.0) -> Looks:
     """Plan when a benchmark's pairs are judged: at those of `LOOKS` that come early enough, and at last.
 
     Args:
         benchmarks: How many are compared in this run.
-        most_pairs: How many pairs there is time for, at least 1.
+        wanted: How many pairs this one is worth, as `wanted_pairs` says.
+        share: How much there is of the time that they take.
     """
-    last = min(most_pairs, LOOKS[-1])
+    last = max(1, int(min(wanted, LOOKS[-1]) * min(1.0, share)))
     looks = (*(pairs for pairs in LOOKS if 3 * pairs <= 2 * last), last)
-    return Looks(pairs=looks, alpha=FAMILY_ALPHA / benchmarks / len(looks))
+    return Looks(pairs=looks, alpha=FAMILY_ALPHA / benchmarks / len(looks), wanted=wanted)
 
 
 def judge(pairs: Sequence[tuple[float, float]], *, alpha: float, threshold: float) -> Judgement:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench.model import BenchVerdict, percent, with_option
-from rustvmm_sessions.bench.statistics import LOOKS, SUSPICION, detectable
+from rustvmm_sessions.bench.statistics import SUSPICION, detectable
 from rustvmm_sessions.errors import printable
 from rustvmm_sessions.model import counted
 
@@ -284,7 +284,7 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
             ids = [*(c.id for c in undecided), *report.unmeasured]
             if not report.unmeasured and all(SUSPICION in comparison.note for comparison in undecided):
                 why = _AGAIN
-            elif not report.unmeasured and all(len(c.pairs) >= LOOKS[-1] for c in undecided):
+            elif not report.unmeasured and all(len(c.pairs) >= c.looks.wanted for c in undecided):
                 why = "Measure on a machine that does less beside:"
             elif len(ids) == len(report.benchmarks) + len(report.unmeasured):
                 return [("Give it more time, or fewer benchmarks:", _again(report, "--max-minutes=MINUTES"))]

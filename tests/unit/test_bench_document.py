@@ -281,6 +281,7 @@ BENCHMARK = "benchmarks[2]"
         (f"{BENCHMARK}.looks.pairs", [60, 30]),
         (f"{BENCHMARK}.looks.pairs", [30, 30]),
         (f"{BENCHMARK}.looks.pairs[0]", 0),
+        (f"{BENCHMARK}.looks.wanted", 0),
         (f"{BENCHMARK}.looks.alpha", 0),
         (f"{BENCHMARK}.looks.alpha", 0.5),
         (f"{BENCHMARK}.time_only", 0),

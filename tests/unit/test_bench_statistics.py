@@ -161,6 +161,10 @@ def test_with_less_time_the_last_look_comes_earlier() -> None:
     assert plan_looks(1, 100).pairs == (30, 60, 100)
     assert plan_looks(1, 40).pairs == (40,)
     assert plan_looks(1, 1).pairs == (1,)
+    short = plan_looks(1, 80, 0.5)
+    assert (short.pairs, short.wanted) == ((40,), 80)
+    assert plan_looks(1, 80, 0.0).pairs == (1,)
+    assert plan_looks(1, 80, 2.0).pairs == plan_looks(1, 80).pairs
 
 
 def test_as_many_pairs_are_wanted_as_fit_into_a_minute_but_enough_to_prove_something() -> None:

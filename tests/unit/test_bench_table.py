@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchReport, BenchVerdict, Judgement, Looks
-from rustvmm_sessions.bench.statistics import SUSPICION
+from rustvmm_sessions.bench.statistics import SUSPICION, plan_looks
 from rustvmm_sessions.bench.table import PLAIN, columns, lines
 from tests.bench_reports import HOST, compared, eight, report
 
@@ -294,7 +294,7 @@ def test_too_few_pairs_find_nothing_and_that_is_said() -> None:
 @pytest.mark.parametrize("looks", [(30, 60, 120), (20,)])
 def test_the_error_rate_is_that_of_all_looks_of_all_benchmarks(looks: tuple[int, ...]) -> None:
     run = report(compared("a"), compared("b"), threshold=2.5)
-    few = Looks(pairs=looks, alpha=0.01 / 2 / len(looks))
+    few = Looks(pairs=looks, alpha=0.01 / 2 / len(looks), wanted=looks[-1])
     run = replace(run, benchmarks=tuple(replace(c, looks=few) for c in run.benchmarks))
     sentence = words.findings(run, PLAIN)[-1]
     assert sentence.startswith("At most 1 % of such runs report a slow-down")
@@ -350,6 +350,11 @@ def test_what_is_undecided_is_measured_longer_or_elsewhere() -> None:
     assert words.next_steps(report(noisy)) == words.next_steps(report(noisy, unmeasured=("b",))) == more
     [(elsewhere, _)] = words.next_steps(report(compared("a", noise=90.0, count=240)))
     assert elsewhere == "Measure on a machine that does less beside:"
+    # Its pairs took so long that it got all that a benchmark is given.
+    slow = report(compared("a", noise=90.0, count=12), compared("b", noise=0.1))
+    few = plan_looks(2, 12)
+    slow = replace(slow, benchmarks=(replace(slow.benchmarks[0], looks=few), slow.benchmarks[1]))
+    assert words.next_steps(slow) == [(elsewhere, "nox -s bench -- --filter '^(a)$'")]
     [(again, _)] = words.next_steps(report(compared("a", 5.0, instructions_change=0.0)))
     assert again == "See whether it is there again:"
 
