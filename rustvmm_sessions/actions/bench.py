@@ -362,7 +362,10 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
             ids = tuple(id_ for id_ in unit.ids if started.wanted.search(harness.prefix + id_))
             units += [replace(unit, ids=ids)] if ids else []
     if not units and not gone and not new:
-        raise UserError("no benchmark is meant", where=f"--filter {request.filter}", fix="correct it")
+        if request.filter:
+            raise UserError("no benchmark is meant", where=f"--filter {request.filter}", fix="correct it")
+        packages = ", ".join(harness.head.package for harness in harnesses)
+        raise UserError("no benchmarks are listed", where=packages, fix=bench_builds.WITH_CRITERION)
     names = [unit.harness.prefix + id_ for unit in units for id_ in unit.ids]
     if units:
         _say_plan(units, bench_runs.plan(units, len(names), machine))

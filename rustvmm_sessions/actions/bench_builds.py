@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 HARNESS = "main"
 """The benchmark target that is compared, as in rust-vmm-ci."""
 
+WITH_CRITERION = f'write them with criterion, and `[[bench]] name = "{HARNESS}" harness = false`'
+
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
@@ -196,7 +198,7 @@ def _executables(build: Build, messages: str) -> Iterator[Executable]:
             raise UserError(
                 f"the benchmarks of {member.name} are no criterion harness",
                 where=f"{build.name}: {artifact['target']['src_path']}",
-                fix='write them with criterion, and `[[bench]] name = "main" harness = false`',
+                fix=WITH_CRITERION,
             )
         yield Executable(
             side=build.name,

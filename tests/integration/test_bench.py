@@ -185,6 +185,13 @@ def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
     outcome = crate.bench()
     assert outcome.code == 1
     assert "the benchmarks of kernels are no criterion harness" in outcome.err
+    # Criterion is there, and cargo's own harness.
+    crate.reset()._edited("Cargo.toml", "harness = false\n", "")
+    crate.crate.with_file("benches/main.rs", "use criterion as _;\n#[test] fn one() {}\n").commit("forget it")
+    outcome = crate.with_benches("one", "other").bench("--base", "HEAD")
+    assert outcome.code == 1
+    assert "no benchmarks are listed" in outcome.err
+    assert '`[[bench]] name = "main" harness = false`' in outcome.err
 
 
 @pytest.mark.parametrize(
