@@ -189,6 +189,8 @@ def check_benchmarks(request: BenchRequest) -> None:
     """
     files.check_reports({"--json": request.delivery.json, "--html": request.delivery.html})
     started = _start(request)
+    if request.delivery.critcmp is not None:
+        files.own_directory(request.delivery.critcmp)  # an error now, not after minutes of measuring
     if started.base.commit == started.head.commit and not started.head.dirty:
         reason = "the work tree is clean, and HEAD is the base"
         deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery)

@@ -208,6 +208,7 @@ def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
             "there: its directory does not exist",
         ),
         (("--html", "."), "the report cannot be written there: a directory has that name"),
+        (("--critcmp", "Cargo.toml"), "the directory cannot be made"),
         (("--strict", "--report-only"), "not allowed with argument"),
         (("--treshold", "2"), "did you mean '--threshold'?"),
     ],
@@ -216,6 +217,7 @@ def test_a_wrong_option_is_one_message(crate: BenchCrate, options: tuple[str, ..
     outcome = crate.with_steps(2100).bench(*options)
     assert outcome.code == 1
     assert said in outcome.err
+    assert "Measuring" not in outcome.out
 
 
 def test_the_time_for_all_of_it_holds(crate: BenchCrate) -> None:
