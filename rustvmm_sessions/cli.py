@@ -84,6 +84,7 @@ def _commit_format(given: argparse.Namespace) -> None:
 
 def _bench_options(parser: argparse.ArgumentParser) -> None:
     standard.add_bench_options(parser)
+    parser.set_defaults(command_line="rustvmm-sessions bench")
     parser.add_argument(
         "--analyse", type=Path, metavar="FILE", help="measure nothing; judge the figures in FILE anew"
     )

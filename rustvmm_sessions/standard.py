@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from rustvmm_sessions.bench.model import SESSION
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.catalog import STANDARD
 from rustvmm_sessions.config import Override, Settings, did_you_mean, settings
@@ -432,6 +433,7 @@ def check_commit_format(
 
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that the session and the command have in common."""
+    parser.set_defaults(command_line=SESSION)
     add = parser.add_argument
     add(
         "--base",
@@ -516,6 +518,7 @@ def check_benchmarks(
             timeout=timeout,
             witness=given.witness == "auto",
             delivery=bench_delivery(given, invoked_from),
+            command=given.command_line,
         )
     )
 

@@ -18,6 +18,7 @@ from rustvmm_sessions.actions.bench_runs import Harness, Machine, Unit
 from rustvmm_sessions.bench import critcmp, criterion, document, markdown, page, table, words
 from rustvmm_sessions.bench.model import (
     OPTIONS,
+    SESSION,
     BenchReport,
     BenchRules,
     BenchVerdict,
@@ -76,6 +77,7 @@ class BenchRequest:
         timeout: Seconds for all of it, building included.
         witness: Whether instructions are counted where valgrind is there.
         delivery: What is done with the report.
+        command: The command line that asks for it, without options.
     """
 
     cargo: Cargo
@@ -88,6 +90,7 @@ class BenchRequest:
     timeout: float | None = None
     witness: bool = True
     delivery: Delivery = field(default_factory=Delivery)
+    command: str = SESSION
 
     @property
     def limit(self) -> float:
@@ -394,6 +397,7 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
         head=started.head,
         threshold=request.limit,
         options=request.options,
+        command=request.command,
         verdict=overall(verdicts, complete=not unmeasured) if compared else BenchVerdict.NOTHING,
         host=facts,
         benchmarks=tuple(compared),

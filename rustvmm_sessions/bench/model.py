@@ -139,6 +139,9 @@ class Comparison:
         return statistics.median(base), statistics.median(head)
 
 
+SESSION = "nox -s bench --"
+"""The command line of the session."""
+
 OPTIONS = ("--base", "--package", "--filter", "--threshold", "--witness")
 """The options of the command line that say what is compared and how it is judged."""
 
@@ -154,6 +157,7 @@ class BenchReport:
         threshold: The slow-down in percent that still passes.
         verdict: Of all benchmarks together.
         options: Those of `OPTIONS` that asked for it, each with its value: ``--base=HEAD~1``.
+        command: The command line before them.
         benchmarks: Those of both sides, in the order of the head's.
         only_in_base: Ids of benchmarks that are gone.
         only_in_head: Ids of benchmarks that are new.
@@ -166,6 +170,7 @@ class BenchReport:
     threshold: float
     verdict: BenchVerdict
     options: tuple[str, ...] = ()
+    command: str = SESSION
     host: Host | None = None
     benchmarks: tuple[Comparison, ...] = ()
     only_in_base: tuple[str, ...] = ()

@@ -297,7 +297,7 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
 
 def _again(report: BenchReport, option: str) -> str:
     """Return the command that asks for the same comparison with one option more, or another value of it."""
-    return " ".join(("nox -s bench --", *map(_quoted, with_option(report.options, option))))
+    return " ".join((report.command, *map(_quoted, with_option(report.options, option))))
 
 
 def _quoted(option: str) -> str:

@@ -303,6 +303,7 @@ def test_pytest_and_the_command_give_the_same_verdict(crate: BenchCrate) -> None
     before = state(crate.directory)
     command = run([sys.executable, "-m", "rustvmm_sessions.cli", "bench", *QUICK], cwd=crate.directory)
     assert (command.code, "slower than the base by more than 1 %: spin" in command.err) == (1, True)
+    assert "  rustvmm-sessions bench --filter '^spin$' --report-only" in command.out
     test = run(
         [
             *(sys.executable, "-m", "pytest", "-p", "rustvmm_sessions.pytest_plugin", "--pyargs", "-q"),

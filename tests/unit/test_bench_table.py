@@ -367,6 +367,8 @@ def test_a_command_to_repeat_a_run_asks_for_the_same_comparison() -> None:
     assert let == f"{same} --filter=-pop --threshold 2 --witness off --report-only"
     [(_, longer)] = words.next_steps(report(compared("pop", noise=30.0), options=options))
     assert longer == f"{same} --filter=-pop --threshold 2 --witness off --max-minutes MINUTES"
+    [(_, again), _] = words.next_steps(report(compared("pop", 9.0), command="rustvmm-sessions bench"))
+    assert again == "rustvmm-sessions bench --filter '^(pop)$'"
 
 
 @pytest.mark.parametrize(
