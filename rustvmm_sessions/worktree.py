@@ -54,8 +54,10 @@ def check_out(git: Git, commit: str, directory: Path) -> None:
     if not _reuse(git, commit, directory):
         git.read("worktree", "remove", "--force", "--force", "--", str(directory))
         shutil.rmtree(directory, ignore_errors=True)
+        # Git locks a work tree while it makes it; what it was killed at takes the second --force.
+        force = ("--force", "--force")
         done = git.read(
-            *_QUIET, "worktree", "add", "--quiet", "--force", "--detach", "--", str(directory), commit
+            *_QUIET, "worktree", "add", "--quiet", *force, "--detach", "--", str(directory), commit
         )
         if not done.ok:
             raise UserError(

@@ -55,7 +55,7 @@ def test_it_is_used_again_for_another_commit(crate: CrateBuilder, tmp_path: Path
     assert sorted(path.name for path in base.iterdir()) == [".git", ".gitignore", "a", "b"]
 
 
-@pytest.mark.parametrize("left", ["index.lock", "gone", "no work tree", "other repository", "half"])
+@pytest.mark.parametrize("left", ["index.lock", "gone", "no work tree", "other repository", "half", "locked"])
 def test_what_a_killed_run_left_does_no_harm(crate: CrateBuilder, tmp_path: Path, left: str) -> None:
     base = checked_out(crate, tmp_path / "base")
     match left:
@@ -70,6 +70,9 @@ def test_what_a_killed_run_left_does_no_harm(crate: CrateBuilder, tmp_path: Path
         case "other repository":
             shutil.rmtree(base)
             CrateBuilder(base).with_file("a", "theirs").with_git()
+        case "locked":
+            (crate.directory / ".git/worktrees/base/locked").write_text("initializing")
+            (base / ".git").unlink()
         case _:
             (base / ".git").unlink()
     assert (checked_out(crate, base, "HEAD") / "a").read_text() == "two"
