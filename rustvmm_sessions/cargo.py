@@ -298,18 +298,16 @@ def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> It
     Cargo makes a missing lock file and completes an outdated one. What it made of the one found
     here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
     Of sessions that run at the same time the first notes what is there, and the last puts it back.
-    What a killed session left is put back by the next one, unless git has the lock file as it is by
-    then. Without `reuse` cargo starts from what is found, in a work tree that is as clean as it was.
+    What a killed session left is put back by the next one where nobody else can have made it;
+    elsewhere it stays, and a warning names a copy of what was there. Without `reuse` cargo starts
+    from what is found, in a work tree that is as clean as it was.
     """
     lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
     begun = keep / "Cargo.lock.begun"
     with _opened(keep / "Cargo.lock.turn") as turn, _opened(keep / "Cargo.lock.users") as users:
         fcntl.flock(turn, fcntl.LOCK_EX)
-        if _is_only_holder(users):
-            if not begun.exists() or not _is_uncommitted(lock):
-                _begin_with(lock, found, made, begun, reuse=reuse)
-            elif files.read_text(lock) != files.read_text(found):
-                warn(f"a run that was killed left {lock} as it is; this one puts back what was there before")
+        if _is_only_holder(users) and not (begun.exists() and _left_by_killed(lock, found, made)):
+            _begin_with(lock, found, made, begun, reuse=reuse)
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(turn, fcntl.LOCK_UN)
         try:
@@ -337,9 +335,21 @@ def _is_only_holder(file: IO[bytes]) -> bool:
     return True
 
 
-def _is_uncommitted(lock: Path) -> bool:
-    """Whether a file in a repository is untracked, or not as it was added last."""
-    return bool(Git(directory=lock.parent).line("ls-files", "--others", "--modified", "--", lock.name))
+def _left_by_killed(lock: Path, found: Path, made: Path) -> bool:
+    """Whether a lock file that differs from what a killed session found is not the user's.
+
+    It is not where there was none, or where it is what a run made of it before, unless git has it by now.
+    """
+    left, before = files.read_text(lock), files.read_text(found)
+    if left == before or not Git(directory=lock.parent).line(
+        "ls-files", "--others", "--modified", "--", lock.name
+    ):
+        return False
+    if before is None or left == files.read_text(made):
+        return True
+    kept = found.replace(found.with_name("Cargo.lock.before"))
+    warn(f"{lock} was changed by a run that was killed, or by you since; what it was before is in {kept}")
+    return False
 
 
 def _begin_with(lock: Path, found: Path, made: Path, begun: Path, *, reuse: bool) -> None:

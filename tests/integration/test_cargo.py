@@ -302,17 +302,13 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_unless_it_is_committe
 
 
 @pytest.mark.parametrize("committed", [False, True])
-@pytest.mark.parametrize("again", [False, True])
 def test_a_lock_file_that_a_killed_run_completed_is_put_back_by_the_next_one_unless_it_is_committed(
     kept: Kept,
-    capsys: pytest.CaptureFixture[str],
-    again: bool,  # noqa: FBT001
     committed: bool,  # noqa: FBT001
 ) -> None:
     root = kept.lock.parent
     crate = CrateBuilder(root).with_file("Cargo.lock", "old\n").with_git()
-    if again:
-        kept.run(makes="made\n")
+    kept.run(makes="made\n")
     words = [sys.executable, "-c", KILLED, str(root), str(kept.keep)]
     for _ in range(2):
         assert run(words, cwd=root).code == -signal.SIGKILL
@@ -322,7 +318,23 @@ def test_a_lock_file_that_a_killed_run_completed_is_put_back_by_the_next_one_unl
 
     assert kept.run() == "made\n"
     assert kept.text == ("made\n" if committed else "old\n")
-    assert ("a run that was killed left" in capsys.readouterr().err) is not committed
+
+
+def test_a_lock_file_that_the_user_may_have_changed_since_a_killed_run_is_never_put_back(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = kept.lock.parent
+    CrateBuilder(root).with_file("Cargo.lock", "old\n").with_git()
+    assert run([sys.executable, "-c", KILLED, str(root), str(kept.keep)], cwd=root).code == -signal.SIGKILL
+    kept.lock.write_text("updated\n")
+
+    assert kept.run() == "updated\n"
+    assert kept.text == "updated\n"
+    before = kept.keep / "Cargo.lock.before"
+    assert f"by you since; what it was before is in {before}\n" in capsys.readouterr().err
+    assert before.read_text() == "old\n"
+    assert kept.run() == "updated\n"
+    assert not capsys.readouterr().err
 
 
 def test_crates_with_one_target_directory_keep_their_lock_files_apart(tmp_path: Path) -> None:
