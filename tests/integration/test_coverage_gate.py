@@ -313,9 +313,7 @@ def test_a_tolerance_of_the_noxfile_is_said_where_it_decides(
     crate.with_noxfile(f"coverage_tolerance={tolerance}").with_record(record)
     outcome = crate.coverage(*CI)
     assert outcome.code == code
-    assert ("The difference of +0.89 points is within the tolerance of 1 points" in outcome.out) == (
-        code == 0
-    )
+    assert ("The difference of +0.89 points is within the tolerance of 1 point" in outcome.out) == (code == 0)
 
 
 # What cannot be understood

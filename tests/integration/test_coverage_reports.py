@@ -264,7 +264,7 @@ def test_diff_lists_uncovered_lines_of_all_changes_and_leaves_the_index_alone(
 
 def test_diff_of_covered_lines_lists_none(crate: CrateBuilder) -> None:
     outcome = crate.with_lib(LIB.replace("    1\n", "    2 - 1\n")).coverage("--diff=HEAD")
-    assert re.search(r"merge base with HEAD\): 1 of 1 lines covered\.\nrecorded:", outcome.out)
+    assert re.search(r"merge base with HEAD\): 1 of 1 line covered\.\nrecorded:", outcome.out)
 
 
 def test_diff_of_a_crate_in_a_subfolder_names_files_from_the_crate(tmp_path: Path) -> None:
