@@ -166,6 +166,8 @@ class Cargo:
         if not done.ok:
             chosen = self.variable("RUSTUP_TOOLCHAIN")
             install = "install the toolchain that the directory asks for: `rustup toolchain install`"
+            if "rustup default" in done.stderr:  # its advice where nothing asks for one
+                install = "choose a toolchain: `rustup default stable`"
             if chosen:
                 install = f"install it: `{command_line(('rustup', 'toolchain', 'install', chosen))}`"
             raise UserError(

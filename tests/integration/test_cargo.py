@@ -89,6 +89,14 @@ def test_a_toolchain_that_is_not_installed_is_one_message(
 
 
 @pytest.mark.usefixtures("_no_variables")
+def test_where_rustup_has_no_toolchain_one_is_to_be_chosen(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        _ = Cargo(directory=tmp_path, env={"RUSTUP_HOME": str(tmp_path / "rustup")}).toolchain
+
+    assert error.value.fix == "choose a toolchain: `rustup default stable`"
+
+
+@pytest.mark.usefixtures("_no_variables")
 def test_a_missing_toolchain_of_the_command_line_is_named_and_without_a_backtrace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
