@@ -343,18 +343,24 @@ def _left_by_killed(lock: Path, found: Path, made: Path) -> bool:
     It is not where there was none, or where it is what a run made of it before, unless git has it by now.
     """
     left, before = files.read_text(lock), files.read_text(found)
-    if left == before or not Git(directory=lock.parent).line(
-        "ls-files", "--others", "--modified", "--", lock.name
-    ):
-        return False
-    if before is None or left == files.read_text(made):
-        return True
-    kept = found.replace(found.with_name("Cargo.lock.before"))
-    warn(f"{lock} was changed by a run that was killed, or by you since; what it was before is in {kept}")
-    return False
+    return left != before and (before is None or left == files.read_text(made)) and _is_uncommitted(lock)
+
+
+def _keep_a_copy(lock: Path, found: Path) -> None:
+    """Keep what a killed session found, where the lock file is another one now that may be the user's."""
+    if found.exists() and files.read_text(lock) != files.read_text(found) and _is_uncommitted(lock):
+        kept = found.replace(found.with_name("Cargo.lock.before"))
+        warn(f"{lock} was changed by a run that was killed, or by you since; what it was before is in {kept}")
+
+
+def _is_uncommitted(lock: Path) -> bool:
+    """Whether a file in a repository is untracked, or not as it was added last."""
+    return bool(Git(directory=lock.parent).line("ls-files", "--others", "--modified", "--", lock.name))
 
 
 def _begin_with(lock: Path, found: Path, made: Path, begun: Path, *, reuse: bool) -> None:
+    if begun.exists():
+        _keep_a_copy(lock, found)
     before = files.read_text(lock)
     known = reuse and made.exists() and files.read_text(found) == before
     if not known:
@@ -401,8 +407,7 @@ def runner(cargo: Cargo, triple: str) -> tuple[str, ...]:
 
     A relative path holds from where it is written, while tests run in their package's directory.
     """
-    variable = runner_variable(triple)
-    base, value = cargo.directory, cargo.env.get(variable) or os.environ.get(variable)
+    base, value = cargo.directory, cargo.variable(runner_variable(triple))
     if not value:
         base, value = next(iter(_configured(cargo, triple, "runner")), (base, ""))
     words = value.split() if isinstance(value, str) else list(value)
