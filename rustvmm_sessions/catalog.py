@@ -234,6 +234,11 @@ STANDARD = (
 )
 
 
+def named(name: str) -> StandardSession | None:
+    """Return the standard session of that very name, or None: an alias may be a custom test's name."""
+    return next((session for session in STANDARD if session.name == name), None)
+
+
 def standard(name: str) -> StandardSession | None:
     """Return the standard session of that name or alias, or None."""
     return next((s for s in STANDARD if name and name in (s.name, s.alias)), None)

@@ -301,8 +301,8 @@ class Crate:
         return left
 
     def _minutes(self, name: str) -> float:
-        known = catalog.standard(name)
-        default = known.timeout_minutes if known and known.name == name else catalog.TIMEOUT_MINUTES
+        known = catalog.named(name)
+        default = known.timeout_minutes if known else catalog.TIMEOUT_MINUTES
         return self._overrides.get(name, Override()).minutes(default)
 
     def _add_standard(self, session: catalog.StandardSession) -> None:
@@ -348,8 +348,7 @@ class Crate:
 
         for command in commands(read_included(self.settings.directory, file)):
             name = command.label
-            standard_one = catalog.standard(name)
-            taken = standard_one and standard_one.name == name and name not in self.settings.skip
+            taken = catalog.named(name) and name not in self.settings.skip
             if taken or name in self._overrides:
                 raise UserError(
                     f"there is a session {name!r} already", where=str(file), fix="give the step another label"

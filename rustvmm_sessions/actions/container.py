@@ -88,9 +88,8 @@ class ContainerRequest:
     @property
     def chosen(self) -> tuple[tuple[catalog.StandardSession, Override], ...]:
         """The sessions as the table has them; those of the crate's own as a standard one without anything."""
-        known = {session.name: session for session in catalog.STANDARD}  # no alias: a custom test may have it
         return tuple(
-            (known.get(name, catalog.StandardSession(name=name, summary="")), self.override(name))
+            (catalog.named(name) or catalog.StandardSession(name=name, summary=""), self.override(name))
             for name in self.sessions
         )
 
