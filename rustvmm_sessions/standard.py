@@ -20,6 +20,7 @@ from rustvmm_sessions.container import PULL, Kind
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.model import Backend, Profile, Scope
 from rustvmm_sessions.pipeline.options import add_options
+from rustvmm_sessions.tools import check_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -400,8 +401,6 @@ def override_in(settings: Settings, session: str) -> Override:
     Raises:
         UserError: One of them is not.
     """
-    from rustvmm_sessions.tools import check_device  # noqa: PLC0415 - late
-
     override = settings.overrides.get(session, Override())
     for device in override.devices:
         check_device(device)

@@ -165,6 +165,7 @@ def run_matrix(request: GateRequest) -> None:
     plan = _plan(request, packages)
     for warning in plan.warnings:
         warn(warning)
+    # Not beside the runs: a Cargo.lock made here is gone before --fix, which wants a clean work tree.
     with lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions")):
         request = replace(request, specs=package_specs(cargo, make=not request.listing))
     if request.listing:

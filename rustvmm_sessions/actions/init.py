@@ -145,8 +145,9 @@ def look(directory: Path, top: Path) -> Found:
     apart = _outermost([path for path in manifests if path.resolve() not in own])
     tests = _descriptions(directory, directory, skipped)
     root, here = cargo.workspace.root, directory.resolve()
-    members = sorted(place for place in own if here in place.parents)
-    beside = any(not path.resolve().is_relative_to(here) for path in _manifests(top, skipped))
+    members = sorted(folder for folder in own if here in folder.parents)
+    place = "" if here == top.resolve() else here.relative_to(top.resolve()).as_posix()
+    beside = bool(place) and any(not path.resolve().is_relative_to(here) for path in _manifests(top, skipped))
     packages = _publishable(cargo, beside=beside)
     platforms = _platforms(directory / ".platform")
     described = [test for read in tests.values() for test in read]
@@ -158,10 +159,8 @@ def look(directory: Path, top: Path) -> Found:
     overrides = {name: override("the noxfile", given) for name, given in settings.items()}
     instead = {test.name: name for test in described if (name := replaced(test, taken, overrides))}
     return Found(
-        place=directory.resolve().relative_to(top.resolve()).as_posix()
-        if directory.resolve() != top.resolve()
-        else "",
-        member=root != directory.resolve(),
+        place=place,
+        member=root != here,
         platforms=platforms,
         custom_tests=tuple(tests),
         members_tests=tuple(name for member in members for name in _descriptions(directory, member, skipped)),
@@ -182,9 +181,9 @@ def look(directory: Path, top: Path) -> Found:
         recorded=(directory / "tests" / "coverage").exists(),
         dependabot=dependabot,
         updated=tuple(
-            place
-            for place in scaffold.updated(files.read_text(top / dependabot) or "")
-            if (top / place / "Cargo.toml").is_file() and (top / place).resolve() not in own - {root}
+            folder
+            for folder in scaffold.updated(files.read_text(top / dependabot) or "")
+            if (top / folder / "Cargo.toml").is_file() and (top / folder).resolve() not in own - {root}
         ),
         workflows=any((top / ".github" / "workflows").glob("*.y*ml")),
         buildkite=(top / ".buildkite").is_dir() or scaffold.OLD_SUBMODULE in submodules,
