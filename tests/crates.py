@@ -110,6 +110,12 @@ class CrateBuilder:
         self.git("init", "--quiet", "--initial-branch=main")
         return self.commit("start")
 
+    def with_identity(self) -> CrateBuilder:
+        """Let ``git commit`` work here as a user types it, also where nobody has said who commits."""
+        self.git("config", "user.name", "Test")
+        self.git("config", "user.email", "test@example.com")
+        return self
+
     def commit(self, title: str) -> CrateBuilder:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", title)
@@ -133,9 +139,7 @@ class CrateBuilder:
         crate = CrateBuilder(self.directory.parent / "clone")
         url = f"file://{self.directory}"
         self.git("clone", "--quiet", "--branch=work", *options, url, str(crate.directory))
-        crate.git("config", "user.name", "Test")
-        crate.git("config", "user.email", "test@example.com")
-        return crate
+        return crate.with_identity()
 
     @property
     def record(self) -> str:

@@ -494,9 +494,7 @@ def test_the_hook_lets_merges_pass_also_with_conflicts_and_amended(tmp_path: Pat
     crate.with_file("file", "work").commit("work")
     crate.git("switch", "--quiet", "main")
     crate.with_file("file", "main").commit("main")
-    crate.git("config", "user.name", "Test")
-    crate.git("config", "user.email", "test@example.com")
-    assert check(crate, "--install-hook").code == 0
+    assert check(crate.with_identity(), "--install-hook").code == 0
 
     def attempt(*words: str, date: str | None = None) -> int:
         return run(["git", *words], cwd=crate.directory, env={"GIT_AUTHOR_DATE": date}).code

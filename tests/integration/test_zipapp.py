@@ -133,7 +133,7 @@ def test_it_needs_no_package_of_the_python_that_runs_it(built: Path, tmp_path: P
 
 
 def test_its_hook_judges_by_the_work_tree_that_is_committed_in(built: Path, tmp_path: Path) -> None:
-    crate = new_crate(tmp_path / "crate", options='commit_format={"title": 10}').with_git()
+    crate = new_crate(tmp_path / "crate", options='commit_format={"title": 10}').with_git().with_identity()
     linked = CrateBuilder(tmp_path / "linked")
     crate.git("worktree", "add", "--quiet", str(linked.directory))
     installed = run(
