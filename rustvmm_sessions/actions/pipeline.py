@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import pass_on, say, warn
+from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline import buildkite, description, included, registered, variables
 from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace, parse_platforms
-from rustvmm_sessions.pipeline.document import read_yaml, write_yaml
 from rustvmm_sessions.pipeline.model import Included, Pipeline, Platforms, Template
 
 if TYPE_CHECKING:

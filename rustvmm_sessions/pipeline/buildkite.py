@@ -13,7 +13,7 @@ from rustvmm_sessions.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-    from rustvmm_sessions.pipeline.document import Place
+    from rustvmm_sessions.documents import Place
     from rustvmm_sessions.pipeline.model import Pipeline, Step
 
 DOCKER_PLUGIN = "docker#v5.3.0"

@@ -6,9 +6,9 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.documents import write_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.model import counted
-from rustvmm_sessions.pipeline.document import write_yaml
 from rustvmm_sessions.pipeline.model import interpolated
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions.documents import Document, read_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.buildkite import check, label_of
 from rustvmm_sessions.pipeline.description import is_minutes
-from rustvmm_sessions.pipeline.document import Document, read_yaml
 from rustvmm_sessions.pipeline.model import Included, interpolated
 
 if TYPE_CHECKING:

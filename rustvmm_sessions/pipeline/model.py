@@ -13,7 +13,7 @@ from rustvmm_sessions.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rustvmm_sessions.pipeline.document import Key, Place
+    from rustvmm_sessions.documents import Key, Place
 
 HYPERVISORS = ("kvm", "mshv")
 

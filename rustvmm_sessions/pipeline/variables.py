@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.config import did_you_mean
+from rustvmm_sessions.documents import read_json
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.description import is_minutes
-from rustvmm_sessions.pipeline.document import read_json
 from rustvmm_sessions.pipeline.model import HYPERVISORS, Template
 
 if TYPE_CHECKING:

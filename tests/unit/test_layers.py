@@ -27,6 +27,7 @@ LAYERS = (
         "config",
         "container",
         "custom_tests",
+        "documents",
         "explain",
         "features",
         "llvm_export",

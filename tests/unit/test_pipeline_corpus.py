@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from rustvmm_sessions.cli import main
+from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.pipeline import variables
-from rustvmm_sessions.pipeline.document import read_yaml
 
 CORPUS = Path(__file__).parent.parent / "data" / "pipeline-corpus"
 CASES = sorted(path.name for path in CORPUS.iterdir() if path.is_dir())

@@ -9,8 +9,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rustvmm_sessions.documents import read_json, read_yaml, write_yaml
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline.document import read_json, read_yaml, write_yaml
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)

@@ -9,10 +9,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rustvmm_sessions.documents import read_json, read_yaml, write_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, description, github, included, variables
 from rustvmm_sessions.pipeline.compose import compose, parse_platforms
-from rustvmm_sessions.pipeline.document import read_json, read_yaml, write_yaml
 from rustvmm_sessions.pipeline.table import explain
 
 WORDS = st.sampled_from(

@@ -11,10 +11,10 @@ import pytest
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.config import OwnSession, override, settings
+from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, github
 from rustvmm_sessions.pipeline.compose import compose, parse_platforms
-from rustvmm_sessions.pipeline.document import read_yaml
 from rustvmm_sessions.pipeline.model import Pipeline, Platforms
 from rustvmm_sessions.pipeline.registered import of_crate
 from rustvmm_sessions.pipeline.table import explain
