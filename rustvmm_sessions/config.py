@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import json
 import math
 import re
@@ -18,6 +17,7 @@ from rustvmm_sessions import catalog
 from rustvmm_sessions.bench.model import BenchRules
 from rustvmm_sessions.commits import CommitRules
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.wording import did_you_mean
 
 SCORE_TOLERANCE = Fraction(1, 2)
 """Points by which rust-vmm-ci lets coverage differ from ``coverage_score``."""
@@ -25,19 +25,6 @@ SCORE_TOLERANCE = Fraction(1, 2)
 _KEYS = ("coverage_score", "exclude_path", "crate_features")
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", re.DOTALL)
 """An escaped character, a set in brackets, or any other character of a regular expression."""
-
-
-def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
-    """Return the entry of `names` most like `name`, or an empty string where none resembles it."""
-    matches = difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)
-    return matches[0] if matches else ""
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return what to do about an unknown name: the nearest one, else all there are."""
-    known = sorted(str(known) for known in names)  # of an enumeration, the values
-    close = nearest(name, known)
-    return f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
 
 
 @dataclass(frozen=True, kw_only=True)

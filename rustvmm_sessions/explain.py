@@ -5,16 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.model import (
-    Decision,
-    FileCoverage,
-    Lines,
-    Measurement,
-    Recorded,
-    Verdict,
-    counted,
-    rounded,
-)
+from rustvmm_sessions.model import Decision, FileCoverage, Lines, Measurement, Recorded, Verdict
+from rustvmm_sessions.wording import counted, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -32,7 +32,6 @@ its default features in both.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os.path
 import re
@@ -43,6 +42,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.wording import nearest
 
 TABLE: Final = "cargo-all-features"
 """The name of the table under ``[package.metadata]``."""
@@ -383,8 +383,8 @@ def _key(dependency: Mapping[str, Any]) -> str:
 
 def _nearest(name: str, candidates: Iterable[str]) -> str:
     """Return a question that names the nearest candidate; empty if none is near."""
-    near = difflib.get_close_matches(name, sorted(candidates), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    near = nearest(name, candidates, cutoff=0.6)
+    return f" Did you mean {near}?" if near else ""
 
 
 def _nearest_table(metadata: object) -> str:
@@ -392,8 +392,7 @@ def _nearest_table(metadata: object) -> str:
     if not isinstance(metadata, Mapping):
         return ""
     keys = {str(key).replace("_", "-"): str(key) for key in metadata}
-    near = difflib.get_close_matches(TABLE, keys, n=1, cutoff=0.9)
-    return TABLE if TABLE in metadata else keys[near[0]] if near else ""
+    return TABLE if TABLE in metadata else keys.get(nearest(TABLE, keys, cutoff=0.9), "")
 
 
 def _table(member: _Member, metadata: object, warnings: list[str]) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rustvmm_sessions.bench.model import Host
 from rustvmm_sessions.cargo import machine
-from rustvmm_sessions.model import counted
+from rustvmm_sessions.wording import counted
 
 _SYS = Path("/sys")
 

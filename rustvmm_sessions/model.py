@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING
+
+from rustvmm_sessions.wording import counted, rounded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,18 +63,6 @@ class Lines:
 
     def __str__(self) -> str:
         return f"{self.covered}/{counted(self.count, 'line')}, {rounded(self.percent, 2)} %"
-
-
-def rounded(value: Fraction, decimals: int) -> Decimal:
-    """Round half up (0.5 away from zero) to `decimals` decimals, exactly and not through a float."""
-    scaled = abs(value) * 10**decimals
-    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
-    return Decimal(f"{whole if value >= 0 else -whole}e-{decimals}")  # arithmetic would obey a context
-
-
-def counted(number: int | str, noun: str) -> str:
-    """Write a number of things: ``1 line``, ``2 lines``."""
-    return f"{number} {noun}{'' if str(number) == '1' else 's'}"
 
 
 @dataclass(frozen=True, kw_only=True)

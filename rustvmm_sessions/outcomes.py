@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.model import counted
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.model import Decision, Lines, Profile, Recorded, Verdict, rounded
+from rustvmm_sessions.model import Decision, Lines, Profile, Recorded, Verdict
+from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
     from pathlib import Path

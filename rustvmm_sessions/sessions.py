@@ -16,10 +16,11 @@ from nox.logger import logger
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import Override, OwnSession, Settings, did_you_mean, own_session, settings
+from rustvmm_sessions.config import Override, OwnSession, Settings, own_session, settings
 from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interrupted_status, interruptible
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

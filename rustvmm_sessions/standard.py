@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, NoReturn
 from rustvmm_sessions.bench.model import SESSION
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import Override, Settings, did_you_mean, settings
+from rustvmm_sessions.config import Override, Settings, settings
 from rustvmm_sessions.console import pass_on
 from rustvmm_sessions.container import PULL, Kind
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.model import Backend, Profile, Scope
 from rustvmm_sessions.pipeline.options import add_options
 from rustvmm_sessions.tools import check_device
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -32,9 +32,9 @@ from rustvmm_sessions.config import expression
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.model import counted
 from rustvmm_sessions.process import command_line, run
 from rustvmm_sessions.tools import find_program
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

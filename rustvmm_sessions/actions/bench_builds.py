@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions.actions.test_builds import artifacts_in
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.cargo import Cargo, configurations, lockfile_kept, package_specs, rustflags
-from rustvmm_sessions.config import did_you_mean
 from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 from rustvmm_sessions.tools import find_program
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

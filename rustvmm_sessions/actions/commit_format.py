@@ -14,7 +14,7 @@ from rustvmm_sessions.commits import CommitRules, Message
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.model import counted
+from rustvmm_sessions.wording import counted
 
 _PLAIN = (
     *("-c", "log.showSignature=false"),

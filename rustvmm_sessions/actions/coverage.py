@@ -38,9 +38,9 @@ from rustvmm_sessions.model import (
     Scope,
     UnstableLine,
     Verdict,
-    rounded,
 )
 from rustvmm_sessions.tools import SETUP, find_cargo_llvm_cov, need_llvm_tools
+from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,8 +17,8 @@ from rustvmm_sessions import files
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.model import counted
 from rustvmm_sessions.process import run
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from rustvmm_sessions.actions.coverage import CoverageRequest

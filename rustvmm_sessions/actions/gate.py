@@ -27,8 +27,8 @@ from rustvmm_sessions.console import say, tell, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import write_atomic
 from rustvmm_sessions.git import Git
-from rustvmm_sessions.model import counted
 from rustvmm_sessions.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import catalog, features, files, scaffold
 from rustvmm_sessions.actions.hooks import HOOKS
 from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.config import did_you_mean, override
+from rustvmm_sessions.config import override
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.custom_tests import CustomTest, parse, replaced, settings_for
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.scaffold import Found, ManyRuns, Publishable, Wishes
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping

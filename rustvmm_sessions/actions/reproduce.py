@@ -11,7 +11,6 @@ from rustvmm_sessions import catalog, engines, zipapp
 from rustvmm_sessions.actions.container import kept_in, launch, mounts, passed, who
 from rustvmm_sessions.actions.hooks import agent_variables
 from rustvmm_sessions.cargo import machine
-from rustvmm_sessions.config import did_you_mean
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.container import (
     CARRIED,
@@ -32,6 +31,7 @@ from rustvmm_sessions.pipeline import buildkite
 from rustvmm_sessions.pipeline.job import Job, job
 from rustvmm_sessions.process import command_line
 from rustvmm_sessions.tools import check_device
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

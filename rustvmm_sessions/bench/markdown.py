@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict
-from rustvmm_sessions.model import counted
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from rustvmm_sessions.bench.model import BenchReport, Comparison

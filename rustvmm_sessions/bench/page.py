@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict, percent
 from rustvmm_sessions.bench.statistics import detectable
-from rustvmm_sessions.model import counted
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

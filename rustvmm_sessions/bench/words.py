@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.bench.model import BenchVerdict, percent, with_option
 from rustvmm_sessions.bench.statistics import SUSPICION, detectable
 from rustvmm_sessions.errors import printable
-from rustvmm_sessions.model import counted
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions import catalog
 from rustvmm_sessions.documents import write_yaml
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.model import counted
 from rustvmm_sessions.pipeline.model import interpolated
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.model import counted
 from rustvmm_sessions.pipeline.included import commands
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.model import Pipeline, Placement

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.config import did_you_mean
 from rustvmm_sessions.documents import read_json
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.description import is_minutes
 from rustvmm_sessions.pipeline.model import HYPERVISORS, Template
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

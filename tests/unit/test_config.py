@@ -21,14 +21,11 @@ from rustvmm_sessions.config import (
     CoverageConfig,
     Override,
     Settings,
-    did_you_mean,
-    nearest,
     parse_coverage_config,
     settings,
     split_patterns,
 )
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.model import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -435,13 +432,6 @@ def test_a_wrong_type_in_an_override_is_one_message_with_the_key(key: str, value
     assert said.endswith(
         f"\n  where: register(overrides={{'coverage': ...}}), {key}\n  to do: correct the noxfile"
     )
-
-
-def test_the_nearest_name_is_one_that_resembles() -> None:
-    assert nearest("unit-test", ["unit-tests", "unit-tests-musl"]) == "unit-tests"
-    assert nearest("abc", ["xyz"]) == ""
-    assert did_you_mean("abc", ["xyz", "uvw"]) == "there are: uvw, xyz"
-    assert did_you_mean("devle", Profile) == "did you mean 'devel'?"
 
 
 def test_a_score_has_the_tolerance_of_rust_vmm_ci() -> None:

@@ -17,7 +17,7 @@ ROOT = Path(rustvmm_sessions.__file__).parent
 
 # Every module has its place here; a folder's name stands for the modules in it.
 LAYERS = (
-    {"errors", "model"},
+    {"errors", "model", "wording"},
     {
         "bench",
         "catalog",

@@ -1,63 +1,16 @@
-"""Figures: counts, exact percentages, and rounding half up."""
+"""Figures: counts and exact percentages."""
 
 from __future__ import annotations
 
-import decimal
-import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from rustvmm_sessions.model import Backend, Lines, Profile, Scope, Verdict, counted, rounded
+from rustvmm_sessions.model import Backend, Lines, Profile, Scope, Verdict
 
 if TYPE_CHECKING:
     from enum import StrEnum
-
-
-@pytest.mark.parametrize(
-    ("value", "decimals", "text"),
-    [
-        ("0.5", 0, "1"),
-        ("1.5", 0, "2"),
-        ("2.5", 0, "3"),  # half to even would give 2
-        ("80.05", 1, "80.1"),  # the nearest float lies below
-        ("2.675", 2, "2.68"),
-        ("2.6749999999999999999999", 2, "2.67"),
-        ("80.04999", 1, "80.0"),
-        ("99.995", 2, "100.00"),
-        ("-0.5", 0, "-1"),
-        ("-0.4", 0, "0"),
-        ("90", 2, "90.00"),
-        ("0", 1, "0.0"),
-    ],
-)
-def test_rounding_is_half_up(value: str, decimals: int, text: str) -> None:
-    assert str(rounded(Fraction(value), decimals)) == text
-
-
-@settings(deadline=None)
-@given(st.fractions(), st.integers(0, 40))
-def test_rounding_is_exact(value: Fraction, decimals: int) -> None:
-    result = rounded(value, decimals)
-    magnitude = Fraction(math.floor(abs(value) * 10**decimals + Fraction(1, 2)), 10**decimals)
-    assert Fraction(result) == (magnitude if value >= 0 else -magnitude)
-    assert result.as_tuple().exponent == -decimals
-
-
-@settings(deadline=None)
-@given(st.integers(), st.integers(0, 20))
-def test_ties_go_away_from_zero(whole: int, decimals: int) -> None:
-    half = Fraction(2 * whole + 1, 2) / 10**decimals
-    up = whole + 1 if half > 0 else whole
-    assert Fraction(rounded(half, decimals)) == Fraction(up, 10**decimals)
-
-
-def test_rounding_ignores_the_precision_that_a_noxfile_sets() -> None:
-    with decimal.localcontext(prec=3):
-        assert str(rounded(Fraction("96.0596"), 3)) == "96.060"
 
 
 def test_lines_say_counts_and_percent() -> None:
@@ -66,14 +19,6 @@ def test_lines_say_counts_and_percent() -> None:
     assert lines.percent == Fraction(90200, 939)
     assert str(lines) == "902/939 lines, 96.06 %"
     assert str(Lines(covered=0, count=1)) == "0/1 line, 0.00 %"
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(0, "0 points"), (1, "1 point"), (21, "21 points"), ("1", "1 point"), ("0.1", "0.1 points")],
-)
-def test_one_thing_is_not_several(number: int | str, text: str) -> None:
-    assert counted(number, "point") == text
 
 
 def test_nothing_to_cover_is_no_coverage() -> None:

@@ -1,0 +1,36 @@
+"""How messages write numbers and name what was probably meant."""
+
+from __future__ import annotations
+
+import difflib
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from fractions import Fraction
+
+
+def counted(number: int | str, noun: str) -> str:
+    """Write a number of things: ``1 line``, ``2 lines``."""
+    return f"{number} {noun}{'' if str(number) == '1' else 's'}"
+
+
+def rounded(value: Fraction, decimals: int) -> Decimal:
+    """Round half up (0.5 away from zero) to `decimals` decimals, exactly and not through a float."""
+    scaled = abs(value) * 10**decimals
+    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    return Decimal(f"{whole if value >= 0 else -whole}e-{decimals}")  # arithmetic would obey a context
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return the entry of `names` most like `name`, or an empty string where none resembles it."""
+    matches = difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)
+    return matches[0] if matches else ""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return what to do about an unknown name: the nearest one, else all there are."""
+    known = sorted(str(known) for known in names)  # of an enumeration, the values
+    close = nearest(name, known)
+    return f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
