@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from rustvmm_sessions import catalog
 from rustvmm_sessions.bench.model import BenchRules
 from rustvmm_sessions.commits import CommitRules
+from rustvmm_sessions.documents import read_json
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.wording import did_you_mean
 
@@ -55,42 +55,30 @@ def parse_coverage_config(text: str, path: Path) -> CoverageConfig:
         UserError: Invalid JSON, a value of the wrong type, a score outside 0 to 100, a pattern
             that is no regular expression; file and line are named.
     """
-    warnings: list[str] = []
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        warnings.extend(
-            f"{path}:{_line_of(text, key)}: the key {key!r} is given twice; the last one counts"
-            for key in dict.fromkeys(keys)
-            if keys.count(key) > 1
-        )
-        return dict(pairs)
-
-    try:
-        data = json.loads(text, parse_float=_decimal, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        raise UserError(
-            f"invalid JSON: {getattr(error, 'msg', error)}", where=f"{path}:{line}", fix="correct the file"
-        ) from error
+    document = read_json(text, str(path), number=_decimal, allow_twice=True)
+    data = document.data
+    warnings = [
+        f"{document.at(*keys)}: the key {keys[-1]!r} is given twice; the last one counts"
+        for keys in document.twice
+    ]
     if not isinstance(data, dict):
         raise UserError(
             "an object is expected",
-            where=f"{path}:1",
+            where=document.at(),
             fix='write {"coverage_score": 80.1, "exclude_path": ""}',
         )
-    warnings.extend(
-        f"{path}:{_line_of(text, key)}: the key {key!r} is unknown and ignored; {did_you_mean(key, _KEYS)}"
+    warnings += [
+        f"{document.at(key)}: the key {key!r} is unknown and ignored; {did_you_mean(key, _KEYS)}"
         for key in data
         if key not in _KEYS
-    )
+    ]
 
     def string(key: str) -> str | None:
         value = data.get(key)
         if value is not None and not isinstance(value, str):
             raise UserError(
                 f"{key} is a string, not {type(value).__name__}",
-                where=f"{path}:{_line_of(text, key)}",
+                where=document.at(key),
                 fix=f'write "{key}": "..."',
             )
         return value
@@ -98,22 +86,21 @@ def parse_coverage_config(text: str, path: Path) -> CoverageConfig:
     features = string("crate_features")
     return CoverageConfig(
         path=path,
-        score=_score(data, text, path),
-        exclude=_patterns(string("exclude_path") or "", f"{path}:{_line_of(text, 'exclude_path')}"),
+        score=_score(data.get("coverage_score"), document.at("coverage_score")),
+        exclude=_patterns(string("exclude_path") or "", document.at("exclude_path")),
         features=None if features is None else tuple(f for f in re.split(r"[,\s]+", features) if f),
         warnings=tuple(warnings),
     )
 
 
-def _score(data: dict[str, Any], text: str, path: Path) -> Fraction | None:
-    value = data.get("coverage_score")
+def _score(value: Any, where: str) -> Fraction | None:  # noqa: ANN401 - any JSON
     if value is None:
         return None
     number = isinstance(value, int | Decimal) and not isinstance(value, bool)
     if not number or not 0 <= value <= 100:
         raise UserError(
             f"coverage_score is a number from 0 to 100, not {value if number else repr(value)}",
-            where=f"{path}:{_line_of(text, 'coverage_score')}",
+            where=where,
             fix='write "coverage_score": 80.1',
         )
     return Fraction(value)
@@ -150,12 +137,6 @@ def split_patterns(value: str) -> tuple[str, ...]:
         patterns[-1] += token
         depth += (token in ("(", "{")) - (token in (")", "}"))
     return tuple(stripped for pattern in patterns if (stripped := pattern.strip()))
-
-
-def _line_of(text: str, key: str) -> int:
-    """Return the line of the last place where `key` stands as a key, from 1."""
-    places = list(re.finditer(re.escape(json.dumps(key, ensure_ascii=False)) + r"\s*:", text))
-    return text.count("\n", 0, places[-1].start()) + 1 if places else 1
 
 
 @dataclass(frozen=True, kw_only=True)

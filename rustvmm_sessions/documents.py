@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,43 +39,68 @@ class Document:
         name: The file's name, or the variable's.
         data: Its content: dicts with string keys, lists, strings, numbers, booleans, None.
         places: Lists the path of every value with its line, from 1; walked on errors only.
+        twice: The paths of keys that are given more than once; the last one counts.
     """
 
     name: str
     data: Any
     places: Callable[[], Iterator[tuple[tuple[Key, ...], int]]]
+    twice: tuple[tuple[Key, ...], ...] = ()
 
     @cached_property
     def _lines(self) -> dict[tuple[Key, ...], int]:
         return dict(self.places())
 
+    def at(self, *path: Key) -> str:
+        """Return ``FILE:LINE`` of a path, or of the nearest part around it."""
+        return f"{self.name}:{self._lines.get(self._known(path), 1)}"
+
     def where(self, *path: Key, note: str = "") -> str:
         """Return ``FILE:LINE, NOTE, key 'KEY'`` of a path, or of the nearest part around it."""
-        known = next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self._lines), ())
-        line = self._lines.get(known, 1)
-        key = known[-1] if known and isinstance(known[-1], str) else ""
-        return ", ".join(filter(None, (f"{self.name}:{line}", note, key and f"key {key!r}")))
+        key = (self._known(path) or (0,))[-1]
+        return ", ".join(filter(None, (self.at(*path), note, f"key {key!r}" if isinstance(key, str) else "")))
+
+    def _known(self, path: tuple[Key, ...]) -> tuple[Key, ...]:
+        return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self._lines), ())
 
 
 # JSON
 
 
-def read_json(text: str, name: str) -> Document:
+def read_json(
+    text: str, name: str, *, number: Callable[[str], Any] | None = None, allow_twice: bool = False
+) -> Document:
     """Read JSON strictly: no key twice, no NaN, no number beyond a float.
+
+    Args:
+        text: The text.
+        name: The file's name, for messages.
+        number: Reads numbers with a point or an exponent; the caller then refuses those that are not finite.
+        allow_twice: Whether a key may be given more than once.
 
     Raises:
         UserError: With the line.
     """
-    found = Document(name, None, lambda: _json_places(text))
+    doubled = False
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal doubled
         made = dict(pairs)
-        if len(made) != len(pairs):
-            raise _twice(name, _json_places(text))
+        doubled = doubled or len(made) != len(pairs)
         return made
 
+    def finite(word: str) -> float:
+        if math.isfinite(value := float(word)):
+            return value
+        problem = f"{word} is no number of JSON" if word[-1].isalpha() else f"the number {word} is too large"
+        start = next((part.start() for part in _JSON_PART.finditer(text) if part.group() == word), 0)
+        raise json.JSONDecodeError(problem, text, start)
+
     try:
-        data = json.loads(text, object_pairs_hook=unique, parse_constant=_no_constant, parse_float=_finite)
+        constant = None if number else finite
+        data = json.loads(
+            text, object_pairs_hook=table, parse_float=number or finite, parse_constant=constant
+        )
         _check_depth(data)
     except (ValueError, RecursionError) as error:
         message = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
@@ -84,17 +109,21 @@ def read_json(text: str, name: str) -> Document:
             where=f"{name}:{getattr(error, 'lineno', 1)}",
             fix="correct it there",
         ) from error
-    return Document(name, data, found.places)
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"the number {text} is too large")
-    return number
+    document = Document(name, data, functools.partial(_json_places, text))
+    if not doubled:
+        return document
+    lines: dict[tuple[Key, ...], list[int]] = {}
+    for path, line in document.places():
+        lines.setdefault(path, []).append(line)
+    twice = {p: n[0] for p, n in lines.items() if len(n) > 1 >= len(lines.get(p[:-1], ()))}
+    if allow_twice:
+        return replace(document, twice=tuple(twice))
+    path, line = next(iter(twice.items()))
+    raise UserError(
+        f"the key {path[-1]!r} is given twice, first in line {line}",
+        where=document.at(*path),
+        fix="leave one of them",
+    )
 
 
 def _check_depth(data: Any, depth: int = 0) -> None:  # noqa: ANN401 - any JSON
@@ -106,50 +135,31 @@ def _check_depth(data: Any, depth: int = 0) -> None:  # noqa: ANN401 - any JSON
                 _check_depth(value, depth + 1)
 
 
-_JSON_WORD = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+_JSON_PART = re.compile(r'("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}\[\],]|[^\s{}\[\],:"]+')
+"""A key and its colon, another string, a bracket, a comma, or a word."""
 
 
 def _json_places(text: str) -> Iterator[tuple[tuple[Key, ...], int]]:
     """Yield the path and line of every key and list item; a key given twice comes twice."""
-    path: list[Key] = []
-    kinds: list[str] = []
-    line, position, at_key = 1, 0, False
-    for match in _JSON_WORD.finditer(text):
-        line += text.count("\n", position, match.start())
-        position = match.start()
-        word = match.group()
-        if word in ("}", "]"):
-            kinds.pop()
-            path.pop()
-            at_key = False
-        elif word == ",":
-            at_key = bool(kinds) and kinds[-1] == "{"
-            if not at_key and path and isinstance(path[-1], int):
-                path[-1] += 1
-        elif at_key and word[0] == '"':
-            path[-1] = json.loads(word)
-            at_key = False
+    path: list[Key] = []  # of the part that is read: in an object it ends in a string, in a list in a number
+    line, position = 1, 0
+    for part in _JSON_PART.finditer(text):
+        line += text.count("\n", position, part.start())
+        position = part.start()
+        word = part.group()
+        if part[1]:
+            path[-1] = json.loads(part[1])
             yield tuple(path), line
-        elif word != ":":
-            if kinds and kinds[-1] == "[":
+        elif word in ("}", "]"):
+            path.pop()
+        else:
+            last = path[-1] if path else ""
+            if isinstance(last, int) and word == ",":
+                path[-1] = last + 1
+            elif isinstance(last, int):
                 yield tuple(path), line
             if word in ("{", "["):
-                kinds.append(word)
-                path.append(0 if word == "[" else "")
-                at_key = word == "{"
-
-
-def _twice(name: str, places: Iterator[tuple[tuple[Key, ...], int]]) -> UserError:
-    seen: dict[tuple[Key, ...], int] = {}
-    for path, line in places:
-        if path in seen:
-            return UserError(
-                f"the key {path[-1]!r} is given twice, first in line {seen[path]}",
-                where=f"{name}:{line}",
-                fix="leave one of them",
-            )
-        seen[path] = line
-    return UserError("a key is given twice", where=name, fix="leave one of them")
+                path.append("" if word == "{" else 0)
 
 
 # YAML

@@ -134,6 +134,11 @@ def test_a_key_given_twice_is_named_with_its_line_and_the_last_one_counts() -> N
     assert parsed.warnings == (f"{PATH}:5: the key 'exclude_path' is given twice; the last one counts",)
 
 
+def test_a_line_is_that_of_the_files_own_key() -> None:
+    text = '{\n  "coverage_score": "80",\n  "old": {\n    "coverage_score": 1\n  }\n}'
+    assert f"where: {PATH}:2\n" in message(lambda: parse_coverage_config(text, PATH))
+
+
 @pytest.mark.parametrize(
     ("key", "advice"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -91,7 +92,9 @@ def test_merge_keys_are_merged_and_own_keys_win() -> None:
         ('{"t": [{"a": 1},\n {"a": {"b": 1,\n\n "b": 2}}]}', "'b' is given twice", "f.json:4"),
         ('{"a":\n 1,}', "invalid JSON", "f.json:2"),
         ('{"a": NaN}', "NaN is no number", "f.json:1"),
+        ('{"a": "NaN",\n "b": [1,\n NaN]}', "NaN is no number", "f.json:3"),
         ('{"a": 1e999}', "1e999 is too large", "f.json:1"),
+        ('{"1e999": "-1e999",\n "b": -1e999}', "-1e999 is too large", "f.json:2"),
         ("", "invalid JSON", "f.json:1"),
         ("[" * 100_000, "nested too deeply", "f.json:1"),
         ("[" * 500 + "]" * 500, "nested too deeply", "f.json:1"),
@@ -135,6 +138,33 @@ def test_aliases_do_not_multiply_without_end() -> None:
 def test_half_a_surrogate_pair_is_refused() -> None:
     with pytest.raises(UserError, match="half of a pair"):
         write_yaml({"a": "\ud800"})
+
+
+def test_every_part_of_json_has_its_line() -> None:
+    strings = ("", "a", "{[,:]}", 'a": "b', "\\", '\\"', "a\nb", "\x85\u2028\t", "😀")
+    data: dict[str, Any] = {text: {"list": [text, [], [{text: text}], {}], "more": text} for text in strings}
+    for ensure_ascii in (False, True):
+        for separators in ((",", ":"), (" , ", " :\t")):
+            text = json.dumps(data, indent=1, ensure_ascii=ensure_ascii, separators=separators)
+            document = read_json(text, "f")
+            lines = text.split("\n")
+            found = dict(document.places())
+            assert len(found) == len(strings) * 9
+            for path, line in found.items():
+                value: Any = data
+                for key in path:
+                    value = value[key]
+                start = path[-1] if isinstance(path[-1], str) else value if isinstance(value, str) else None
+                if start is not None:
+                    start = json.dumps(start, ensure_ascii=ensure_ascii)
+                assert lines[line - 1].strip().startswith(start or ("[", "{"))
+
+
+def test_a_key_that_is_given_twice_is_named_once_where_that_is_allowed() -> None:
+    text = '{"a": {"b": 1},\n "c": 1,\n "a": {"b": 2,\n "c": 3},\n "d": [{"e": 1, "e": 2}]}'
+    document = read_json(text, "f", allow_twice=True)
+    assert document.twice == (("a",), ("d", 0, "e"))
+    assert (document.at("a"), document.at("d", 0, "e")) == ("f:3", "f:5")
 
 
 def test_a_place_is_the_nearest_part_that_there_is() -> None:
