@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.wording import counted
+from rustvmm_sessions.wording import columns, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,11 +119,11 @@ def summary(outcomes: list[SessionOutcome]) -> list[str]:
     """Return the table of a run of several sessions, and then what failed in full."""
     if len(outcomes) < 2:
         return []
-    width = max(len(name) for name in ("session", *(o.session for o in outcomes)))
-    lines = ["", f"{'session':<{width}}  result   seconds  what to do"]
+    table = [("session", "result", "seconds", "what to do")]
     for o in outcomes:
         todo = o.fix or "".join(o.message.splitlines()[:1])
-        lines.append(f"{o.session:<{width}}  {o.result:<7}  {o.seconds:7.1f}  {todo}".rstrip())
+        table.append((o.session, f"{o.result:<7}", f"{o.seconds:.1f}", todo))
+    lines = ["", *columns(table, right=(2,))]
     for o in outcomes:
         if o.result == "failed":
             lines += ["", f"{o.session} failed:"]

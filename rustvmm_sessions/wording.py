@@ -1,13 +1,15 @@
-"""How messages write numbers and name what was probably meant."""
+"""How messages write numbers and tables, and name what was probably meant."""
 
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from decimal import Decimal
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Sequence
     from fractions import Fraction
 
 
@@ -34,3 +36,29 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     known = sorted(str(known) for known in names)  # of an enumeration, the values
     close = nearest(name, known)
     return f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
+
+
+def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Align the cells of rows in columns, those with a number in `right` to the right.
+
+    Rows may be of different lengths; a line break in a cell becomes a space.
+    """
+    rows = [[cell.replace("\n", " ") for cell in row] for row in rows]
+    sizes = [max(map(width, cells)) for cells in zip_longest(*rows, fillvalue="")]
+    return [
+        "  ".join(
+            (str.rjust if number in right else str.ljust)(cell, size + len(cell) - width(cell))
+            for number, (cell, size) in enumerate(zip(row, sizes, strict=False))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def width(text: str) -> int:
+    """Return the columns of a terminal that printable text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(char) in ("Mn", "Me") else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    )

@@ -15,6 +15,7 @@ from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import run
+from rustvmm_sessions.wording import columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -109,15 +110,15 @@ def report(findings: Sequence[Finding], *, as_json: bool = False) -> None:
         ]
         say(json.dumps({"schema": 1, "tools": rows}, indent=1))
     else:
-        width = max(len(f.name) for f in findings)
+        table = []
         for f in findings:
-            state = (
-                f"{f.version}  {f.path}".strip() if f.found else f"missing{'' if f.missed else ' (optional)'}"
-            )
-            say(f"{f.name:<{width}}  {state}")
+            state = f"{f.version}  {f.path}" if f.found else f"missing{'' if f.missed else ' (optional)'}"
+            table.append((f.name, state.strip()))
             if not f.found:
                 needed = f"needed by {', '.join(f.needed_by)}; " if f.needed_by else ""
-                say(f"{'':<{width}}  {needed}{f.fix}")
+                table.append(("", f"{needed}{f.fix}"))
+        for line in columns(table):
+            say(line)
     missing = [f.name for f in findings if f.missed]
     if missing:
         raise CheckFailed(

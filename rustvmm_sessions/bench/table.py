@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict
+from rustvmm_sessions.wording import columns, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,18 +47,12 @@ def _slower(report: BenchReport) -> list[str]:
 def _table(benchmarks: Sequence[Comparison]) -> list[str]:
     head = ("benchmark", "base", "now", "change", "between", "verdict")
     rows = [head, *(_row(comparison) for comparison in benchmarks)]
-    ids = [columns(row[0]) for row in rows]
-    first = max(width for width in ids if width <= _WIDEST)
-    widths = [max(len(row[cell]) for row in rows) for cell in range(1, 5)]
-    table = []
-    for row, width in zip(rows, ids, strict=True):
-        name = row[0] + " " * (first - width)
-        if width > _WIDEST:
-            table.append(row[0])
-            name = " " * first
-        figures = (cell.rjust(size) for cell, size in zip(row[1:5], widths, strict=True))
-        table.append("  ".join((name, *figures, row[5])))
-    return table
+    table = columns([(row[0] if width(row[0]) <= _WIDEST else "", *row[1:]) for row in rows], range(1, 5))
+    return [
+        line
+        for row, aligned in zip(rows, table, strict=True)
+        for line in ((aligned,) if width(row[0]) <= _WIDEST else (row[0], aligned))
+    ]
 
 
 def _row(comparison: Comparison) -> tuple[str, str, str, str, str, str]:
@@ -71,12 +65,4 @@ def _row(comparison: Comparison) -> tuple[str, str, str, str, str, str]:
         words.change(judgement),
         words.interval(judgement),
         words.VERDICTS[judgement.verdict],
-    )
-
-
-def columns(text: str) -> int:
-    """Return the columns of a terminal that printable text takes."""
-    return sum(
-        0 if unicodedata.category(char) in ("Mn", "Me") else 1 + (unicodedata.east_asian_width(char) in "WF")
-        for char in text
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.pipeline.included import commands
-from rustvmm_sessions.wording import counted
+from rustvmm_sessions.wording import columns, counted
 
 if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.model import Pipeline, Placement
@@ -19,15 +19,15 @@ def explain(pipeline: Pipeline) -> str:
     for placement in pipeline.placements:
         rows.setdefault((id(placement.template), placement.crate), {})[placement.platform] = placement
     platforms = list(dict.fromkeys((*pipeline.platforms.names, *(p.platform for p in pipeline.placements))))
-    columns = [platform for platform in platforms if platform]
+    shown = [platform for platform in platforms if platform]
     if any("" in row for row in rows.values()):
-        columns.append("")
-    table = [("step", "from", *(column or ANY for column in columns))]
+        shown.append("")
+    table = [("step", "from", *(platform or ANY for platform in shown))]
     for (_, crate), row in rows.items():
         template = next(iter(row.values())).template
         name = f"{crate}: {template.name}" if crate else template.name
         name += f" {template.share}" if template.share else ""
-        cells = (_cell(column, row) for column in columns)
+        cells = (_cell(platform, row) for platform in shown)
         origin = template.place().partition(", test ")[0] if template.place else template.source
         table.append((name, origin, *cells))
     for step in pipeline.included:
@@ -39,23 +39,16 @@ def explain(pipeline: Pipeline) -> str:
         ]
     steps = counted(len(pipeline.steps) + len(pipeline.included), "step")
     summary = f"{steps}; platforms {', '.join(pipeline.platforms.names)}, from {pipeline.platforms.source}"
-    return "\n".join([*_aligned(table), "", summary])
+    return "\n".join([*columns(table), "", summary])
 
 
-def _cell(column: str, row: dict[str, Placement]) -> str:
-    placement = row.get(column)
+def _cell(platform: str, row: dict[str, Placement]) -> str:
+    placement = row.get(platform)
     if placement is None:
         if "" in row:
             return "-"
-        return "no: not for this platform" if column else "-"
+        return "no: not for this platform" if platform else "-"
     if placement.step is None:
         return f"no: {placement.reason}"
     skip = placement.step.extra.get("skip")
     return f"skipped: {skip}" if skip else "yes"
-
-
-def _aligned(table: list[tuple[str, ...]]) -> list[str]:
-    width = max(len(row) for row in table)
-    rows = [(*(cell.replace("\n", " ") for cell in row), *[""] * (width - len(row))) for row in table]
-    widths = [max(len(row[column]) for row in rows) for column in range(width)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.model import Profile
-from rustvmm_sessions.wording import counted, did_you_mean, nearest, rounded
+from rustvmm_sessions.wording import columns, counted, did_you_mean, nearest, rounded, width
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,20 @@ def test_the_nearest_name_is_one_that_resembles() -> None:
     assert nearest("abc", ["xyz"]) == ""
     assert did_you_mean("abc", ["xyz", "uvw"]) == "there are: uvw, xyz"
     assert did_you_mean("devle", Profile) == "did you mean 'devel'?"
+
+
+@pytest.mark.parametrize(("text", "size"), [("ab", 2), ("日本", 4), ("e\u0301", 1), ("🦀", 2), ("", 0)])
+def test_wide_and_combining_characters_take_the_columns_they_take(text: str, size: int) -> None:
+    assert width(text) == size
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    rows = [("name", "ns", "what"), ("日本", "1234", ""), ("e\u0301", "5", "a\nb"), ("short row",), ()]
+    assert columns(rows, right=(1,)) == [
+        "name         ns  what",
+        "日本       1234",
+        "e\u0301             5  a b",
+        "short row",
+        "",
+    ]
+    assert columns([]) == []
