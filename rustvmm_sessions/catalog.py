@@ -8,6 +8,14 @@ X86_64 = "x86_64"
 AARCH64 = "aarch64"
 RISCV64 = "riscv64"
 PLATFORMS = (X86_64, AARCH64, RISCV64)
+"""What the standard sessions are for."""
+KNOWN_PLATFORMS = (
+    *PLATFORMS,
+    *("armv7", "i686", "loongarch64", "powerpc64", "powerpc64le", "riscv32", "s390x"),
+)
+"""What `.platform`, tests and settings may name: for the others only a crate's own tests run."""
+DEFAULT_PLATFORMS = (X86_64, AARCH64)
+"""What rust-vmm-ci takes for granted where there is no .platform."""
 TIMEOUT_MINUTES = 15
 """Time limit of a session that sets none, as on rust-vmm's agents."""
 HELPERS = "helpers"

@@ -125,7 +125,7 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--platforms",
         nargs="+",
-        choices=catalog.PLATFORMS,
+        choices=catalog.KNOWN_PLATFORMS,
         metavar="PLATFORM",
         help=f"what CI runs on: {', '.join(catalog.PLATFORMS)}",
     )

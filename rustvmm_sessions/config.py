@@ -27,6 +27,35 @@ _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", re.DOTALL)
 """An escaped character, a set in brackets, or any other character of a regular expression."""
 
 
+def check_platform(name: str, where: str) -> None:
+    """Raise a UserError if there is no such platform."""
+    if name not in catalog.KNOWN_PLATFORMS:
+        raise UserError(
+            f"there is no platform {name!r}", where=where, fix=did_you_mean(name, catalog.PLATFORMS)
+        )
+
+
+def parse_platforms(text: str, where: str) -> tuple[str, ...]:
+    """Read a ``.platform`` file: a platform a line, comments after ``#`` in lines of their own.
+
+    Raises:
+        UserError: It names no platform, or an unknown one.
+    """
+    names = []
+    for number, line in enumerate(text.splitlines(), 1):
+        name = line.strip()
+        if name and not name.startswith("#"):
+            check_platform(name, f"{where}:{number}")
+            names.append(name)
+    if not names:
+        raise UserError(
+            "the file names no platform",
+            where=where,
+            fix="write one a line, such as x86_64, or remove the file",
+        )
+    return tuple(dict.fromkeys(names))
+
+
 @dataclass(frozen=True, kw_only=True)
 class CoverageConfig:
     """The content of ``coverage_config_ARCH.json``; all of it may be missing.
@@ -483,10 +512,7 @@ def _platforms(where: str, value: object) -> tuple[str, ...] | None:
         return None
     names = _strings(where, value)
     for name in names:
-        if name not in catalog.PLATFORMS:
-            raise UserError(
-                f"there is no platform {name!r}", where=where, fix=did_you_mean(name, catalog.PLATFORMS)
-            )
+        check_platform(name, where)
     if not names:
         raise _wrong(where, "at least one platform", value)
     return names

@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
 
-DEFAULT_PLATFORMS = (catalog.X86_64, catalog.AARCH64)
-"""What rust-vmm-ci takes for granted where there is no .platform."""
-
 OLD_SUBMODULE = "rust-vmm-ci"
 
 MOST_RUNS = 100
@@ -163,7 +160,7 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
         )
     inside = f"{found.place}/" if found.place else ""
     plan = {f"{inside}noxfile.py": noxfile(found)}
-    names = wishes.platforms or found.platforms or DEFAULT_PLATFORMS
+    names = wishes.platforms or found.platforms or catalog.DEFAULT_PLATFORMS
     if set(names) != set(found.platforms or ()):
         plan[f"{inside}.platform"] = "".join(f"{name}\n" for name in names)
     if wishes.dependabot != "none":

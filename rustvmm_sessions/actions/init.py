@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import catalog, features, files, scaffold
 from rustvmm_sessions.actions.hooks import HOOKS
 from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.config import override
+from rustvmm_sessions.config import override, parse_platforms
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.custom_tests import CustomTest, parse, replaced, settings_for
 from rustvmm_sessions.errors import UserError
@@ -110,8 +110,8 @@ def _workflow(
         return plan.get(name) if kept is None or name in replace else kept
 
     names = text(".platform")
-    platforms = tuple(names.split()) if names is not None else found.platforms
-    return request.workflow(text("noxfile.py") or "", platforms or scaffold.DEFAULT_PLATFORMS)
+    platforms = found.platforms if names is None else parse_platforms(names, ".platform")
+    return request.workflow(text("noxfile.py") or "", platforms or catalog.DEFAULT_PLATFORMS)
 
 
 # Looking
@@ -155,7 +155,7 @@ def look(directory: Path, top: Path) -> Found:
     redefined = _redefined(tests)
     names = (".github/dependabot.yml", ".github/dependabot.yaml")
     dependabot = next((name for name in names if (top / name).exists()), names[0])
-    settings = settings_for(described, platforms or scaffold.DEFAULT_PLATFORMS)
+    settings = settings_for(described, platforms or catalog.DEFAULT_PLATFORMS)
     taken = {session.name for session in catalog.STANDARD} - {*redefined}
     overrides = {name: override("the noxfile", given) for name, given in settings.items()}
     instead = {test.name: name for test in described if (name := replaced(test, taken, overrides))}
@@ -247,15 +247,7 @@ def _submodules(top: Path) -> dict[str, str]:
 
 def _platforms(path: Path) -> tuple[str, ...] | None:
     text = files.read_text(path)
-    if text is None:
-        return None
-    names = tuple(dict.fromkeys(text.split()))
-    for name in names:
-        if name not in catalog.PLATFORMS:
-            raise UserError(
-                f"there is no platform {name!r}", where=str(path), fix=did_you_mean(name, catalog.PLATFORMS)
-            )
-    return names
+    return None if text is None else parse_platforms(text, str(path))
 
 
 def _descriptions(

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import files
+from rustvmm_sessions import catalog, files
+from rustvmm_sessions.config import parse_platforms
 from rustvmm_sessions.console import pass_on, say, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline import buildkite, description, included, registered, variables
-from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace, parse_platforms
+from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
 from rustvmm_sessions.pipeline.model import Included, Pipeline, Platforms, Template
 
 if TYPE_CHECKING:
@@ -112,7 +113,10 @@ def _text(directory: Path, name: Path) -> str:
 
 
 def _platforms(directory: Path, name: Path) -> Platforms:
-    return parse_platforms(files.read_text(directory / name), str(name))
+    text = files.read_text(directory / name)
+    if text is None:
+        return Platforms(names=catalog.DEFAULT_PLATFORMS, source="the defaults")
+    return Platforms(names=parse_platforms(text, str(name)), source=str(name))
 
 
 def _members(directory: Path, shared: Path | None) -> list[Member]:

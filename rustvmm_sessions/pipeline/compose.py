@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline.description import check_platform
 from rustvmm_sessions.pipeline.model import Pipeline, Placement, Platforms, Step, Template
 
 if TYPE_CHECKING:
@@ -55,29 +54,6 @@ class Member:
         around = len(self.needs) > MOST_PATHS
         needs = (path.rpartition("/")[0] or "." for path in self.needs) if around else self.needs
         return tuple("**" if path == "." else f"{path}/**" for path in dict.fromkeys((self.path, *needs)))
-
-
-def parse_platforms(text: str | None, name: str) -> Platforms:
-    """Read a ``.platform`` file: a platform a line; without the file, x86_64 and aarch64.
-
-    Raises:
-        UserError: It names no platform, or a misspelt one.
-    """
-    if text is None:
-        return Platforms(names=(catalog.X86_64, catalog.AARCH64), source="the defaults")
-    names = []
-    for number, line in enumerate(text.splitlines(), 1):
-        platform = line.strip()
-        if platform and not platform.startswith("#"):
-            check_platform(platform, f"{name}:{number}")
-            names.append(platform)
-    if not names:
-        raise UserError(
-            "the file names no platform",
-            where=name,
-            fix="write one a line, such as x86_64, or remove the file",
-        )
-    return Platforms(names=tuple(dict.fromkeys(names)), source=name)
 
 
 def compose(templates: Iterable[Template], platforms: Platforms, variables: Variables) -> Pipeline:

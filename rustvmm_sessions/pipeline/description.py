@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.config import check_platform
 from rustvmm_sessions.documents import Document, read_json
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.model import HYPERVISORS, Template
@@ -26,8 +27,6 @@ BUILDKITE_KEYS = frozenset(
 )
 """The keys of a command step beside ``command`` (buildkite.com/docs/pipelines/configure/step-types)."""
 SCOPES = ("crate", "workspace")
-OTHER_PLATFORMS = ("arm", "armv7", "i686", "loongarch64", "powerpc64", "powerpc64le", "riscv32", "s390x")
-"""Architectures of Rust that no standard session knows and that descriptions may still name."""
 
 _OWN_KEYS = frozenset(
     (
@@ -167,9 +166,8 @@ class _Test:
         names = [given] if isinstance(given, str) else given
         if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
             self.wrong("platform", "a list of platforms", 'write ["x86_64", "aarch64"]')
-        if not set(names) <= set(catalog.PLATFORMS):
-            for name in names:
-                check_platform(name, self.where("platform"))
+        for name in names:
+            check_platform(name, self.where("platform"))
         return tuple(names)
 
     def _scope(self) -> str:
@@ -229,23 +227,6 @@ def misspelt(key: str, known: frozenset[str]) -> str:
     """Return the key that was probably meant, or an empty string where none resembles it."""
     close = nearest(key, known, cutoff=0.755)  # "comments" is as near to "commands" as 0.75
     return close or next((k for k in sorted(known) if len(key) >= 4 and k.startswith(f"{key}_")), "")
-
-
-def check_platform(name: str, where: str) -> None:
-    """Check that a platform's name is one, or resembles none of those there are.
-
-    Raises:
-        UserError: It is a misspelt one.
-    """
-    if name in catalog.PLATFORMS or name in OTHER_PLATFORMS:
-        return
-    meant = nearest(name, catalog.PLATFORMS, cutoff=0.65)
-    if meant or not re.fullmatch(r"[A-Za-z0-9_.]+", name):
-        raise UserError(
-            f"there is no platform {name!r}",
-            where=where,
-            fix=f"did you mean {meant!r}?" if meant else did_you_mean(name, catalog.PLATFORMS),
-        )
 
 
 def _shown(value: object) -> str:

@@ -233,6 +233,17 @@ def test_a_workflow_is_the_pipeline_of_the_noxfile_and_a_second_run_changes_noth
     assert contents(crate) == before
 
 
+def test_platforms_are_read_as_the_pipeline_reads_them(crate: CrateBuilder) -> None:
+    crate.with_file(".platform", "# the agents we have\n\nx86_64\n  s390x\n").commit("platforms")
+
+    outcome = init(crate, "--yes", "--github")
+
+    assert outcome.code == 0, outcome.text
+    assert ".platform" not in written(crate)
+    checked = crate.nox("-s", "pipeline", "--", "--format=github", "--check=.github/workflows/gate.yml")
+    assert checked.code == 0, checked.text
+
+
 def test_a_workflow_is_of_the_sessions_that_a_noxfile_has_already(crate: CrateBuilder) -> None:
     noxfile = (
         "import nox\nfrom rustvmm_sessions import register\n\n"
@@ -673,4 +684,4 @@ def test_a_wrong_platform_file_is_one_message(crate: CrateBuilder) -> None:
 
     assert outcome.code == 2
     assert "there is no platform 'arm64'" in outcome.err
-    assert f"where: {crate.directory}/.platform" in outcome.err
+    assert f"where: {crate.directory}/.platform:2" in outcome.err

@@ -443,6 +443,44 @@ def test_a_score_has_the_tolerance_of_rust_vmm_ci() -> None:
     assert float(config.SCORE_TOLERANCE) == 0.5
 
 
+# Platforms
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("x86_64", ("x86_64",)),
+        ("x86_64\r\n\n# arm64 later\n  aarch64  \nx86_64\n", ("x86_64", "aarch64")),
+        ("riscv64\ns390x\n", ("riscv64", "s390x")),
+    ],
+)
+def test_a_platform_file_names_one_a_line(text: str, names: tuple[str, ...]) -> None:
+    assert config.parse_platforms(text, ".platform") == names
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "where"),
+    [
+        ("", "the file names no platform", ".platform"),
+        ("# none\n\n", "the file names no platform", ".platform"),
+        ("x86_64\narm64\n", "there is no platform 'arm64'", ".platform:2"),
+        ("x86_64 aarch64\n", "there is no platform 'x86_64 aarch64'", ".platform:1"),
+        ("\nmips\n", "there is no platform 'mips'", ".platform:2"),
+    ],
+)
+def test_an_unknown_platform_is_an_error_even_where_it_resembles_none(
+    text: str, what: str, where: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        config.parse_platforms(text, ".platform")
+
+    assert (error.value.what, error.value.where) == (what, where)
+
+
+def test_settings_name_the_platforms_that_a_platform_file_may() -> None:
+    assert given_settings(platforms=["s390x"]).platforms == ("s390x",)
+
+
 # Benchmarks
 
 

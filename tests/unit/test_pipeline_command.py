@@ -83,6 +83,7 @@ BAD: list[tuple[bytes, list[str]]] = [
     (with_('"timeout_in_minutes": true'), ["t.json:2", "whole number"]),
     (with_('"platform": ["arm64"]'), ["t.json:2", "'arm64'", "'aarch64'"]),
     (with_('"platform": ["x86_64; id"]'), ["t.json:2", "'x86_64; id'"]),
+    (with_('"platform": ["x86_64", "mips"]'), ["t.json:2", "'mips'", "aarch64, riscv64, x86_64"]),
     (with_('"scope": "workspce"'), ["t.json:2", "'workspce'", "'workspace'"]),
     (with_('"timeout": 3'), ["t.json:2", "'timeout'", "'timeout_in_minutes'"]),
     (with_('"priorty": 3'), ["t.json:2", "'priorty'", "'priority'"]),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rustvmm_sessions.documents import read_json, read_yaml, write_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, description, github, included, variables
-from rustvmm_sessions.pipeline.compose import compose, parse_platforms
+from rustvmm_sessions.pipeline.compose import compose
+from rustvmm_sessions.pipeline.model import Platforms
 from rustvmm_sessions.pipeline.table import explain
 
 WORDS = st.sampled_from(
@@ -46,6 +47,7 @@ TESTS = st.lists(
     | VALUES,
     max_size=2,
 )
+PLATFORMS = Platforms(names=("x86_64", "riscv64"), source=".platform")
 NO_CHANGES = variables.read({})
 
 
@@ -59,7 +61,7 @@ def test_descriptions(tests: Any) -> None:
     text = json.dumps({"tests": tests})
     with contextlib.suppress(UserError):
         templates = description.parse(text, "t.json", of_crates=False, warn=quiet)
-        pipeline = compose(templates, parse_platforms("x86_64\nriscv64", ".platform"), NO_CHANGES)
+        pipeline = compose(templates, PLATFORMS, NO_CHANGES)
         explain(pipeline)
         with contextlib.suppress(UserError):
             github.render(pipeline, warn=quiet)
