@@ -200,7 +200,8 @@ def _coverage_options(parser: Parser) -> None:
         nargs="?",
         const="",
         metavar="REF",
-        help="coverage of the lines changed since the merge base",
+        help="coverage of the lines changed since the merge base with REF (default: upstream; nothing is "
+        "fetched)",
     )
     add(
         "--repeat",
@@ -279,7 +280,8 @@ def _changed_option(parser: Parser) -> None:
         nargs="?",
         const="",
         metavar="REF",
-        help="only members touched since the merge base with REF (default: upstream), and their dependents",
+        help="only members touched since the merge base with REF (default: upstream; nothing is fetched), "
+        "and their dependents",
     )
 
 

@@ -65,9 +65,8 @@ def check_out(git: Git, commit: str, directory: Path) -> None:
                 where=str(directory),
                 fix="correct what git says",
             )
-    top = git.line("rev-parse", "--show-toplevel")
-    if top is not None:
-        _fill_submodules(replace(git, directory=Path(top)), commit, directory)
+    if top := git.top:
+        _fill_submodules(replace(git, directory=top), commit, directory)
 
 
 def _reuse(git: Git, commit: str, directory: Path) -> bool:
@@ -78,7 +77,7 @@ def _reuse(git: Git, commit: str, directory: Path) -> bool:
     common = ("rev-parse", "--path-format=absolute", "--git-common-dir")
     return (
         ours.line(*common) == git.line(*common)
-        and ours.line("rev-parse", "--show-toplevel") == str(directory.resolve())
+        and ours.top == directory.resolve()
         and ours.read(*_QUIET, "checkout", "--quiet", "--force", "--detach", commit, "--").ok
         and ours.read(*_QUIET, "clean", "-ffdxq", "--").ok
     )

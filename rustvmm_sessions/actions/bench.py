@@ -266,16 +266,13 @@ def _start(request: BenchRequest) -> _Run:
     deadline = None if request.timeout is None else time.monotonic() + request.timeout
     wanted = expression(request.filter, "--filter")
     git = Git(directory=request.cargo.directory)
-    base = upstream.find_base(git, request.base)
-    top = git.line("rev-parse", "--show-toplevel")
-    if top is None:
-        raise UserError("this is no git work tree", where=str(git.directory), fix="run it in a clone")
+    base = upstream.find_base(git, request.base, fetch=True, option="--base")
     return _Run(
         request=request,
         wanted=wanted,
         deadline=deadline,
         git=git,
-        top=Path(top),
+        top=git.work_tree(),
         base=Revision(ref=base.name, commit=base.commit),
         head=Revision(commit=git.commit("HEAD") or "", dirty=bool(git.line("status", "--porcelain"))),
     )

@@ -59,7 +59,7 @@ def check_commits(request: CommitFormatRequest) -> None:
         UserError: It cannot be said which commits these are.
     """
     git = request.git
-    base = upstream.find_base(git)
+    base = upstream.find_base(git, fetch=True)
     found = commits.parse_log(
         git.output(
             *(*_PLAIN, "log", "--reverse", "--no-color", "--encoding=UTF-8"),
@@ -153,7 +153,7 @@ def install_hook(request: CommitFormatRequest, command: tuple[str, ...]) -> None
     folder = git.output("rev-parse", "--git-path", "hooks").rstrip("\n")
     common = git.output("rev-parse", "--path-format=absolute", "--git-common-dir").rstrip("\n")
     hook = (request.directory / folder / "commit-msg").resolve()
-    top = Path(git.line("rev-parse", "--show-toplevel") or common)
+    top = git.top or Path(common)
     place = os.path.relpath(request.directory.resolve(), top.resolve())  # git starts hooks at the top
     text = _HOOK.format(mark=_HOOK_MARK, place=shlex.quote(place), command=shlex.join(command))
     if not any(hook.is_relative_to(Path(place).resolve()) for place in (common, top)):

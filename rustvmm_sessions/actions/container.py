@@ -273,8 +273,8 @@ def mounts(directory: Path) -> tuple[Bind, ...]:
         UserError: The work tree cannot be written, or hides something of the image.
     """
     git = Git(directory=directory)
-    top = git.line("rev-parse", "--show-toplevel")
-    written = [top] if top else []
+    top = git.top
+    written = [str(top)] if top else []
     read: list[str] = []
     if top:
         for option in ("--git-dir", "--git-common-dir"):

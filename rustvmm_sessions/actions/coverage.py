@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rustvmm_sessions import explain, files, llvm_export, ratchet
+from rustvmm_sessions import explain, files, llvm_export, ratchet, upstream
 from rustvmm_sessions.actions import coverage_reports
 from rustvmm_sessions.actions.profiled_tests import ProfiledTests, TestSelection
 from rustvmm_sessions.actions.reporters import (
@@ -367,18 +367,14 @@ def _lowered(request: CoverageRequest, recorded: Recorded | None) -> list[str]:
     if recorded is None or recorded.path != path:
         return []
     git = Git(directory=request.directory)
-    upstream = git.upstream()
-    commit = git.commit(upstream)
-    base = git.line("merge-base", "HEAD", commit) if commit else None
-    text = git.file_at(base, path) if base else None
-    if text is None:
-        return []
-    with contextlib.suppress(UserError):  # upstream's file is not this run's to complain about
+    with contextlib.suppress(UserError):  # no git, no upstream, a wrong file there: no note
+        base = upstream.find_base(git, fetch=False)
+        text = git.file_at(base.commit, path) or ""
         before = ratchet.parse(text, path).recorded(path, machine(), Fraction(0))
         if recorded.percent < before.percent:
             return [
                 f"Note: {RECORD} was lowered: {rounded(before.percent, 2)} % at the merge base with "
-                f"{upstream}, {rounded(recorded.percent, 2)} % here."
+                f"{base.name}, {rounded(recorded.percent, 2)} % here."
             ]
     return []
 

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import files
+from rustvmm_sessions import files, upstream
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import Git
@@ -71,11 +71,12 @@ def cobertura(lcov: str, root: Path) -> str:
 
 def _say_diff(request: CoverageRequest, lcov: str) -> None:
     """Print the coverage of the lines changed since the merge base, uncommitted and new files included."""
-    git, reference, base = _diff_base(request)
+    base = _diff_base(request)
+    since = f"since {base.commit[:12]} (merge base with {base.name})"
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "lcov.info").write_text(lcov)
-        (folder / "changes.diff").write_text(changes(git, base, folder))
+        (folder / "changes.diff").write_text(changes(Git(directory=request.directory), base.commit, folder))
         run(
             [
                 sys.executable,
@@ -93,26 +94,18 @@ def _say_diff(request: CoverageRequest, lcov: str) -> None:
         result = json.loads((folder / "out.json").read_text())
     total, missed = result["total_num_lines"], result["total_num_violations"]
     if not total:
-        say(f"No line that can be covered was changed since {base[:12]} (merge base with {reference}).")
+        say(f"No line that can be covered was changed {since}.")
         return
     covered = f"{total - missed} of {counted(total, 'line')} covered"
-    say(f"Changed since {base[:12]} (merge base with {reference}): {covered}.")
+    say(f"Changed {since}: {covered}.")
     for path, statistics in sorted(result["src_stats"].items()):
         for line in statistics["violation_lines"]:
             say(f"  {path}:{line}")
 
 
-def _diff_base(request: CoverageRequest) -> tuple[Git, str, str]:
-    """Return git, the reference that changes are taken against, and its merge base with HEAD."""
+def _diff_base(request: CoverageRequest) -> upstream.Base:
     git = Git(directory=request.directory)
-    if git.line("rev-parse", "--is-inside-work-tree") != "true":
-        raise UserError(
-            "this is no git work tree: there is nothing to compare with",
-            where=str(request.directory),
-            fix="drop --diff",
-        )
-    reference = request.diff or git.upstream()
-    return git, reference, git.merge_base(reference)
+    return upstream.find_base(git, request.diff or "", fetch=False, option="--diff")
 
 
 def changes(git: Git, base: str, scratch: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, features
+from rustvmm_sessions import catalog, features, upstream
 from rustvmm_sessions.actions.test_builds import BuiltFile, built_files, messages_in
 from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import (
@@ -274,16 +274,13 @@ def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
     Committed, staged, unstaged, new and deleted files count.
     """
     git = Git(directory=cargo.directory)
-    top = git.line("rev-parse", "--show-toplevel")
-    if top is None:
-        raise UserError("this is no git work tree", where=str(cargo.directory), fix="run without --changed")
-    name = reference or git.upstream()
-    base = git.merge_base(name)
-    listed = git.output("diff", "--name-only", "-z", "--no-renames", "--no-relative", base, "--")
+    base = upstream.find_base(git, reference, fetch=False, option="--changed")
+    top = git.work_tree()
+    listed = git.output("diff", "--name-only", "-z", "--no-renames", "--no-relative", base.commit, "--")
     new = git.output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
     paths = [PurePath(top, path) for path in (listed + new).split("\0") if path]
     chosen = affected(cargo.metadata, paths)
-    say(f"Changed since {base[:12]} (merge base with {name}): {counted(len(paths), 'file')}.")
+    say(f"Changed since {base.commit[:12]} (merge base with {base.name}): {counted(len(paths), 'file')}.")
     for member in chosen:
         say(f"  {member.package}: {member.why}")
     others = [m.name for m in cargo.workspace.members if m.name not in {c.package for c in chosen}]

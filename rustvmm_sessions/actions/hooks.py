@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOOKS = ("post-checkout", "pre-command")
 """The repository's hooks that an agent runs before a step's command, in its order."""
@@ -29,7 +32,7 @@ def run_hooks(directory: Path) -> None:
         UserError: There is no hook, or nothing that could run it.
     """
     git = Git(directory=directory)
-    top = Path(git.line("rev-parse", "--show-toplevel") or directory)
+    top = git.top or directory
     folder = top / ".buildkite" / "hooks"
     found = [folder / name for name in HOOKS if (folder / name).is_file()]
     if not found:

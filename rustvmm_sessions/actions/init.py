@@ -11,7 +11,6 @@ import shlex
 import signal
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, features, files, scaffold
@@ -27,6 +26,7 @@ from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
 
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 _DEPTH = 4
@@ -61,7 +61,7 @@ def initialize(request: InitRequest) -> None:
     Raises:
         UserError: There is no crate here, a file cannot be understood, or there is nobody to ask.
     """
-    top = Path(Git(directory=request.directory).line("rev-parse", "--show-toplevel") or request.directory)
+    top = Git(directory=request.directory).top or request.directory
     found = look(request.directory, top)
     plan = scaffold.planned(found, request.wishes)
     names = [*plan, *([scaffold.GITHUB] if request.wishes.github else [])]

@@ -400,7 +400,7 @@ def test_unrelated_history_is_an_error(upstream: CrateBuilder) -> None:
     outcome = check(crate, BASE_BRANCH="main")
 
     assert outcome.code == 2
-    assert outcome.err.startswith("error: HEAD and origin/main have no commit in common\n")
+    assert outcome.err.startswith("error: HEAD and 'origin/main' have no commit in common\n")
 
 
 def test_without_repository_or_commit_the_message_says_so(tmp_path: Path) -> None:

@@ -503,6 +503,20 @@ def test_a_record_lowered_against_upstream_is_noted_though_it_passes(tmp_path: P
     )
 
 
+def test_coverage_needs_no_git(crate: CrateBuilder, tmp_path: Path) -> None:
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in map(Path, os.environ["PATH"].split(os.pathsep)):
+        for program in folder.iterdir() if folder.is_dir() else ():
+            if program.name != "git":
+                with contextlib.suppress(FileExistsError):
+                    (programs / program.name).symlink_to(program)
+
+    outcome = crate.with_record(f"88.89\n{NOW}\n").coverage(*CI, env={"PATH": str(programs)})
+
+    assert outcome.code == 0, outcome.text
+
+
 # Two at once, and Ctrl-C
 
 

@@ -287,9 +287,14 @@ def test_diff_with_an_unknown_reference_is_one_message(crate: CrateBuilder, refe
 
 
 def test_diff_without_an_upstream_says_which_one_it_looked_for(crate: CrateBuilder) -> None:
+    crate.git("remote", "add", "origin", str(crate.directory))
     outcome = crate.coverage("--diff", env={"BASE_BRANCH": "stable"})
     assert outcome.code == 1
     assert "'origin/stable' names no commit of this repository" in outcome.err
+    crate.git("remote", "remove", "origin")
+    outcome = crate.coverage("--diff")
+    assert "this repository has no remote" in outcome.err
+    assert "`--diff REF`" in outcome.err
 
 
 def test_diff_in_a_shallow_clone_without_the_merge_base_says_shallow(
@@ -312,7 +317,7 @@ def test_diff_in_a_shallow_clone_without_the_merge_base_says_shallow(
 def test_diff_outside_of_git_says_so(tmp_path: Path) -> None:
     outcome = new_crate(tmp_path).coverage("--diff", env={"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)})
     assert outcome.code == 1
-    assert "this is no git work tree" in outcome.err
+    assert "this is no git repository" in outcome.err
 
 
 # Repeated runs

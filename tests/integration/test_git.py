@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -49,105 +47,6 @@ def git(crate: CrateBuilder) -> Git:
     return Git(directory=crate.directory)
 
 
-def do(error: UserError, crate: CrateBuilder) -> None:
-    """Do what the message says: run the command between its backquotes."""
-    command = re.search(r"`git (.*)`", error.fix)
-    assert command, error.fix
-    subprocess.run(["git", *shlex.split(command[1]), "--quiet"], cwd=crate.directory, check=True)
-
-
-# The merge base
-
-
-def test_the_merge_base_is_where_the_branches_part(upstream: CrateBuilder) -> None:
-    assert git(upstream.clone()).merge_base("origin/main") == upstream.git("rev-parse", "start").strip()
-
-
-@pytest.mark.parametrize("name", ["main", "start", "HEAD", "refs/heads/main", "work~1"])
-def test_any_name_of_a_commit_will_do(upstream: CrateBuilder, name: str) -> None:
-    base = "work" if name == "HEAD" else "start"
-
-    assert git(upstream).merge_base(name) == upstream.git("rev-parse", base).strip()
-
-
-@pytest.mark.parametrize(
-    "reference",
-    ["no/such", "", "HEAD:more", "HEAD^{tree}", "a b", "*", "a..b", "\x1b[2J", "é", "--all", "-rf", "--help"],
-)
-def test_what_names_no_commit_is_an_error(upstream: CrateBuilder, reference: str) -> None:
-    with pytest.raises(UserError) as error:
-        git(upstream).merge_base(reference)
-
-    assert str(error.value).startswith(
-        f"{reference!r} names no commit of this repository\n  where: {upstream.directory}\n  to do: check"
-    )
-
-
-@pytest.mark.parametrize("reference", ["--upload-pack=touch ran", "--output=ran", "-rf", "--exec=touch ran"])
-def test_a_reference_is_never_an_option(upstream: CrateBuilder, reference: str) -> None:
-    with pytest.raises(UserError, match="names no commit"):
-        git(upstream).merge_base(reference)
-    assert git(upstream).commit(reference) is None
-    assert git(upstream).file_at(reference, upstream.directory / "more") is None
-    assert upstream.git("status", "--porcelain") == ""
-
-
-def test_a_branch_of_unrelated_history_is_an_error(upstream: CrateBuilder) -> None:
-    upstream.git("switch", "--quiet", "--orphan", "other")
-    upstream.with_file("other", "").commit("other")
-
-    with pytest.raises(UserError) as error:
-        git(upstream).merge_base("main")
-
-    assert str(error.value) == (
-        f"HEAD and 'main' have no commit in common\n  where: {upstream.directory}\n  to do: name another one"
-    )
-
-
-@pytest.mark.parametrize(
-    ("options", "what"),
-    [
-        pytest.param(
-            ["--depth=1", "--no-single-branch"],
-            "this clone is shallow: the merge base of HEAD and 'origin/main' is not in it",
-            id="shallow",
-        ),
-        pytest.param(
-            ["--depth=1"],
-            "this clone is shallow, and 'origin/main' names no commit of it",
-            id="shallow-and-one-branch",
-        ),
-        pytest.param(
-            ["--single-branch"], "'origin/main' names no commit of this repository", id="one-branch"
-        ),
-    ],
-)
-def test_where_the_merge_base_was_not_fetched_the_command_fetches_it(
-    upstream: CrateBuilder, options: list[str], what: str
-) -> None:
-    crate = upstream.clone(*options)
-
-    with pytest.raises(UserError) as error:
-        git(crate).merge_base("origin/main")
-    assert str(error.value).startswith(f"{what}\n  where: {crate.directory}\n  to do: ")
-
-    do(error.value, crate)
-    assert git(crate).merge_base("origin/main") == upstream.git("rev-parse", "start").strip()
-
-
-def test_a_shallow_clone_that_holds_the_merge_base_is_enough(upstream: CrateBuilder) -> None:
-    crate = upstream.clone("--depth=3", "--no-single-branch")
-
-    assert git(crate).merge_base("origin/main") == upstream.git("rev-parse", "start").strip()
-
-
-def test_where_there_is_no_repository_the_message_says_so(tmp_path: Path) -> None:
-    with pytest.raises(UserError) as error:
-        Git(directory=tmp_path).merge_base("main")
-
-    assert str(error.value).startswith(f"this is no git repository\n  where: {tmp_path}\n")
-
-
 # A file of a commit
 
 
@@ -171,53 +70,28 @@ def test_what_is_no_file_of_the_commit_is_none(upstream: CrateBuilder, path: str
     assert git(upstream).file_at("HEAD", upstream.directory / path) is None
 
 
-# The branch that the work goes to
+# Without git, or a work tree
 
 
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        pytest.param({}, "origin/work", id="the-remote's-default"),
-        pytest.param({"BASE_BRANCH": "b"}, "origin/b", id="BASE_BRANCH"),
-        pytest.param({"BASE_BRANCH": "b", "GITHUB_BASE_REF": "g"}, "origin/g", id="GITHUB_BASE_REF"),
-        pytest.param(
-            {"BASE_BRANCH": "b", "GITHUB_BASE_REF": "g", "BUILDKITE_PULL_REQUEST_BASE_BRANCH": "k"},
-            "origin/k",
-            id="BUILDKITE_PULL_REQUEST_BASE_BRANCH",
-        ),
-        pytest.param(
-            {"BUILDKITE_PULL_REQUEST_BASE_BRANCH": "", "GITHUB_BASE_REF": "", "BASE_BRANCH": "b"},
-            "origin/b",
-            id="empty-ones",
-        ),
-        pytest.param({"REMOTE": "fork", "BASE_BRANCH": "b"}, "fork/b", id="REMOTE"),
-        pytest.param({"REMOTE": "fork"}, "fork/main", id="REMOTE-without-default"),
-        pytest.param({"REMOTE": "FORK-URL", "BASE_BRANCH": "b"}, "fork/b", id="REMOTE-by-URL"),
-        pytest.param(
-            {"REMOTE": "fork", "BUILDKITE_REPO": "ORIGIN-URL", "BASE_BRANCH": "b"},
-            "origin/b",
-            id="BUILDKITE_REPO",
-        ),
-        pytest.param({"BASE_BRANCH": "feature/x"}, "origin/feature/x", id="branch-with-a-slash"),
-    ],
-)
-def test_upstream_is_what_the_variables_say(
-    upstream: CrateBuilder,
-    monkeypatch: pytest.MonkeyPatch,
-    variables: dict[str, str],
-    expected: str,
+def test_without_git_nothing_is_known_and_what_needs_it_says_so(
+    upstream: CrateBuilder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crate = upstream.clone()
-    crate.git("remote", "add", "fork", "https://example.com/fork.git")
-    urls = {"FORK-URL": "https://example.com/fork.git", "ORIGIN-URL": f"file://{upstream.directory}"}
-    for name, value in variables.items():
-        monkeypatch.setenv(name, urls.get(value, value))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    git = Git(directory=upstream.directory)
 
-    assert git(crate).upstream() == expected
+    assert (git.top, git.remotes, git.commit("HEAD"), git.shallow) == (None, [], None, False)
+    for needs in (git.require_repository, git.work_tree):
+        with pytest.raises(UserError, match="git"):
+            needs()
 
 
-def test_upstream_without_any_remote_is_the_main_branch_of_origin(upstream: CrateBuilder) -> None:
-    assert git(upstream).upstream() == "origin/main"
+def test_the_top_of_a_work_tree(upstream: CrateBuilder) -> None:
+    below = Git(directory=upstream.directory / "tests")
+    assert below.top == below.work_tree() == upstream.directory.resolve()
+    inside = Git(directory=upstream.directory / ".git")
+    assert inside.top is None
+    with pytest.raises(UserError, match="this is no git work tree"):
+        inside.work_tree()
 
 
 # Where git looks
