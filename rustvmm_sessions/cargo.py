@@ -106,6 +106,16 @@ class Cargo:
         """The cargo to run: the variable CARGO names one, else PATH has it."""
         return self.variable("CARGO") or "cargo"
 
+    @property
+    def home(self) -> Path:
+        """Where cargo keeps what it downloads, and the user's configuration."""
+        return self.directory / (self.variable("CARGO_HOME") or Path.home() / ".cargo")
+
+    @property
+    def rustup_home(self) -> Path:
+        """Where rustup keeps toolchains."""
+        return self.directory / (self.variable("RUSTUP_HOME") or Path.home() / ".rustup")
+
     def variable(self, name: str) -> str:
         """Return a variable as programs run here have it; empty where it is not set."""
         return self.env.get(name, os.environ.get(name, ""))
@@ -386,14 +396,13 @@ def _put_back(lock: Path, found: Path, made: Path) -> None:
         files.write_atomic(lock, before)
 
 
-def configurations(directory: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield cargo's configuration files for `directory` with their content, the nearest first.
+def configurations(cargo: Cargo) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield cargo's configuration files with their content, the nearest first.
 
     Files that cargo could not read either are left to cargo to complain about.
     """
-    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
-    here = directory.resolve()
-    folders = dict.fromkeys([*(folder / ".cargo" for folder in (here, *here.parents)), home])
+    here = cargo.directory.resolve()
+    folders = dict.fromkeys([*(folder / ".cargo" for folder in (here, *here.parents)), cargo.home])
     for folder in folders:
         for name in ("config", "config.toml"):
             path = folder / name
@@ -428,7 +437,7 @@ def _configured(cargo: Cargo, triple: str, key: str) -> list[tuple[Path, Any]]:
     """
     found = [
         (path.parent.parent, name, table[key])
-        for path, content in configurations(cargo.directory)
+        for path, content in configurations(cargo)
         for name, table in content.get("target", {}).items()
         if table.get(key)
     ]
@@ -470,11 +479,11 @@ def rustflags(
     return (f"--config={key}.{kind}={json.dumps(flags)}",), {}
 
 
-def source_directories(directory: Path) -> tuple[Path, ...]:
+def source_directories(cargo: Cargo) -> tuple[Path, ...]:
     """Return the folders that cargo takes vendored dependencies from."""
     return tuple(
         path.parent.parent / source["directory"]
-        for path, content in configurations(directory)
+        for path, content in configurations(cargo)
         for source in content.get("source", {}).values()
         if isinstance(source, dict) and isinstance(source.get("directory"), str)
     )

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.cargo import Cargo, lockfile_kept, own_folder
@@ -18,6 +17,7 @@ from rustvmm_sessions.tools import SETUP, find_program
 if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rustvmm_sessions.config import IgnoredAdvisory
 
@@ -90,8 +90,7 @@ def _audit(request: AuditRequest, args: Sequence[str]) -> Finished:
         raise _no_database(
             done, str(request.database), "name a folder that holds `crates/` as RustSec's does"
         )
-    home = request.cargo.variable("CARGO_HOME") or Path.home() / ".cargo"
-    cache = Path(home) / "advisory-db"
+    cache = request.cargo.home / "advisory-db"
     if cache.exists() and os.access(cache.parent, os.W_OK):
         say(f"the cache of the advisory database cannot be used; fetching it anew into {cache}")
         done = _run_without(cache, request, args)

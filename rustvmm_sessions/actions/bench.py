@@ -310,7 +310,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
         name="base",
         cargo=replace(request.cargo, directory=there),
         target=targets["base"],
-        config=bench_builds.foreign_configuration(workspace.root, place / "base"),
+        config=bench_builds.foreign_configuration(request.cargo, place / "base"),
     )
     reason = _why_nothing(base, head)
     if reason:

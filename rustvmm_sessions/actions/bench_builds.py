@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,14 +125,15 @@ def build_base(build: Build, lock: str | None) -> tuple[Executable, ...]:
     return _compile(build)
 
 
-def foreign_configuration(head: Path, base: Path) -> tuple[Path, ...]:
-    """Return cargo's configuration files that count for `head` and that `base` has no place for.
+def foreign_configuration(cargo: Cargo, base: Path) -> tuple[Path, ...]:
+    """Return cargo's configuration files that count for HEAD's workspace and that `base` has no place for.
 
     Those above the repository, and those in it that are in no commit. The user's own in
     CARGO_HOME counts for both.
     """
-    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
-    found = [path for path, _ in configurations(head) if path.parent != home]
+    head = cargo.workspace.root
+    cargo = replace(cargo, directory=head)
+    found = [path for path, _ in configurations(cargo) if path.parent != cargo.home]
     return tuple(
         path
         for path in reversed(found)  # of two on the command line the later one counts

@@ -18,6 +18,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.container import CARGO, TARGET
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -36,10 +37,10 @@ def main(words: list[str]) -> int:
     """Run a program as the caller; return its exit status, 128 + N after signal N."""
     who, *command = words
     user = _user(who)
-    cargo_home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
-    _keep_downloads(cargo_home, user)
+    cargo = Cargo(directory=Path.cwd())
+    _keep_downloads(cargo.home, user)
     if user:
-        _welcome(user, cargo_home)
+        _welcome(user, cargo.home, cargo.rustup_home)
     return _supervise(command, user)
 
 
@@ -65,9 +66,8 @@ def _keep_downloads(cargo_home: Path, user: _User | None) -> None:
         _give(kept, user)
 
 
-def _welcome(user: _User, cargo_home: Path) -> None:
+def _welcome(user: _User, cargo_home: Path, rustup_home: Path) -> None:
     """Give the caller a home, and a way to a toolchain that is installed in root's."""
-    rustup_home = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup")
     os.environ["CARGO_HOME"] = str(cargo_home)
     if rustup_home.is_dir():
         os.environ["RUSTUP_HOME"] = str(rustup_home)

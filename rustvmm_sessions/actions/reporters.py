@@ -7,7 +7,6 @@ default: files in tests/, examples/ and benches/, tests.rs and files that end in
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -195,16 +194,13 @@ def ignored(counted: Counted) -> Iterator[str]:
     yield r"/rustc/([0-9a-f]+|[0-9]+\.[0-9]+\.[0-9]+)/"
     yield rf"^{root}(/.*)?/(tests|examples|benches)/"
     yield rf"^{root}(/.*)?/(tests\.rs|[0-9a-zA-Z_-]+[_-]tests\.rs)$"
-    home = Path.home()
-    cargo_home = Path(os.environ.get("CARGO_HOME") or home / ".cargo")
-    rustup_home = Path(os.environ.get("RUSTUP_HOME") or home / ".rustup")
-    yield rf"^{re.escape(str(cargo_home))}/(registry|git)/"
+    yield rf"^{re.escape(str(counted.cargo.home))}/(registry|git)/"
     tested = counted.selection.members(workspace)
     others = [member for member in workspace.members if member not in tested]
     for path in (
         counted.build.directory,
-        rustup_home / "toolchains",
-        *source_directories(counted.cargo.directory),
+        counted.cargo.rustup_home / "toolchains",
+        *source_directories(counted.cargo),
         *untested(tested, others),
     ):
         yield rf"^{re.escape(str(path))}($|/)"

@@ -104,9 +104,8 @@ def _provide_llvm_tools(cargo: Cargo) -> None:
 def _by_rustup(cargo: Cargo, kind: str, name: str) -> bool:
     """Add a component or target to the toolchain, where rustup manages it."""
     rustup = shutil.which("rustup")
-    toolchains = Path(os.environ.get("RUSTUP_HOME") or Path.home() / ".rustup") / "toolchains"
     sysroot = Path(cargo.rustc("--print", "sysroot").strip())
-    if rustup is None or not sysroot.is_relative_to(toolchains):
+    if rustup is None or not sysroot.is_relative_to(cargo.rustup_home / "toolchains"):
         return False
     return _step([rustup, kind, "add", f"--toolchain={sysroot.name}", name], cargo, cargo.env)
 

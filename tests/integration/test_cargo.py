@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import stat
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +21,6 @@ from rustvmm_sessions.cargo import (
 from rustvmm_sessions.errors import UserError
 from tests.crates import CrateBuilder, new_crate, run
 from tests.fakes import HOST, Fakes, only_fakes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -406,14 +403,31 @@ def test_configurations_come_from_the_nearest_to_cargos_home(crate: Path) -> Non
     above = configure(crate.parent, "n = 2")
     nearest = configure(crate, "n = 1")
 
-    assert list(configurations(crate)) == [(nearest, {"n": 1}), (above, {"n": 2}), (home, {"n": 3})]
+    assert list(configurations(Cargo(directory=crate))) == [
+        (nearest, {"n": 1}),
+        (above, {"n": 2}),
+        (home, {"n": 3}),
+    ]
+
+
+def test_the_homes_are_those_that_cargo_and_rustup_are_run_with(
+    crate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = configure(crate.parent / "own", "n = 4", "config.toml")
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.setenv("RUSTUP_HOME", "")
+    cargo = Cargo(directory=crate, env={"CARGO_HOME": "../own"})
+
+    assert [(path.resolve(), content) for path, content in configurations(cargo)] == [(own, {"n": 4})]
+    assert cargo.home == crate / "../own"
+    assert cargo.rustup_home == Path("/home/ada/.rustup")
 
 
 def test_the_file_without_extension_goes_before_the_other(crate: Path) -> None:
     configure(crate, "n = 2")
     old = configure(crate, "n = 1", ".cargo/config")
 
-    assert list(configurations(crate)) == [(old, {"n": 1})]
+    assert list(configurations(Cargo(directory=crate))) == [(old, {"n": 1})]
 
 
 @pytest.mark.parametrize("content", [b"[", b"\xff\xfe", None])
@@ -426,7 +440,7 @@ def test_a_configuration_that_cannot_be_read_is_left_to_cargo(crate: Path, conte
         path.write_bytes(content)
     above = configure(crate.parent, "n = 2")
 
-    assert list(configurations(crate)) == [(above, {"n": 2})]
+    assert list(configurations(Cargo(directory=crate))) == [(above, {"n": 2})]
 
 
 @pytest.mark.parametrize(
@@ -491,4 +505,4 @@ def test_vendored_sources_lie_where_the_configuration_says(crate: Path) -> None:
         '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "vendor"\n',
     )
 
-    assert source_directories(crate) == (crate.parent / "vendor",)
+    assert source_directories(Cargo(directory=crate)) == (crate.parent / "vendor",)
