@@ -10,7 +10,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import yaml
 
 MAX_DEPTH = 60
@@ -27,6 +25,9 @@ MAX_NODES = 500_000
 """More than any file of 1 MiB has, unless its aliases multiply."""
 
 Key = str | int
+Keys = tuple[Key, ...]
+Places = Iterator[tuple[Keys, int]]
+"""The path of every key and list item, with its line from 1."""
 Place = Callable[..., str]
 """Says where a part stands that a path of keys leads to, for messages."""
 
@@ -38,17 +39,17 @@ class Document:
     Attributes:
         name: The file's name, or the variable's.
         data: Its content: dicts with string keys, lists, strings, numbers, booleans, None.
-        places: Lists the path of every value with its line, from 1; walked on errors only.
+        places: Lists where its parts stand; walked on errors only.
         twice: The paths of keys that are given more than once; the last one counts.
     """
 
     name: str
     data: Any
-    places: Callable[[], Iterator[tuple[tuple[Key, ...], int]]]
-    twice: tuple[tuple[Key, ...], ...] = ()
+    places: Callable[[], Places]
+    twice: tuple[Keys, ...] = ()
 
     @cached_property
-    def _lines(self) -> dict[tuple[Key, ...], int]:
+    def _lines(self) -> dict[Keys, int]:
         return dict(self.places())
 
     def at(self, *path: Key) -> str:
@@ -60,7 +61,7 @@ class Document:
         key = (self._known(path) or (0,))[-1]
         return ", ".join(filter(None, (self.at(*path), note, f"key {key!r}" if isinstance(key, str) else "")))
 
-    def _known(self, path: tuple[Key, ...]) -> tuple[Key, ...]:
+    def _known(self, path: Keys) -> Keys:
         return next((path[:n] for n in range(len(path), 0, -1) if path[:n] in self._lines), ())
 
 
@@ -112,7 +113,7 @@ def read_json(
     document = Document(name, data, functools.partial(_json_places, text))
     if not doubled:
         return document
-    lines: dict[tuple[Key, ...], list[int]] = {}
+    lines: dict[Keys, list[int]] = {}
     for path, line in document.places():
         lines.setdefault(path, []).append(line)
     twice = {p: n[0] for p, n in lines.items() if len(n) > 1 >= len(lines.get(p[:-1], ()))}
@@ -139,7 +140,7 @@ _JSON_PART = re.compile(r'("(?:[^"\\]|\\.)*")\s*:|"(?:[^"\\]|\\.)*"|[{}\[\],]|[^
 """A key and its colon, another string, a bracket, a comma, or a word."""
 
 
-def _json_places(text: str) -> Iterator[tuple[tuple[Key, ...], int]]:
+def _json_places(text: str) -> Places:
     """Yield the path and line of every key and list item; a key given twice comes twice."""
     path: list[Key] = []  # of the part that is read: in an object it ends in a string, in a list in a number
     line, position = 1, 0
@@ -207,21 +208,19 @@ class _Builder:
         self.text = text
         self.left = MAX_NODES
 
-    def build(self, node: yaml.Node, depth: int = 0) -> Any:  # noqa: ANN401 - any YAML
-        import yaml  # noqa: PLC0415
-
+    def build(self, node: Any, depth: int = 0) -> Any:  # noqa: ANN401 - a yaml.Node, and any YAML
         self.left -= 1
         if self.left < 0 or depth > MAX_DEPTH:
             raise self.error(node, "aliases or nesting without end")
-        if isinstance(node, yaml.ScalarNode):
+        if node.id == "scalar":
             plain = not node.style and not self.text.startswith(("!", "&"), node.start_mark.index)
             return scalar(node.value) if plain else node.value
-        if isinstance(node, yaml.SequenceNode):
+        if node.id == "sequence":
             return [self.build(item, depth + 1) for item in node.value]
         made: dict[str, Any] = {}
         merged: dict[str, Any] = {}
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            if key.id != "scalar":
                 raise self.error(key, "a key is a list or a mapping")
             content = self.build(value, depth + 1)
             if key.value == "<<" and not key.style:
@@ -253,20 +252,15 @@ def scalar(text: str) -> Any:  # noqa: ANN401 - whatever it stands for
     return float(digits) if _FLOAT.fullmatch(digits) else text
 
 
-def _yaml_places(node: Any) -> Iterator[tuple[tuple[Key, ...], int]]:  # noqa: ANN401 - a yaml.Node
-    import yaml  # noqa: PLC0415
-
-    def walk(node: yaml.Node | None, path: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...], int]]:
-        pairs: list[tuple[Key, yaml.Node, yaml.Node]] = []
-        if isinstance(node, yaml.MappingNode):
-            pairs = [(key.value, key, value) for key, value in node.value]
-        elif isinstance(node, yaml.SequenceNode):
-            pairs = [(index, item, item) for index, item in enumerate(node.value)]
-        for key, marked, value in pairs:
-            yield (*path, key), marked.start_mark.line + 1
-            yield from walk(value, (*path, key))
-
-    return walk(node, ())
+def _yaml_places(node: Any, path: Keys = ()) -> Places:  # noqa: ANN401 - a yaml.Node
+    """Yield the path and line of every key and list item."""
+    if node is None or node.id == "scalar":
+        return
+    for number, item in enumerate(node.value):
+        marked, value = item if node.id == "mapping" else (item, item)
+        below = (*path, marked.value if node.id == "mapping" else number)
+        yield below, marked.start_mark.line + 1
+        yield from _yaml_places(value, below)
 
 
 # Writing YAML
@@ -304,15 +298,10 @@ def _write(data: Any, indent: str, lines: list[str]) -> None:  # noqa: ANN401
     """Append the lines of a mapping, a list or a scalar that stands on lines of its own."""
     if isinstance(data, dict) and data:
         for key, value in data.items():
-            head = f"{indent}{_text(key, indent)}:"
-            if isinstance(value, str):
-                lines.append(f"{head} {_text(value, indent + '  ', block=True)}")
-            elif isinstance(value, dict) and value:
+            head = f"{indent}{_line(key)}:"
+            if isinstance(value, dict | list | tuple) and value:
                 lines.append(head)
-                _write(value, indent + "  ", lines)
-            elif isinstance(value, list | tuple) and value:
-                lines.append(head)
-                _write(value, indent, lines)
+                _write(value, indent + "  " if isinstance(value, dict) else indent, lines)
             else:
                 lines.append(f"{head} {_scalar(value, indent)}")
     elif isinstance(data, list | tuple) and data:
@@ -329,7 +318,7 @@ def _write(data: Any, indent: str, lines: list[str]) -> None:  # noqa: ANN401
 
 def _scalar(value: Any, indent: str) -> str:  # noqa: ANN401
     if isinstance(value, str):
-        return _text(value, indent + "  ", block=True)
+        return _text(value, indent + "  ")
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     if isinstance(value, float):  # YAML 1.1 wants a point and a signed exponent
@@ -338,12 +327,10 @@ def _scalar(value: Any, indent: str) -> str:  # noqa: ANN401
     return str(value) if isinstance(value, int) else ("{}" if isinstance(value, dict) else "[]")
 
 
-def _text(text: str, indent: str, *, block: bool = False) -> str:
-    if "\n" not in text:
-        return _line(text)
+def _text(text: str, indent: str) -> str:
     rows = text.split("\n")
     if (
-        block
+        len(rows) > 1
         and rows[0][:1] not in ("", " ", "\t")
         and not _FLAT.search(text)
         and all(row.strip() or not row for row in rows)
