@@ -39,6 +39,7 @@ class CargoRun:
         deny_warnings: Whether a warning of the compiler fails it. Done by reading cargo's messages,
             not by RUSTFLAGS, which would drop the crate's own flags and build everything anew.
         tests: Whether it runs tests.
+        doctests: Whether documentation tests are among them, unless the crate says otherwise.
     """
 
     command: tuple[str, ...]
@@ -46,6 +47,7 @@ class CargoRun:
     musl: bool = False
     deny_warnings: bool = False
     tests: bool = False
+    doctests: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +86,11 @@ class StandardSession:
     def forwards(self) -> bool:
         """Whether words it does not know go to ``cargo test``."""
         return self.matrix is not None and self.matrix.tests
+
+    @property
+    def doctests(self) -> bool:
+        """Whether it runs documentation tests unless the crate says otherwise."""
+        return self.matrix is not None and self.matrix.doctests
 
 
 # In the order in which faults show soonest; plain `nox` runs the quick ones in this order.
@@ -140,7 +147,7 @@ STANDARD = (
         alias="unittests-gnu",
         summary="Run all tests with all feature combinations; arguments go to cargo test.",
         tags=("gate", "quick", "test"),
-        matrix=CargoRun(command=("test",), tests=True),
+        matrix=CargoRun(command=("test",), tests=True, doctests=True),
         parallel=True,
         privileged=True,
     ),

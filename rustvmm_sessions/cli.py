@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, standard
+from rustvmm_sessions import catalog, noxfile, standard
+from rustvmm_sessions.config import settings
 from rustvmm_sessions.console import let_go
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
@@ -66,49 +67,27 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - as late as can be
-    from rustvmm_sessions.cargo import Cargo  # noqa: PLC0415
-
-    report(examine(Cargo(directory=Path.cwd())), as_json=given.json)
+    noxfile.begin("doctor", given, settings(Path.cwd(), {}))
 
 
 def _commit_format(given: argparse.Namespace) -> None:
-    standard.check_commit_format(
-        given,
-        directory=Path.cwd(),
-        rules=standard.settings_in(Path.cwd()).commit_format,
-        invoked_from=Path.cwd(),
-        command=(*standard.COMMIT_FORMAT, "--message"),
-    )
+    noxfile.begin("commit-format", given, noxfile.settings_in(Path.cwd()))
 
 
 def _bench_options(parser: argparse.ArgumentParser) -> None:
     standard.add_bench_options(parser)
-    parser.set_defaults(command_line="rustvmm-sessions bench")
     parser.add_argument(
         "--analyse", type=Path, metavar="FILE", help="measure nothing; judge the figures in FILE anew"
     )
 
 
 def _bench(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.cargo import Cargo  # noqa: PLC0415 - as late as can be
-
-    here = Path.cwd()
     if given.analyse is not None:
-        from rustvmm_sessions.actions.bench import analyse  # noqa: PLC0415
+        from rustvmm_sessions.actions.bench import analyse  # noqa: PLC0415 - as late as can be
 
-        analyse(given.analyse, given.threshold, standard.bench_delivery(given, here))
+        analyse(given.analyse, given.threshold, standard.bench_delivery(given, Path.cwd()))
         return
-    settings = standard.settings_in(here)
-    override = standard.override_in(settings, "bench")
-    minutes = given.max_minutes or override.timeout_minutes
-    standard.check_benchmarks(
-        given,
-        cargo=Cargo(directory=here, env={**settings.env, **override.env}),
-        settings=settings,
-        timeout=None if minutes is None else 60 * minutes,
-        invoked_from=here,
-    )
+    noxfile.begin("bench", given, noxfile.settings_in(Path.cwd()), command="rustvmm-sessions bench")
 
 
 def _init_options(parser: argparse.ArgumentParser) -> None:
@@ -157,10 +136,10 @@ def _init(given: argparse.Namespace) -> None:
     )
 
 
-def _workflow(noxfile: str, platforms: tuple[str, ...]) -> str:
+def _workflow(text: str, platforms: tuple[str, ...]) -> str:
     from rustvmm_sessions.sessions import workflow_of  # noqa: PLC0415 - nox is slow to import
 
-    return workflow_of(noxfile, platforms)
+    return workflow_of(text, platforms)
 
 
 def _described_options(parser: argparse.ArgumentParser) -> None:

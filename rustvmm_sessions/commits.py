@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-DEPENDABOT = (
-    "49699333+dependabot[bot]@users.noreply.github.com",
-    "27856297+dependabot-preview[bot]@users.noreply.github.com",
-    "support@dependabot.com",
-)
-"""The addresses that dependabot commits with; a look-alike is anybody's."""
+if TYPE_CHECKING:
+    from rustvmm_sessions.config import CommitRules
 
 LOG_FORMAT = "%h%x00%P%x00%ae%x00%B%x00%(trailers:only,unfold)%x00"
 """For ``git log --format=``: what `parse_log` reads."""
@@ -22,23 +19,6 @@ _URL = re.compile(r"<?[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _PERSON = re.compile(r"[^<>\s][^<>]*<[^<>@\s]+@[^<>@\s]+>")
 _COMMENT_CHARACTERS = "#;@!$%^&|:"
 _SCISSORS = re.compile(r"\S+ -{8,} >8 -{8,}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CommitRules:
-    """What is asked of commit messages.
-
-    Attributes:
-        title: The most characters of a title.
-        body: The most characters of a line of the body, URLs not counted.
-        signed_off: Whether a Signed-off-by trailer is asked for.
-        exempt: Addresses of authors whose commits are not checked.
-    """
-
-    title: int = 60
-    body: int = 75
-    signed_off: bool = True
-    exempt: tuple[str, ...] = DEPENDABOT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,19 +5,31 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.bench.model import BenchRules
-from rustvmm_sessions.commits import CommitRules
+from rustvmm_sessions.catalog import StandardSession
 from rustvmm_sessions.documents import read_json
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    _Table = TypeVar("_Table", bound=DataclassInstance)
+
+RUNNERS = ("cargo", "nextest")
+DEPENDABOT = (
+    "49699333+dependabot[bot]@users.noreply.github.com",
+    "27856297+dependabot-preview[bot]@users.noreply.github.com",
+    "support@dependabot.com",
+)
+"""The addresses that dependabot commits with; a look-alike is anybody's."""
 
 SCORE_TOLERANCE = Fraction(1, 2)
 """Points by which rust-vmm-ci lets coverage differ from ``coverage_score``."""
@@ -168,190 +180,160 @@ def split_patterns(value: str) -> tuple[str, ...]:
     return tuple(stripped for pattern in patterns if (stripped := pattern.strip()))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Override:
-    """What a crate sets for one session.
+# What register() takes
 
-    Attributes:
-        timeout_minutes: Its time limit.
-        devices: Device files that it needs, such as ``/dev/kvm``.
-        env: Variables laid over the caller's while it runs.
-        platforms: Architectures it is for; None for those of the crate.
-        doctests: Whether documentation tests run with each feature combination; None for the
-            session's own default.
-        runner: What runs its tests, ``cargo`` or ``nextest``.
-        changed: Paths on whose change its step of a pipeline runs; empty for always.
-        privileged: Whether its pipeline steps run in a privileged container; None for the
-            session's own default.
-        agents: Tags of the agents that take its steps, laid over the usual ones.
-        soft_fail: Whether the build passes when its steps fail; None as for `privileged`.
-        skip: Why its steps are in the pipeline but not run; empty where they are.
-        shares: How many steps its feature matrix is spread over, each by ``--partition``; a session
-            of the crate's own finds that in ``session.posargs``.
+Check = Callable[[str, object], Any]
+"""Returns a value as it is kept; `UserError`, with the place that comes first, where it is wrong."""
+
+
+def option(check: Check, what: str, default: Any = None) -> Any:  # noqa: ANN401 - a field of any type
+    """Declare an option of ``register()``, or a key of one of its tables, in the one place that has it.
+
+    Args:
+        check: What a value must be.
+        what: What it means, for people.
+        default: What holds where it is not given.
     """
-
-    timeout_minutes: float | None = None
-    devices: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
-    platforms: tuple[str, ...] | None = None
-    doctests: bool | None = None
-    runner: str = "cargo"
-    changed: tuple[str, ...] = ()
-    privileged: bool | None = None
-    agents: dict[str, str] = field(default_factory=dict)
-    soft_fail: bool | None = None
-    skip: str = ""
-    shares: int = 1
-
-    def minutes(self, default: float) -> float:
-        """Return the time limit, or `default`."""
-        return default if self.timeout_minutes is None else self.timeout_minutes
+    metadata = {"check": check, "what": what}
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnSession:
-    """A session of the crate's own, as far as the pipeline needs to know it."""
-
-    name: str
-    tags: tuple[str, ...]
-    override: Override
+def default_of(declared: Field[Any]) -> Any:  # noqa: ANN401
+    """Return what holds where an option is not given."""
+    factory = declared.default_factory
+    return declared.default if factory is MISSING else factory()
 
 
-@dataclass(frozen=True, kw_only=True)
-class IgnoredAdvisory:
-    """An advisory that a crate lives with.
-
-    Attributes:
-        advisory: Its id, such as ``RUSTSEC-2020-0071``.
-        reason: Why it does no harm.
-        until: The last day on which it is ignored.
-    """
-
-    advisory: str
-    reason: str
-    until: dt.date
+# What a value must be
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a crate's ``register()`` call says, checked.
-
-    Attributes:
-        directory: The crate's directory.
-        workspace: Whether the whole workspace is meant, or the package in `directory`.
-        env: Variables laid over the caller's in every session.
-        skip: Standard sessions that are not registered.
-        overrides: Settings of single sessions, by the session's name.
-        platforms: Architectures the crate is for; None where it does not say.
-        coverage_tolerance: Points by which coverage may differ from the record; None for 0, and
-            for 0.5 where ``coverage_score`` is the baseline.
-        features: Features to vary; None for all.
-        depth: The most features to combine; None for no limit.
-        audit_ignore: Advisories the crate lives with.
-        bench: What is asked of benchmarks.
-        commit_format: What is asked of commit messages.
-        custom_tests: Description files of custom tests, from the crate's directory.
-        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps.
-        pipeline_include: A pipeline file of the crate's own, whose steps come last.
-    """
-
-    directory: Path
-    workspace: bool = True
-    features: tuple[str, ...] | None = None
-    depth: int | None = None
-    audit_ignore: tuple[IgnoredAdvisory, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
-    skip: frozenset[str] = frozenset()
-    overrides: dict[str, Override] = field(default_factory=dict)
-    platforms: tuple[str, ...] | None = None
-    coverage_tolerance: Fraction | None = None
-    bench: BenchRules = field(default_factory=BenchRules)
-    commit_format: CommitRules = field(default_factory=CommitRules)
-    custom_tests: tuple[str, ...] = ()
-    pipeline_command: str = "nox"
-    pipeline_include: Path | None = None
+def _wrong(where: str, expected: str, value: object) -> UserError:
+    return UserError(f"{value!r} is not {expected}", where=where, fix="correct the noxfile")
 
 
-RUNNERS = ("cargo", "nextest")
-OPTIONS = (
-    "workspace",
-    "features",
-    "depth",
-    "env",
-    "skip",
-    "overrides",
-    "platforms",
-    "coverage_tolerance",
-    "audit_ignore",
-    "bench",
-    "commit_format",
-    "custom_tests",
-    "pipeline_command",
-    "pipeline_include",
-)
-"""The options of ``register()``."""
+def _flag(where: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(where, "True or False", value)
+    return value
 
 
-def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
-    """Check the options of a ``register()`` call.
+def _count(most: int | None = None) -> Callable[[str, object], int]:
+    expected = "a whole number from 1" + ("" if most is None else f" to {most}")
 
-    Raises:
-        UserError: An unknown option, session or key (with the nearest right name), or a value of
-            the wrong type.
-    """
-    _known("register()", given, OPTIONS)
-    workspace = given.get("workspace", True)
-    if not isinstance(workspace, bool):
-        raise _wrong("register(workspace=...)", "True or False", workspace)
-    depth = given.get("depth")
-    if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 1):
-        raise _wrong("register(depth=...)", "a whole number from 1", depth)
-    features = given.get("features")
-    names = _strings("register(skip=...)", given.get("skip"))
-    custom = given.get("custom_tests")
-    include = _string("register(pipeline_include=...)", given.get("pipeline_include"))
-    return Settings(
-        directory=directory,
-        workspace=workspace,
-        features=None if features is None else _strings("register(features=...)", features),
-        depth=depth,
-        audit_ignore=_ignored("register(audit_ignore=...)", given.get("audit_ignore") or {}),
-        env=_environment("register(env=...)", given.get("env")),
-        skip=frozenset(_session("register(skip=...)", name) for name in names),
-        overrides=_overrides("register(overrides=...)", given.get("overrides")),
-        platforms=_platforms("register(platforms=...)", given.get("platforms")),
-        coverage_tolerance=_points("register(coverage_tolerance=...)", given.get("coverage_tolerance")),
-        bench=_bench("register(bench=...)", given.get("bench")),
-        commit_format=_commit_format("register(commit_format=...)", given.get("commit_format")),
-        custom_tests=_strings("register(custom_tests=...)", [custom] if isinstance(custom, str) else custom),
-        pipeline_command=_string("register(pipeline_command=...)", given.get("pipeline_command")) or "nox",
-        pipeline_include=Path(include) if include else None,
-    )
+    def check(where: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= (most or value):
+            raise _wrong(where, expected, value)
+        return value
+
+    return check
 
 
-def _commit_format(where: str, value: object) -> CommitRules:
-    given = _options(where, {} if value is None else value, CommitRules, example='{"title": 72}')
-    default = CommitRules()
-    lengths = {key: given.get(key, getattr(default, key)) for key in ("title", "body")}
-    for key, length in lengths.items():
-        if isinstance(length, bool) or not isinstance(length, int) or length < 1:
-            raise _wrong(f"{where}, {key}", "a whole number from 1", length)
-    signed_off = given.get("signed_off", default.signed_off)
-    if not isinstance(signed_off, bool):
-        raise _wrong(f"{where}, signed_off", "True or False", signed_off)
-    exempt = _strings(f"{where}, exempt", given.get("exempt", default.exempt))
-    return CommitRules(**lengths, signed_off=signed_off, exempt=exempt)
+def _minutes(where: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+        raise _wrong(where, "a number of minutes above 0", value)
+    return value
 
 
-def _bench(where: str, value: object) -> BenchRules:
-    given = _options(where, {} if value is None else value, BenchRules, example='{"threshold": 2}')
-    threshold = _points(f"{where}, threshold", given.get("threshold"))
-    patterns = _strings(f"{where}, time_only", given.get("time_only"))
+def _points(where: str, value: object) -> Fraction:
+    if (
+        isinstance(value, int | float | Decimal | Fraction)
+        and not isinstance(value, bool)
+        and 0 <= value <= 100
+    ):
+        return Fraction(str(value))
+    raise _wrong(where, "a number of points from 0 to 100", value)
+
+
+def _string(where: str, value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(where, "a non-empty string", value)
+    return value
+
+
+def _strings(where: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise _wrong(where, "a list of strings", value)
+    items = tuple(value)
+    for item in items:
+        if not isinstance(item, str) or not item:
+            raise _wrong(where, "a non-empty string", item)
+    return items
+
+
+def _files(where: str, value: object) -> tuple[str, ...]:
+    return _strings(where, [value] if isinstance(value, str) else value)
+
+
+def _patterns_of_ids(where: str, value: object) -> tuple[str, ...]:
+    patterns = _strings(where, value)
     for pattern in patterns:
-        expression(pattern, f"{where}, time_only")
-    return BenchRules(
-        threshold=BenchRules().threshold if threshold is None else float(threshold), time_only=patterns
+        expression(pattern, where)
+    return patterns
+
+
+def _environment(where: str, value: object) -> dict[str, str]:
+    good = isinstance(value, Mapping) and all(
+        isinstance(name, str)
+        and name
+        and "=" not in name
+        and isinstance(text, str)
+        and "\0" not in name + text
+        for name, text in value.items()
     )
+    if not good or not isinstance(value, Mapping):
+        raise _wrong(where, 'a dict of strings such as {"RUST_BACKTRACE": "1"}', value)
+    return dict(value)
+
+
+def _platforms(where: str, value: object) -> tuple[str, ...]:
+    names = _strings(where, value)
+    for name in names:
+        check_platform(name, where)
+    if not names:
+        raise _wrong(where, "at least one platform", value)
+    return names
+
+
+def _one_of(known: Sequence[str], what: str) -> Callable[[str, object], str]:
+    def check(where: str, value: object) -> str:
+        if not isinstance(value, str) or value not in known:
+            raise UserError(f"there is no {what} {value!r}", where=where, fix=did_you_mean(str(value), known))
+        return value
+
+    return check
+
+
+def _session(where: str, name: object) -> str:
+    found = catalog.standard(name) if isinstance(name, str) else None
+    known = [session.name for session in catalog.STANDARD]
+    return found.name if found else _one_of(known, "standard session")(where, name)
+
+
+def _sessions(where: str, value: object) -> frozenset[str]:
+    return frozenset(_session(where, name) for name in _strings(where, value))
+
+
+def _advisories(where: str, value: object) -> tuple[IgnoredAdvisory, ...]:
+    example = 'a dict such as {"RUSTSEC-2020-0071": ("why it does no harm", "2027-06-30")}'
+    if not isinstance(value, Mapping):
+        raise _wrong(where, example, value)
+    ignored = []
+    for advisory, entry in value.items():
+        if not isinstance(advisory, str) or not re.fullmatch(r"[A-Z]+-\d{4}-\d{4,}", advisory):
+            raise _wrong(where, "the id of an advisory, such as RUSTSEC-2020-0071", advisory)
+        try:
+            reason, until = entry
+            day = dt.date.fromisoformat(until)
+        except (TypeError, ValueError):
+            raise _wrong(
+                f"{where}, {advisory}", 'a reason and a last day, ("why", "2027-06-30")', entry
+            ) from None
+        if not isinstance(reason, str) or not reason.strip():
+            raise _wrong(f"{where}, {advisory}", "a reason", reason)
+        ignored.append(IgnoredAdvisory(advisory=advisory, reason=reason, until=day))
+    return tuple(ignored)
 
 
 def expression(text: str, where: str) -> re.Pattern[str]:
@@ -368,9 +350,42 @@ def expression(text: str, where: str) -> re.Pattern[str]:
         ) from error
 
 
+def _checked(
+    made: type[_Table],
+    where: str,
+    value: object,
+    *,
+    example: str = "",
+    place: str = "{where}, {name}",
+    **fixed: Any,  # noqa: ANN401 - fields of any type
+) -> _Table:
+    """Return a table of options as the dataclass `made` declares them, beside its `fixed` fields.
+
+    None means not given, but for options whose default is True or a name.
+    """
+    if not isinstance(value, Mapping):
+        raise _wrong(where, f"a dict such as {example}", value)
+    options = {f.name: f for f in fields(made) if f.metadata}
+    for name in value:
+        _one_of(tuple(options), "option")(where, name)
+    checked = {
+        name: options[name].metadata["check"](place.format(where=where, name=name), each)
+        for name, each in value.items()
+        if each is not None or (options[name].default and isinstance(options[name].default, bool | str))
+    }
+    return made(**fixed, **checked)
+
+
+def _table(made: type[_Table], example: str) -> Callable[[str, object], _Table]:
+    return lambda where, value: _checked(made, where, value, example=example)
+
+
+def override(where: str, value: object) -> Override:
+    """Check what a crate sets for one session; `where` names the place in messages."""
+    return _checked(Override, where, value, example='{"timeout_minutes": 30}')
+
+
 def _overrides(where: str, given: object) -> dict[str, Override]:
-    if given is None:
-        return {}
     if not isinstance(given, Mapping):
         raise _wrong(where, 'a dict such as {"coverage": {"timeout_minutes": 30}}', given)
     checked: dict[str, Override] = {}
@@ -401,7 +416,92 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
     return checked
 
 
-def own_session(where: str, name: str, tags: object, given: Mapping[str, Any]) -> OwnSession:
+# The options
+
+
+@dataclass(frozen=True, kw_only=True)
+class IgnoredAdvisory:
+    """An advisory to ignore until a date.
+
+    Attributes:
+        advisory: Its id, such as ``RUSTSEC-2020-0071``.
+        reason: Why it does no harm.
+        until: The last day on which it is ignored.
+    """
+
+    advisory: str
+    reason: str
+    until: dt.date
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchRules:
+    """What a crate asks of its benchmarks: the keys of ``register(bench={...})``."""
+
+    threshold: float = option(
+        lambda where, value: float(_points(where, value)), "the slow-down in percent that still passes", 1.0
+    )
+    time_only: tuple[str, ...] = option(
+        _patterns_of_ids,
+        "regular expressions on ids of benchmarks dominated by system calls, where instruction counts are "
+        "meaningless",
+        (),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommitRules:
+    """What a crate asks of commit messages: the keys of ``register(commit_format={...})``."""
+
+    title: int = option(_count(), "the most characters of a title", 60)
+    body: int = option(_count(), "the most characters of a line of the body, URLs not counted", 75)
+    signed_off: bool = option(_flag, "whether a Signed-off-by trailer is required", default=True)
+    exempt: tuple[str, ...] = option(
+        _strings, "authors, by address, whose commits are not checked", DEPENDABOT
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Override:
+    """What a crate sets for one session: the keys of ``register(overrides={NAME: {...}})``.
+
+    They are those of ``@crate.session`` as well. None where the crate does not say.
+    """
+
+    timeout_minutes: float | None = option(_minutes, "the time limit")
+    devices: tuple[str, ...] = option(_strings, "device files that it needs", ())
+    env: dict[str, str] = option(_environment, "variables laid over those of the crate", {})
+    platforms: tuple[str, ...] | None = option(
+        _platforms, "the architectures it is for; elsewhere it is skipped, and says so"
+    )
+    doctests: bool | None = option(_flag, "whether documentation tests run for each feature combination")
+    runner: str = option(_one_of(RUNNERS, "runner"), "what runs the tests: cargo or nextest", "cargo")
+    changed: tuple[str, ...] = option(_strings, "paths on whose change its steps run; by default always", ())
+    privileged: bool | None = option(_flag, "whether its steps run in a privileged container")
+    agents: dict[str, str] = option(_environment, "more tags of the agents that take its steps", {})
+    soft_fail: bool | None = option(_flag, "whether the build passes when it fails")
+    skip: str = option(_string, "why Buildkite is to skip its steps", "")
+    shares: int = option(_count(100), "how many steps the feature matrix is spread over", 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSession:
+    """A session that the crate adds to the standard ones.
+
+    Attributes:
+        name: Its name.
+        tags: As in ``nox -t TAG``.
+        override: What the crate sets for it.
+        described: Whether a file describes it, which has the steps of the pipeline, too.
+    """
+
+    name: str
+    tags: tuple[str, ...] = ()
+    override: Override
+    described: bool = False
+
+
+def own_session(where: str, name: str, tags: Iterable[str], given: Mapping[str, Any]) -> OwnSession:
     """Check what a crate says of a session of its own; `where` names the place in messages."""
     if name.startswith("-"):
         raise _wrong(f"{where}, name", "a name that nox can be given: no dash comes first", name)
@@ -414,142 +514,155 @@ def own_session(where: str, name: str, tags: object, given: Mapping[str, Any]) -
     return OwnSession(name=name, tags=_strings(f"{where}, tags", tags), override=checked)
 
 
-def override(where: str, value: object) -> Override:
-    """Check the settings of one session; `where` names the place in messages."""
-    given = _options(where, value, Override, example='{"timeout_minutes": 30}')
-    minutes = given.get("timeout_minutes")
-    if minutes is not None and (
-        isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0
-    ):
-        raise _wrong(f"{where}, timeout_minutes", "a number of minutes above 0", minutes)
-    flags = {name: given.get(name) for name in ("doctests", "privileged", "soft_fail")}
-    for name, flag in flags.items():
-        if flag is not None and not isinstance(flag, bool):
-            raise _wrong(f"{where}, {name}", "True or False", flag)
-    shares = given.get("shares", 1)
-    if isinstance(shares, bool) or not isinstance(shares, int) or not 1 <= shares <= 100:
-        raise _wrong(f"{where}, shares", "a whole number from 1 to 100", shares)
-    runner = given.get("runner", "cargo")
-    if runner not in RUNNERS:
-        raise UserError(f"there is no runner {runner!r}", where=where, fix=did_you_mean(str(runner), RUNNERS))
-    return Override(
-        **flags,
-        runner=runner,
-        timeout_minutes=minutes,
-        devices=_strings(f"{where}, devices", given.get("devices")),
-        env=_environment(f"{where}, env", given.get("env")),
-        platforms=_platforms(f"{where}, platforms", given.get("platforms")),
-        changed=_strings(f"{where}, changed", given.get("changed")),
-        agents=_environment(f"{where}, agents", given.get("agents")),
-        skip=_string(f"{where}, skip", given.get("skip")),
-        shares=shares,
+@dataclass(frozen=True, kw_only=True)
+class SessionSettings:
+    """All that holds for one session: what the crate sets, over what the table says.
+
+    Attributes:
+        row: The session's row of the table; of the crate's own session, one that says nothing more.
+        timeout_minutes: The time limit for all of it.
+        env: The crate's variables, and the session's over them.
+        devices: Device files that it needs.
+        platforms: The architectures it runs on here; empty for all.
+        steps_for: The architectures its steps are for; empty for a single step on any machine.
+        doctests: Whether documentation tests run for each feature combination.
+        nextest: Whether cargo-nextest runs the tests.
+        changed: Paths on whose change its steps run; empty for always.
+        privileged: Whether its containers are privileged.
+        agents: More tags of the agents that take its steps.
+        soft_fail: Whether the build passes when it fails.
+        skip: Why Buildkite skips its steps; empty where it does not.
+        shares: How many steps the feature matrix is spread over.
+    """
+
+    row: StandardSession
+    timeout_minutes: float
+    env: Mapping[str, str]
+    devices: tuple[str, ...]
+    platforms: tuple[str, ...]
+    steps_for: tuple[str, ...]
+    doctests: bool
+    nextest: bool
+    changed: tuple[str, ...]
+    privileged: bool
+    agents: Mapping[str, str]
+    soft_fail: bool
+    skip: str
+    shares: int
+
+    def runs_on(self, machine: str) -> bool:
+        """Whether it is for an architecture."""
+        return not self.platforms or machine in self.platforms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a crate's ``register()`` call says, checked, and the sessions that the crate adds.
+
+    Attributes:
+        directory: The crate's directory.
+        own: The sessions beside the standard ones.
+    """
+
+    directory: Path
+    own: tuple[OwnSession, ...] = ()
+    workspace: bool = option(
+        _flag, "whether sessions mean the whole workspace, or only the noxfile's own package", default=True
+    )
+    features: tuple[str, ...] | None = option(
+        _strings, "the features to vary in builds, clippy and tests; all by default"
+    )
+    depth: int | None = option(_count(), "the most features to combine; no limit by default")
+    env: dict[str, str] = option(_environment, "variables laid over the caller's in every session", {})
+    skip: frozenset[str] = option(
+        _sessions, "standard sessions to leave out, by their names or rust-vmm-ci's", frozenset()
+    )
+    overrides: dict[str, Override] = option(
+        _overrides,
+        "settings of single sessions, such as "
+        '{"coverage": {"timeout_minutes": 30, "devices": ["/dev/kvm"]}}; '
+        "the keys are those of rustvmm_sessions.settings.Override",
+        {},
+    )
+    platforms: tuple[str, ...] | None = option(
+        _platforms, "the architectures the crate is for: x86_64, aarch64, riscv64"
+    )
+    coverage_tolerance: Fraction | None = option(
+        _points,
+        "points by which coverage may differ from tests/coverage; by default 0, and 0.5 where "
+        "coverage_score is the baseline",
+    )
+    audit_ignore: tuple[IgnoredAdvisory, ...] = option(
+        _advisories,
+        "advisories to ignore until a date, each with a reason: "
+        '{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}',
+        (),
+    )
+    bench: BenchRules = option(
+        _table(BenchRules, '{"threshold": 2}'),
+        'what is asked of benchmarks, such as {"threshold": 2}; '
+        "the keys are those of rustvmm_sessions.settings.BenchRules",
+        BenchRules(),
+    )
+    commit_format: CommitRules = option(
+        _table(CommitRules, '{"title": 72}'),
+        'what is asked of commit messages, such as {"title": 72}; '
+        "the keys are those of rustvmm_sessions.settings.CommitRules",
+        CommitRules(),
+    )
+    custom_tests: tuple[str, ...] = option(
+        _files,
+        "description files of rust-vmm-ci, such as .buildkite/custom-tests.json, whose tests become "
+        "sessions; their commands are shell, run by sh -e -c",
+        (),
+    )
+    pipeline_command: str = option(
+        _string,
+        "the shell command that stands for nox in Buildkite's steps, where an image carries it in another "
+        "form, such as python3 /opt/nox.pyz",
+        "nox",
+    )
+    pipeline_include: Path | None = option(
+        lambda where, value: Path(_string(where, value)),
+        "a pipeline file of the crate's own, such as .buildkite/pipeline.yml: its steps become part of the "
+        "pipeline, and what they run becomes sessions",
     )
 
-
-def _options(where: str, value: object, dataclass: type[Any], *, example: str) -> Mapping[str, Any]:
-    """Check that a value is a dict with fields of a dataclass."""
-    if not isinstance(value, Mapping):
-        raise _wrong(where, f"a dict such as {example}", value)
-    _known(where, value, tuple(f.name for f in fields(dataclass)))
-    return value
-
-
-def _known(where: str, given: Iterable[Any], known: Sequence[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise UserError(f"there is no option {name!r}", where=where, fix=did_you_mean(str(name), known))
-
-
-def _session(where: str, name: object) -> str:
-    found = catalog.standard(name) if isinstance(name, str) else None
-    if found is None:
-        raise UserError(
-            f"there is no standard session {name!r}",
-            where=where,
-            fix=did_you_mean(str(name), [s.name for s in catalog.STANDARD]),
+    def session(self, name: str) -> SessionSettings:
+        """Return all that holds for a session of the crate's own, or a standard one."""
+        own = next((each for each in self.own if each.name == name), None)
+        plain = StandardSession(name=name, summary="", tags=own.tags if own else ())
+        row = plain if own else catalog.named(name) or plain
+        given = own.override if own else self.overrides.get(name, Override())
+        return SessionSettings(
+            row=row,
+            timeout_minutes=row.timeout_minutes if given.timeout_minutes is None else given.timeout_minutes,
+            env={**self.env, **given.env},
+            devices=given.devices,
+            platforms=given.platforms or self.platforms or (),
+            steps_for=given.platforms or row.platforms,
+            doctests=row.doctests if given.doctests is None else given.doctests,
+            nextest=given.runner == "nextest",
+            changed=given.changed,
+            privileged=row.privileged if given.privileged is None else given.privileged,
+            agents=given.agents,
+            soft_fail=row.soft_fail if given.soft_fail is None else given.soft_fail,
+            skip=given.skip,
+            shares=given.shares,
         )
-    return found.name
+
+    def here(self, machine: str) -> tuple[SessionSettings, ...]:
+        """Return the sessions that run on a machine: the gate's, and those that the crate speaks of."""
+        gate = [s.name for s in catalog.STANDARD if "gate" in s.tags and s.name not in self.skip]
+        names = dict.fromkeys((*gate, *self.overrides, *(own.name for own in self.own)))
+        return tuple(found for name in names if (found := self.session(name)).runs_on(machine))
 
 
-def _string(where: str, value: object) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, str) or not value.strip():
-        raise _wrong(where, "a non-empty string", value)
-    return value
+def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
+    """Check the options of a ``register()`` call.
 
-
-def _strings(where: str, value: object) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    if isinstance(value, str) or not isinstance(value, Iterable):
-        raise _wrong(where, "a list of strings", value)
-    items = tuple(value)
-    for item in items:
-        if not isinstance(item, str) or not item:
-            raise _wrong(where, "a non-empty string", item)
-    return items
-
-
-def _environment(where: str, value: object) -> dict[str, str]:
-    if value is None:
-        return {}
-    good = isinstance(value, Mapping) and all(
-        isinstance(name, str)
-        and name
-        and "=" not in name
-        and isinstance(text, str)
-        and "\0" not in name + text
-        for name, text in value.items()
-    )
-    if not good or not isinstance(value, Mapping):
-        raise _wrong(where, 'a dict of strings such as {"RUST_BACKTRACE": "1"}', value)
-    return dict(value)
-
-
-def _platforms(where: str, value: object) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    names = _strings(where, value)
-    for name in names:
-        check_platform(name, where)
-    if not names:
-        raise _wrong(where, "at least one platform", value)
-    return names
-
-
-def _ignored(where: str, value: object) -> tuple[IgnoredAdvisory, ...]:
-    example = 'a dict such as {"RUSTSEC-2020-0071": ("why it does no harm", "2027-06-30")}'
-    if not isinstance(value, Mapping):
-        raise _wrong(where, example, value)
-    ignored = []
-    for advisory, entry in value.items():
-        if not isinstance(advisory, str) or not re.fullmatch(r"[A-Z]+-\d{4}-\d{4,}", advisory):
-            raise _wrong(where, "the id of an advisory, such as RUSTSEC-2020-0071", advisory)
-        try:
-            reason, until = entry
-            day = dt.date.fromisoformat(until)
-        except (TypeError, ValueError):
-            raise _wrong(
-                f"{where}, {advisory}", 'a reason and a last day, ("why", "2027-06-30")', entry
-            ) from None
-        if not isinstance(reason, str) or not reason.strip():
-            raise _wrong(f"{where}, {advisory}", "a reason", reason)
-        ignored.append(IgnoredAdvisory(advisory=advisory, reason=reason, until=day))
-    return tuple(ignored)
-
-
-def _points(where: str, value: object) -> Fraction | None:
-    if value is None:
-        return None
-    if (
-        isinstance(value, int | float | Decimal | Fraction)
-        and not isinstance(value, bool)
-        and 0 <= value <= 100
-    ):
-        return Fraction(str(value))
-    raise _wrong(where, "a number of points from 0 to 100", value)
-
-
-def _wrong(where: str, expected: str, value: object) -> UserError:
-    return UserError(f"{value!r} is not {expected}", where=where, fix="correct the noxfile")
+    Raises:
+        UserError: An unknown option, session or key (with the nearest right name), or a value of
+            the wrong type.
+    """
+    return _checked(Settings, "register()", given, place="register({name}=...)", directory=directory)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.config import Override
+from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import description
 from rustvmm_sessions.pipeline.model import interpolated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from rustvmm_sessions.config import Settings
     from rustvmm_sessions.pipeline.model import Template
 
 _OURS = re.compile(r"pytest\s[^;&|\n]*\btest_(coverage|commit_format)\.py\b[^;&|\n]*")
@@ -28,43 +30,71 @@ _PACKAGE = "PACKAGE"
 
 @dataclass(frozen=True, kw_only=True)
 class CustomTest:
-    """A test of a description file, as far as a session can be it.
+    """A test of a description file, and the session that it is.
 
     Attributes:
-        name: ``test_name``.
-        command: A shell command of one or more lines, for Buildkite's interpolation.
-        platforms: The architectures it is for; empty for all.
-        timeout_minutes: Its time limit.
-        crate_path: What ``{crate_path}`` stands for; empty for each member's folder.
-        devices: Device files of the docker plugin that it needs.
-        env: Variables that the docker plugin sets.
-        privileged: Whether the docker plugin's container is privileged.
-        agents: Tags of the agents that take it, the hypervisor among them.
-        changed: Paths on whose change it runs; empty for always.
-        soft_fail: Exit statuses that do not count as a failure; None among them for all.
-        matrix: Buildkite's matrix as it is; None for none.
+        template: The test with all its keys, of which the pipeline makes its steps.
+        session: The name of its session; empty before there is one.
     """
 
-    name: str
-    command: str
-    platforms: tuple[str, ...] = ()
-    timeout_minutes: int
-    crate_path: str = ""
-    devices: tuple[str, ...] = ()
-    env: dict[str, str] = field(default_factory=dict)
-    privileged: bool = False
-    agents: dict[str, str] = field(default_factory=dict)
-    changed: tuple[str, ...] = ()
-    soft_fail: tuple[int | None, ...] = ()
-    matrix: Any = None
+    template: Template
+    session: str = ""
+
+    @property
+    def name(self) -> str:
+        """``test_name``."""
+        return self.template.name
+
+    @property
+    def command(self) -> str:
+        """A shell command of one or more lines, for Buildkite's interpolation."""
+        command = self.template.command
+        return command if isinstance(command, str) else "\n".join(command)
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The architectures it is for; empty for all."""
+        return self.template.platforms
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Device files of the docker plugin that it needs."""
+        return tuple(device.partition(":")[0] for device in _strings(self.template.docker.get("devices")))
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Variables that the docker plugin sets."""
+        pairs = _strings(self.template.docker.get("environment"))
+        return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+    @property
+    def privileged(self) -> bool:
+        """Whether the docker plugin's container is privileged."""
+        return self.template.docker.get("privileged") in (True, "true")
+
+    @property
+    def agents(self) -> dict[str, str]:
+        """Tags of the agents that take it, the hypervisor among them."""
+        tags = {"hypervisor": self.template.hypervisor, "queue": self.template.queue}
+        return {key: tag for key, tag in tags.items() if tag}
+
+    @property
+    def skipped(self) -> bool:
+        """Whether Buildkite skips it."""
+        return bool(self.template.extra.get("skip"))
+
+    @property
+    def cases(self) -> tuple[dict[str, str], ...]:
+        """The cases of its matrix, values by dimension; one without any where it has no matrix."""
+        return tuple(_cases(self.template.extra.get("matrix")))
 
     @property
     def per_crate(self) -> bool:
         """Whether it runs once for each member of a workspace."""
-        return "{crate}" in self.command or ("{crate_path}" in self.command and not self.crate_path)
+        return "{crate}" in self.command or ("{crate_path}" in self.command and not self.template.crate_path)
 
     @property
-    def own_session(self) -> str:
+    def means(self) -> str:
         """The standard session of what it runs of rust-vmm-ci, and of nothing else; empty for none."""
         if _BENCHMARK.fullmatch(self.command.strip()):
             return catalog.BENCH
@@ -84,15 +114,15 @@ class CustomTest:
 
     @property
     def override(self) -> Override:
-        """The settings of its session."""
+        """The settings with which its session runs here."""
         return Override(
-            timeout_minutes=self.timeout_minutes,
+            timeout_minutes=self.template.timeout_minutes,
             devices=self.devices,
             env=self.env,
             platforms=self.platforms or None,
             privileged=self.privileged,
             agents=self.agents,
-            changed=self.changed,
+            changed=tuple(_strings(self.template.changed)),
         )
 
     def is_for(self, machine: str) -> bool:
@@ -101,7 +131,11 @@ class CustomTest:
 
     def tolerates(self, status: int) -> bool:
         """Whether an exit status is no failure."""
-        return None in self.soft_fail or status in self.soft_fail
+        given = self.template.extra.get("soft_fail")
+        if given in (True, "true"):
+            return True
+        statuses = [entry.get("exit_status") for entry in given] if isinstance(given, list) else []
+        return any(entry in (status, "*") for entry in statuses)
 
 
 def parse(text: str, name: str, warn: Callable[[str], None]) -> tuple[CustomTest, ...]:
@@ -110,37 +144,11 @@ def parse(text: str, name: str, warn: Callable[[str], None]) -> tuple[CustomTest
     Raises:
         UserError: With file, line, test and key.
     """
-    return tuple(_test(read) for read in description.parse(text, name, of_crates=True, warn=warn))
-
-
-def _test(template: Template) -> CustomTest:
-    docker = template.docker
-    agents = {"hypervisor": template.hypervisor, "queue": template.queue}
-    return CustomTest(
-        name=template.name,
-        command=template.command if isinstance(template.command, str) else "\n".join(template.command),
-        platforms=template.platforms,
-        timeout_minutes=template.timeout_minutes,
-        crate_path=template.crate_path,
-        devices=tuple(device.partition(":")[0] for device in _strings(docker.get("devices"))),
-        env=dict(pair.split("=", 1) for pair in _strings(docker.get("environment")) if "=" in pair),
-        privileged=docker.get("privileged") in (True, "true"),
-        agents={key: tag for key, tag in agents.items() if tag},
-        changed=tuple(_strings(template.changed)),
-        soft_fail=_soft_fail(template.extra.get("soft_fail")),
-        matrix=template.extra.get("matrix"),
-    )
+    return tuple(CustomTest(template=t) for t in description.parse(text, name, of_crates=True, warn=warn))
 
 
 def _strings(value: object) -> list[str]:
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
-
-
-def _soft_fail(value: object) -> tuple[int | None, ...]:
-    if value in (True, "true"):
-        return (None,)
-    statuses = [entry.get("exit_status") for entry in value] if isinstance(value, list) else []
-    return tuple(status if isinstance(status, int) else None for status in statuses)
 
 
 def settings_for(tests: Iterable[CustomTest], platforms: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -155,7 +163,7 @@ def settings_for(tests: Iterable[CustomTest], platforms: Sequence[str]) -> dict[
     """
     by_session: dict[str, list[CustomTest]] = {}
     for test in tests:
-        by_session.setdefault(test.own_session, []).append(test)
+        by_session.setdefault(test.means, []).append(test)
     found = {name: _settings_for(name, same, platforms) for name, same in by_session.items()}
     return {name: settings for name, settings in found.items() if settings}
 
@@ -166,7 +174,7 @@ def _settings_for(name: str, tests: list[CustomTest], platforms: Sequence[str]) 
         return {}
     usual = platforms if name == catalog.BENCH else session.platforms
     named = list(dict.fromkeys(platform for test in tests for platform in test.platforms or usual))
-    minutes = max(test.timeout_minutes for test in tests)
+    minutes = max(test.template.timeout_minutes for test in tests)
     env = {key: value for test in tests for key, value in test.env.items()}
     settings = {
         "platforms": named if {*named} != {*session.platforms} else [],
@@ -179,55 +187,51 @@ def _settings_for(name: str, tests: list[CustomTest], platforms: Sequence[str]) 
     return {key: value for key, value in settings.items() if value}
 
 
-def replaced(test: CustomTest, taken: Container[str], overrides: Mapping[str, Override]) -> str:
+def replaced(test: CustomTest, crate: Settings) -> str:
     """Return the standard session that takes a test's place, or an empty string.
 
     Args:
         test: The test.
-        taken: The standard sessions that there are.
-        overrides: What the crate sets for them.
+        crate: What the crate leaves out, and sets for that session.
     """
-    name = test.own_session
-    session = catalog.standard(name)
-    if session is None or name not in taken:
+    name = test.means
+    if not name or name in crate.skip:
         return ""
-    override = overrides.get(name, Override())
-    platforms = override.platforms or session.platforms
-    if platforms and not {*test.platforms} <= {*platforms}:
+    session = crate.session(name)
+    if session.steps_for and not {*test.platforms} <= {*session.steps_for}:
         return ""
     same = (
-        test.agents == override.agents
-        and {*test.devices} <= {*override.devices}
-        and (name != catalog.BENCH or test.package == override.env.get(_PACKAGE, ""))
+        test.agents == session.agents
+        and {*test.devices} <= {*session.devices}
+        and (name != catalog.BENCH or test.package == session.env.get(_PACKAGE, ""))
     )
     return name if same else ""
 
 
-def sessions(
-    tests: Iterable[CustomTest], taken: Container[str], overrides: Mapping[str, Override]
-) -> dict[str, tuple[CustomTest, ...]]:
-    """Return the sessions that tests become: names, and a test for each of several architectures.
+def sessions(tests: Iterable[CustomTest], crate: Settings) -> tuple[CustomTest, ...]:
+    """Return the tests that become sessions, with the names of these.
 
     Nothing replaces anything: a test whose name is taken by another meaning gets ``NAME-2``. And
-    nothing runs twice: the same command is registered once, and rust-vmm-ci's own tests are not,
-    where the standard session of that meaning is.
+    nothing runs twice: tests of the same command are one session, and rust-vmm-ci's own tests are
+    none, where the standard session of that meaning is.
     """
-    found: dict[str, tuple[CustomTest, ...]] = {}
+    taken = {session.name for session in catalog.STANDARD} - crate.skip
+    found: dict[str, list[CustomTest]] = {}
     for test in tests:
-        if replaced(test, taken, overrides):
+        if replaced(test, crate):
             continue
         for number in itertools.count(1):
             name = test.name if number == 1 else f"{test.name}-{number}"
-            others = found.get(name, ())
-            if any(
-                (o.command, o.matrix, o.platforms) == (test.command, test.matrix, test.platforms)
-                for o in others
-            ):
+            others = found.setdefault(name, [])
+            known = any(_same(other, test) for other in others)
+            if known or (name not in taken and not any(_overlap(other, test) for other in others)):
+                others.append(replace(test, session=name))
                 break
-            if name not in taken and not any(_overlap(other, test) for other in others):
-                found[name] = (*others, test)
-                break
-    return found
+    return tuple(test for same in found.values() for test in same)
+
+
+def _same(one: CustomTest, other: CustomTest) -> bool:
+    return (one.command, one.cases, one.platforms) == (other.command, other.cases, other.platforms)
 
 
 def _overlap(one: CustomTest, other: CustomTest) -> bool:
@@ -235,7 +239,7 @@ def _overlap(one: CustomTest, other: CustomTest) -> bool:
 
 
 def commands(
-    test: CustomTest, machine: str, members: Iterable[tuple[str, str]] = ()
+    test: CustomTest, machine: str, members: Iterable[tuple[str, str]] = (), chosen: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
     r"""Return what to run on a machine: for each case its name and its shell command.
 
@@ -245,12 +249,24 @@ def commands(
         test: The test.
         machine: What ``{target_platform}`` stands for.
         members: Names and folders of the workspace's members, for ``{crate}`` and ``{crate_path}``.
+        chosen: The values of the only case of the matrix to run; empty for all.
+
+    Raises:
+        UserError: The matrix has no such case.
     """
+    cases = [case for case in test.cases if not chosen or (*case.values(),) == (*chosen,)]
+    if not cases:
+        known = "; ".join(" ".join(case.values()) for case in test.cases)
+        raise UserError(
+            f"the matrix of {test.session} has no case {' '.join(chosen)!r}",
+            where=f"nox -s {test.session} --",
+            fix=f"choose one of: {known}",
+        )
     command = interpolated(test.command).replace("{target_platform}", machine)
-    places = list(members) if test.per_crate else [("", test.crate_path)]
+    places = list(members) if test.per_crate else [("", test.template.crate_path)]
     found = []
-    for (name, path), case in itertools.product(places, _matrix(test.matrix)):
-        text = command.replace("{crate}", name).replace("{crate_path}", test.crate_path or path)
+    for (name, path), case in itertools.product(places, cases):
+        text = command.replace("{crate}", name).replace("{crate_path}", test.template.crate_path or path)
         for key, value in case.items():
             variable = re.escape(f"matrix.{key}" if key else "matrix")
             text = value.join(re.split(rf"\{{\{{\s*{variable}\s*\}}\}}", text))
@@ -258,7 +274,7 @@ def commands(
     return found
 
 
-def _matrix(matrix: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401 - any JSON
+def _cases(matrix: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401 - any JSON
     """Yield the cases of a matrix: values by dimension, the only one of a list without a name."""
     setup = matrix.get("setup", []) if isinstance(matrix, Mapping) else matrix
     adjustments = matrix.get("adjustments", []) if isinstance(matrix, Mapping) else []

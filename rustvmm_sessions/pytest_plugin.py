@@ -6,11 +6,12 @@ crate's directory. What the crate's noxfile registers, its tolerance for one, ho
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rustvmm_sessions import standard
+from rustvmm_sessions import noxfile, standard
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.model import Profile, Scope
 
@@ -57,14 +58,9 @@ def no_cleanup(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def crate_settings(request: pytest.FixtureRequest) -> Settings:
     """The settings of the crate in the directory where pytest was called."""
-    return standard.settings_in(request.config.invocation_params.dir)
-
-
-@pytest.fixture(scope="session")
-def test_scope(request: pytest.FixtureRequest, crate_settings: Settings) -> Scope:
-    """What is tested."""
-    given = request.config.getoption("--test-scope")
-    return Scope(given or (Scope.WORKSPACE if crate_settings.workspace else Scope.CRATE))
+    settings = noxfile.settings_in(request.config.invocation_params.dir)
+    scope = request.config.getoption("--test-scope")
+    return replace(settings, workspace=scope == Scope.WORKSPACE) if scope else settings
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,14 @@ from nox.logger import logger
 
 from rustvmm_sessions import catalog, files, outcomes, standard, tools
 from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import Override, OwnSession, Settings, own_session, settings
+from rustvmm_sessions.config import (
+    Override,
+    OwnSession,
+    Settings,
+    default_of,
+    own_session,
+    settings,
+)
 from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interrupted_status, interruptible
@@ -36,76 +44,17 @@ _INTERRUPTED = 130
 """The exit status that nox gives any KeyboardInterrupt."""
 
 
-def register(  # noqa: PLR0913 - the options of a crate, all by name
-    *,
-    workspace: bool = True,
-    features: Sequence[str] | None = None,
-    depth: int | None = None,
-    env: Mapping[str, str] | None = None,
-    skip: Sequence[str] = (),
-    overrides: Mapping[str, Mapping[str, Any]] | None = None,
-    platforms: Sequence[str] | None = None,
-    coverage_tolerance: float | None = None,
-    audit_ignore: Mapping[str, tuple[str, str]] | None = None,
-    bench: Mapping[str, Any] | None = None,
-    commit_format: Mapping[str, Any] | None = None,
-    custom_tests: str | Sequence[str] = (),
-    pipeline_command: str | None = None,
-    pipeline_include: str | None = None,
-    **unknown: Any,  # noqa: ANN401 - named in a message
-) -> Crate:
+def register(**given: Any) -> Crate:  # noqa: ANN401 - what each option takes is declared in config.py
     """Register the standard sessions for the crate whose noxfile calls this.
 
-    Args:
-        workspace: Whether sessions mean the whole workspace, or only the noxfile's own package.
-        features: The features to vary in builds, clippy and tests; all by default.
-        depth: The most features to combine; no limit by default.
-        env: Variables laid over the caller's in every session.
-        skip: Standard sessions to leave out, by their names or rust-vmm-ci's.
-        overrides: Settings of single sessions, such as
-            ``{"coverage": {"timeout_minutes": 30, "devices": ["/dev/kvm"]}}``; the keys are those
-            of `rustvmm_sessions.config.Override`.
-        platforms: The architectures the crate is for: ``x86_64``, ``aarch64``, ``riscv64``.
-        coverage_tolerance: Points by which coverage may differ from tests/coverage; 0 by default.
-        audit_ignore: Advisories the crate lives with, each with a reason and the last day:
-            ``{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}``.
-        bench: What is asked of benchmarks, such as ``{"threshold": 2}``; the keys are those of
-            `rustvmm_sessions.bench.model.BenchRules`.
-        commit_format: What is asked of commit messages, such as ``{"title": 72}``; the keys are
-            those of `rustvmm_sessions.commits.CommitRules`.
-        custom_tests: Description files of rust-vmm-ci, such as ``.buildkite/custom-tests.json``;
-            their tests become sessions. Their commands are shell, and run by ``sh -e -c``.
-        pipeline_command: The shell command that stands for ``nox`` in Buildkite's steps, where
-            an image carries it in another form, such as ``python3 /opt/nox.pyz``.
-        pipeline_include: A pipeline file of the crate's own, such as ``.buildkite/pipeline.yml``:
-            its steps become part of the pipeline, and what they run becomes sessions.
-        unknown: Nothing else; what is given is refused with the nearest right name.
+    A wrong option is printed as one message, and ends nox with exit status 2.
 
     Returns:
         The crate, to which sessions of its own can be added.
-
-    A wrong option is printed as one message, and ends nox with exit status 2.
     """
-    given = {
-        "workspace": workspace,
-        "features": features,
-        "depth": depth,
-        "env": env,
-        "skip": skip,
-        "overrides": overrides,
-        "platforms": platforms,
-        "coverage_tolerance": coverage_tolerance,
-        "audit_ignore": audit_ignore,
-        "bench": bench,
-        "commit_format": commit_format,
-        "custom_tests": custom_tests,
-        "pipeline_command": pipeline_command,
-        "pipeline_include": pipeline_include,
-        **unknown,
-    }
     with _ending_with_message():
         crate = Crate(settings(Path.cwd(), given))
-        described = _read_custom_tests(crate.settings)
+        described = _custom_tests(crate.settings)
     files.hide_bytecode(crate.settings.directory)
     outcomes.collect()
     for session in catalog.STANDARD:
@@ -119,22 +68,27 @@ def register(  # noqa: PLR0913 - the options of a crate, all by name
     return crate
 
 
-def _read_custom_tests(checked: Settings) -> dict[str, tuple[CustomTest, ...]]:
-    """Return the sessions that the crate's description files make."""
-    if not checked.custom_tests:
-        return {}
-    from rustvmm_sessions import custom_tests  # noqa: PLC0415 - only crates that have some pay for it
+def _document(function: Callable[..., Any]) -> None:
+    """Give a function that takes the options of a crate their signature, and its docstring their help."""
+    options = [f for f in fields(Settings) if f.metadata]
+    first, _, rest = (function.__doc__ or "").partition("\n\n")
+    told = "\n".join(f"        {f.name}: {f.metadata['what']}." for f in options)
+    function.__doc__ = f"{first}\n\n    Args:\n{told}\n\n{rest}"
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [inspect.Parameter(f.name, keyword, default=default_of(f)) for f in options]
+    vars(function)["__signature__"] = inspect.Signature(parameters, return_annotation=Crate)
 
-    found: list[CustomTest] = []
-    for name in checked.custom_tests:
-        text = files.read_text(checked.directory / name)
-        if text is None:
-            raise UserError(
-                "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
-            )
-        found += custom_tests.parse(text, name, warn)
-    taken = {session.name for session in catalog.STANDARD} - checked.skip
-    return custom_tests.sessions(found, taken, checked.overrides)
+
+def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:
+    """Return the sessions that the crate's description files make, each with its tests."""
+    if not crate.custom_tests:
+        return {}
+    from rustvmm_sessions.actions.pipeline import custom_tests_of  # noqa: PLC0415 - few crates have some
+
+    found: dict[str, list[CustomTest]] = {}
+    for test in custom_tests_of(crate, warn):
+        found.setdefault(test.session, []).append(test)
+    return found
 
 
 def settings_of(noxfile: Path) -> Settings:
@@ -163,12 +117,8 @@ def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
     crate = _crate_of(noxfile, text)
     if crate is None:
         raise UserError("it calls no register()", where=str(noxfile), fix="add the call")
-    known = replace(
-        crate.settings,
-        overrides=crate._overrides,  # noqa: SLF001 - the two are one
-        platforms=crate.settings.platforms or platforms,
-    )
-    return rendered(of_sessions(known, crate._own, "github"), "github")  # noqa: SLF001
+    known = replace(crate.settings, platforms=crate.settings.platforms or platforms)
+    return rendered(of_sessions(known, "github"), "github")
 
 
 def _crate_of(noxfile: Path, text: str) -> Crate | None:
@@ -193,15 +143,13 @@ class Crate:
     """A crate with registered sessions.
 
     Attributes:
-        settings: What its ``register()`` call says.
+        settings: What its ``register()`` call says, and the sessions of its own.
     """
 
     def __init__(self, checked: Settings) -> None:
         self.settings = checked
-        self._overrides: dict[str, Override] = dict(checked.overrides)
         self._names: set[str] = set()
         self._steps: dict[str, list[Body]] = {}
-        self._own: list[OwnSession] = []
         self._started: dict[str, float] = {}
 
     def session(
@@ -233,9 +181,7 @@ class Crate:
                     fix=f'give it another name, or leave the other out: register(skip=["{name}"])',
                 )
             own = own_session(f"@crate.session, {function.__name__}", name, tags, given)
-        self._overrides[name] = own.override
-        self._own.append(own)
-        return self._add(name, function, function.__doc__ or f"Run {name}.", own.tags)
+        return self._add_own(own, function, function.__doc__ or f"Run {name}.")
 
     def before(self, *sessions: str) -> Callable[[Body], Body]:
         """Add a step that runs before the named sessions; used as a decorator.
@@ -280,66 +226,58 @@ class Crate:
             args: Arguments for cargo.
             env: More variables laid over the caller's.
         """
-        setting = self._overrides.get(session.name, Override())
-        cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
-        cargo.run(*args, env=env, timeout=self._seconds_left(session)).check()
+        self._cargo(session).run(*args, env=env, timeout=self._seconds_left(session)).check()
 
     def run(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
         """Run any program as `cargo` runs cargo: its process group ends with it."""
         from rustvmm_sessions.process import run  # noqa: PLC0415 - named like this method
 
-        setting = self._overrides.get(session.name, Override())
-        variables = {**self.settings.env, **setting.env, **(env or {})}
-        left = self._seconds_left(session)
-        run(args, cwd=self.settings.directory, env=variables, timeout=left).check()
+        cargo, left = self._cargo(session), self._seconds_left(session)
+        run(args, cwd=cargo.directory, env={**cargo.env, **(env or {})}, timeout=left).check()
+
+    def _cargo(self, session: nox.Session) -> Cargo:
+        """Return cargo in the crate's directory, with the variables of a running session."""
+        return Cargo(directory=self.settings.directory, env=self.settings.session(session.name).env)
 
     def _seconds_left(self, session: nox.Session) -> float:
         """Return how much of a running session's time is left: its limit is for all that it runs."""
-        minutes = self._minutes(session.name)
+        minutes = self.settings.session(session.name).timeout_minutes
         left = self._started[session.name] + 60 * minutes - time.monotonic()
         if left <= 0:
             raise CheckFailed(f"the session's time is up: timeout_minutes is {minutes:g}")
         return left
 
-    def _minutes(self, name: str) -> float:
-        known = catalog.named(name)
-        default = known.timeout_minutes if known else catalog.TIMEOUT_MINUTES
-        return self._overrides.get(name, Override()).minutes(default)
-
     def _add_standard(self, session: catalog.StandardSession) -> None:
-        setting = self._overrides.get(session.name, Override())
-
         def body(running: nox.Session) -> None:
             standard.run(
-                session,
-                parser=standard.parser(session),
+                session.name,
                 words=running.posargs,
-                settings=replace(self.settings, overrides=self._overrides),
-                override=setting,
-                invoked_from=Path(running.invoked_from),
-                own=self._own,
+                crate=self.settings,
+                called_from=Path(running.invoked_from),
             )
 
         description = f"{session.summary}\n\nIts options: nox -s {session.name} -- --help"
         self._add(session.name, body, description, session.tags, parallel=session.parallel)
 
-    def _add_custom(self, name: str, tests: tuple[CustomTest, ...]) -> None:
+    def _add_custom(self, name: str, tests: Sequence[CustomTest]) -> None:
+        """Add the session of tests that share a name, each for machines of its own."""
         test = next((test for test in tests if test.is_for(machine())), tests[0])
-        everywhere = tuple(platform for test in tests for platform in test.platforms)
-        setting = replace(test.override, platforms=everywhere or None)
-        self._overrides[name] = setting
-        tags = ("gate", "custom")
-        self._own += [OwnSession(name=name, tags=tags, override=each.override) for each in tests]
+        everywhere = tuple(platform for each in tests for platform in each.platforms)
+        own = OwnSession(
+            name=name,
+            tags=("custom",) if test.skipped else ("gate", "custom"),
+            override=replace(test.override, platforms=everywhere or None),
+        )
 
         def body(session: nox.Session) -> None:
             from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
 
-            _refuse_words(session)
-            cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
-            run_custom_test(cargo, test, 60 * self._minutes(name))
+            if not any(test.cases):
+                _refuse_words(session)
+            run_custom_test(self._cargo(session), test, session.posargs, self._seconds_left(session))
 
         summary = test.command.splitlines()[0]
-        self._add(name, body, f"Custom test: {summary}\n\n{test.command}", tags)
+        self._add_own(own, body, f"Custom test: {summary}\n\n{test.command}")
 
     def _add_included(self, file: Path) -> None:
         """Add what the steps of the crate's own pipeline file run, each by its label."""
@@ -348,16 +286,14 @@ class Crate:
         from rustvmm_sessions.pipeline.included import commands  # noqa: PLC0415
 
         for command in commands(read_included(self.settings.directory, file)):
-            name = command.label
-            taken = catalog.named(name) and name not in self.settings.skip
-            if taken or name in self._overrides:
+            if command.label in self._names:
                 raise UserError(
-                    f"there is a session {name!r} already", where=str(file), fix="give the step another label"
+                    f"there is a session {command.label!r} already",
+                    where=str(file),
+                    fix="give the step another label",
                 )
-            setting = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
-            self._overrides[name] = setting
 
-            def body(session: nox.Session, command: Command = command, setting: Override = setting) -> None:
+            def body(session: nox.Session, command: Command = command) -> None:
                 _refuse_words(session)
                 if command.matrix:
                     raise UserError(
@@ -365,22 +301,27 @@ class Crate:
                         where=str(file),
                         fix="run its command with the values filled in",
                     )
-                cargo = Cargo(directory=self.settings.directory, env={**self.settings.env, **setting.env})
-                run_shell("bash", command.script, cargo, 60 * self._minutes(command.label)).check()
+                left = self._seconds_left(session)
+                run_shell("bash", command.script, self._cargo(session), left).check()
 
-            self._add(name, body, f"Run the step of {file}.\n\n{command.script}", ())
+            override = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
+            own = OwnSession(name=command.label, override=override, described=True)
+            self._add_own(own, body, f"Run the step of {file}.\n\n{command.script}")
+
+    def _add_own(self, own: OwnSession, body: Body, description: str) -> Any:  # noqa: ANN401
+        self.settings = replace(self.settings, own=(*self.settings.own, own))
+        return self._add(own.name, body, description, own.tags)
 
     def _add(
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False
     ) -> Any:  # noqa: ANN401
-        setting = self._overrides.get(name, Override())
         self._names.add(name)
 
         def session_function(session: nox.Session) -> None:
+            setting = self.settings.session(name)
             with interruptible(), _recorded(name) as record:
-                platforms = setting.platforms or self.settings.platforms
-                if platforms and machine() not in platforms:
-                    reason = f"{name} is for {', '.join(platforms)}, this machine is {machine()}"
+                if not setting.runs_on(machine()):
+                    reason = f"{name} is for {', '.join(setting.platforms)}, this machine is {machine()}"
                     record("skipped", reason)
                     session.skip(reason)
                 self._started[name] = time.monotonic()
@@ -412,6 +353,9 @@ class Crate:
             allow_parallel=parallel,
         )
         return decorate(session_function)
+
+
+_document(register)
 
 
 def _refuse_words(session: nox.Session) -> None:

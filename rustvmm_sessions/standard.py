@@ -7,20 +7,16 @@ import datetime as dt
 import math
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from rustvmm_sessions.bench.model import SESSION
-from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import Override, Settings, settings
+from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.console import pass_on
 from rustvmm_sessions.container import PULL, Kind
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.invocation import Invocation, Parser
 from rustvmm_sessions.model import Backend, Profile, Scope
 from rustvmm_sessions.pipeline.options import add_options
-from rustvmm_sessions.tools import check_device
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -29,64 +25,18 @@ if TYPE_CHECKING:
     from rustvmm_sessions.actions.bench import Delivery
     from rustvmm_sessions.actions.gate import GateRequest
     from rustvmm_sessions.catalog import StandardSession
-    from rustvmm_sessions.commits import CommitRules
-    from rustvmm_sessions.config import OwnSession
+    from rustvmm_sessions.config import Settings
     from rustvmm_sessions.pipeline.model import Pipeline
 
 PROFILE_VARIABLE = "RUSTVMM_PROFILE"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Invocation:
-    """One run of a standard session.
-
-    Attributes:
-        session: Which one.
-        settings: What the crate's ``register()`` call says.
-        override: What it says of this session.
-        given: The options after ``--``.
-        rest: Words for ``cargo test``.
-        invoked_from: The directory where nox was called, which paths in options start from.
-        toolchain: The name after a leading ``+``; empty for cargo's choice.
-        own: The crate's own sessions.
-    """
-
-    session: StandardSession
-    settings: Settings
-    override: Override
-    given: argparse.Namespace
-    rest: tuple[str, ...]
-    invoked_from: Path
-    toolchain: str
-    own: tuple[OwnSession, ...] = ()
-
-    @property
-    def cargo(self) -> Cargo:
-        """Cargo in the crate's directory, with the session's variables."""
-        chosen = {"RUSTUP_TOOLCHAIN": self.toolchain} if self.toolchain else {}
-        env = {**self.settings.env, **self.override.env, **chosen}
-        return Cargo(directory=self.settings.directory, env=env)
-
-    @property
-    def timeout(self) -> float:
-        """The session's time limit in seconds."""
-        return 60 * self.override.minutes(self.session.timeout_minutes)
-
-    def path(self, name: str) -> Path | None:
-        """Return the path that an option gives, or None."""
-        value: Path | None = getattr(self.given, name)
-        return value and self.invoked_from / value
-
-
-def run(  # noqa: PLR0913 - all that an invocation is made of
-    session: StandardSession,
+def run(
+    name: str,
     *,
-    parser: Parser,
     words: Sequence[str],
-    settings: Settings,
-    override: Override,
-    invoked_from: Path,
-    own: Sequence[OwnSession] = (),
+    crate: Settings,
+    called_from: Path,
 ) -> None:
     """Run a standard session with the words after ``--``; with ``--help``, show its options.
 
@@ -94,69 +44,31 @@ def run(  # noqa: PLR0913 - all that an invocation is made of
         UserError: An option is wrong, or the session says so.
         CheckFailed: The session's check does not pass.
     """
+    settings = crate.session(name)
     toolchain = ""
     if words and words[0].startswith("+") and words[0] != "+":
         toolchain, words = words[0][1:], words[1:]
-    given, rest = parser.parse(words)
+    known = parser(settings.row)
+    given, rest = known.parse(words)
     if given.help:
-        pass_on(parser.format_help(), sys.stdout)
+        pass_on(known.format_help(), sys.stdout)
         return
-    invocation = Invocation(
-        session=session,
-        settings=settings,
-        override=override,
-        given=given,
-        rest=rest,
-        invoked_from=invoked_from,
-        toolchain=toolchain,
-        own=tuple(own),
+    begin(
+        Invocation(
+            crate=crate,
+            settings=settings,
+            given=given,
+            rest=rest,
+            called_from=called_from,
+            toolchain=toolchain,
+            command=f"nox -s {name} --",
+        )
     )
-    _SESSIONS[session.name][1](invocation)
 
 
-class Parser(argparse.ArgumentParser):
-    """Options of a session: no abbreviations, and errors that name the options there are."""
-
-    def __init__(self, session: StandardSession) -> None:
-        forwards = " [ARGUMENT OF CARGO TEST ...]" if session.forwards else ""
-        super().__init__(
-            prog=f"nox -s {session.name} --",
-            usage=f"nox -s {session.name} -- [+TOOLCHAIN] [OPTION ...]{forwards}",
-            add_help=False,
-            allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100, max_help_position=30),
-        )
-        self.session = session
-        self.passes_on = False
-        """Whether words after another ``--`` are for sessions that it runs."""
-        self.add_argument("--help", action="store_true", help="show this help")
-
-    @property
-    def known(self) -> list[str]:
-        """The long names of all options."""
-        return [string for action in self._actions for string in action.option_strings]
-
-    def error(self, message: str) -> NoReturn:
-        """Raise what argparse would print before it exits with nox."""
-        raise UserError(
-            message, where=f"nox -s {self.session.name} --", fix=f"the options are {', '.join(self.known)}"
-        )
-
-    def parse(self, words: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
-        """Return the options, and the words that the session does not know but forwards."""
-        own = list(words[: words.index("--")]) if "--" in words else list(words)
-        given, rest = self.parse_known_args(own)
-        if self.passes_on and not rest:
-            return given, tuple(words[len(own) + 1 :])
-        rest += words[len(own) :]
-        if rest and not self.session.forwards:
-            word = rest[0].partition("=")[0]
-            raise UserError(
-                f"the session {self.session.name} has no option {word!r}",
-                where=f"nox -s {self.session.name} -- {' '.join(words)}",
-                fix=f"{did_you_mean(word, self.known)} (all of them: {', '.join(self.known)})",
-            )
-        return given, tuple(rest)
+def begin(invocation: Invocation) -> None:
+    """Run a session whose options are parsed already."""
+    _SESSIONS[invocation.settings.row.name][1](invocation)
 
 
 def parser(session: StandardSession) -> Parser:
@@ -238,7 +150,7 @@ def profile(given: str | None) -> Profile:
 def _coverage(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.coverage import CoverageRequest, check_coverage  # noqa: PLC0415 - late
 
-    given, settings = invocation.given, invocation.settings
+    given, crate = invocation.given, invocation.crate
     chosen = profile(given.profile)
     if given.allow_lower and chosen is not Profile.DEVEL:
         raise UserError(
@@ -248,12 +160,12 @@ def _coverage(invocation: Invocation) -> None:
         )
     check_coverage(
         CoverageRequest(
-            directory=settings.directory,
+            cargo=invocation.cargo,
             profile=chosen,
-            scope=Scope(given.scope or (Scope.WORKSPACE if settings.workspace else Scope.CRATE)),
+            scope=Scope(given.scope or (Scope.WORKSPACE if crate.workspace else Scope.CRATE)),
             backend=Backend(given.backend),
             default_features=not given.no_default_features,
-            tolerance=settings.coverage_tolerance,
+            tolerance=crate.coverage_tolerance,
             allow_lower=given.allow_lower,
             repeat=given.repeat,
             html=given.html if given.html == Path() else invocation.path("html"),
@@ -262,7 +174,6 @@ def _coverage(invocation: Invocation) -> None:
             json=invocation.path("json"),
             diff=given.diff,
             timeout=invocation.timeout,
-            env=invocation.cargo.env,
         )
     )
 
@@ -311,20 +222,19 @@ def _clippy_options(parser: Parser) -> None:
 def _gate_request(invocation: Invocation) -> GateRequest:
     from rustvmm_sessions.actions.gate import GateRequest  # noqa: PLC0415 - late
 
-    given, settings, override = vars(invocation.given), invocation.settings, invocation.override
+    given, crate, settings = vars(invocation.given), invocation.crate, invocation.settings
     allow = [option for option in _ALLOW if given.get(option[2:].replace("-", "_"))]
     if allow and not given["fix"]:
         raise UserError(f"{allow[0]} has a meaning with --fix only", where=allow[0], fix="add --fix")
-    doctests = override.doctests
     return GateRequest(
         cargo=invocation.cargo,
-        session=invocation.session,
-        called_from=invocation.invoked_from,
-        workspace=settings.workspace,
-        vary=settings.features,
-        depth=settings.depth,
-        doctests=invocation.session.name == "unit-tests" if doctests is None else doctests,
-        nextest=override.runner == "nextest",
+        session=settings.row,
+        called_from=invocation.called_from,
+        workspace=crate.workspace,
+        vary=crate.features,
+        depth=crate.depth,
+        doctests=settings.doctests,
+        nextest=settings.nextest,
         fix=given.get("fix", False),
         listing=given.get("list", False),
         partition=given.get("partition"),
@@ -366,66 +276,19 @@ def add_commit_format_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-COMMIT_FORMAT: tuple[str, ...] = (sys.executable, "-m", "rustvmm_sessions.cli", "commit-format")
-"""The command that does what the session does."""
-
-
 def _commit_format(invocation: Invocation) -> None:
     from rustvmm_sessions import zipapp  # noqa: PLC0415 - late
-
-    command = COMMIT_FORMAT  # reads the noxfile of the work tree that is committed in, where there is one
-    if running := zipapp.archive():
-        command = ("env", f"PYTHONPATH={running}", *command)
-    check_commit_format(
-        invocation.given,
-        directory=invocation.settings.directory,
-        rules=invocation.settings.commit_format,
-        invoked_from=invocation.invoked_from,
-        command=(*command, "--message"),
-    )
-
-
-def settings_in(directory: Path) -> Settings:
-    """Return what the noxfile in a directory registers; the defaults where there is none.
-
-    Raises:
-        UserError: The noxfile cannot be run.
-    """
-    if not (directory / "noxfile.py").is_file():
-        return settings(directory, {})
-    from rustvmm_sessions.sessions import settings_of  # noqa: PLC0415 - nox is slow to import
-
-    return settings_of(directory / "noxfile.py")
-
-
-def override_in(settings: Settings, session: str) -> Override:
-    """Return what a crate sets for a session, where nox does not run it; its devices are there.
-
-    Raises:
-        UserError: One of them is not.
-    """
-    override = settings.overrides.get(session, Override())
-    for device in override.devices:
-        check_device(device)
-    return override
-
-
-def check_commit_format(
-    given: argparse.Namespace,
-    *,
-    directory: Path,
-    rules: CommitRules,
-    invoked_from: Path,
-    command: tuple[str, ...],
-) -> None:
-    """Do what the options of `add_commit_format_options` say; a hook runs `command`."""
     from rustvmm_sessions.actions import commit_format  # noqa: PLC0415 - late
 
-    request = commit_format.CommitFormatRequest(directory=directory, rules=rules)
+    given, crate = invocation.given, invocation.crate
+    request = commit_format.CommitFormatRequest(directory=crate.directory, rules=crate.commit_format)
     if given.install_hook:
+        # It reads the noxfile of the work tree that is committed in, where there is one.
+        here: tuple[str, ...] = ("env", f"PYTHONPATH={running}") if (running := zipapp.archive()) else ()
+        command = (*here, sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message")
         commit_format.install_hook(request, command)
     elif given.message is not None:
-        commit_format.check_message(request, invoked_from / given.message)
+        commit_format.check_message(request, invocation.called_from / given.message)
     else:
         commit_format.check_commits(request)
 
@@ -435,7 +298,6 @@ def check_commit_format(
 
 def add_bench_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that the session and the command have in common."""
-    parser.set_defaults(command_line=SESSION)
     add = parser.add_argument
     add(
         "--base",
@@ -487,52 +349,34 @@ def _minutes(text: str) -> float:
 
 
 def _bench(invocation: Invocation) -> None:
-    minutes = invocation.given.max_minutes
-    check_benchmarks(
-        invocation.given,
-        cargo=invocation.cargo,
-        settings=invocation.settings,
-        timeout=invocation.timeout if minutes is None else 60 * minutes,
-        invoked_from=invocation.invoked_from,
-    )
-
-
-def check_benchmarks(
-    given: argparse.Namespace,
-    *,
-    cargo: Cargo,
-    settings: Settings,
-    timeout: float | None,
-    invoked_from: Path,
-) -> None:
-    """Do what the options of `add_bench_options` say."""
     from rustvmm_sessions.actions import bench  # noqa: PLC0415 - late
 
+    given, cargo = invocation.given, invocation.cargo
     bench.check_benchmarks(
         bench.BenchRequest(
             cargo=cargo,
-            workspace=settings.workspace,
+            workspace=invocation.crate.workspace,
             package=given.package or cargo.variable("PACKAGE"),
             base=given.base,
             filter=given.filter,
-            rules=settings.bench,
+            rules=invocation.crate.bench,
             threshold=given.threshold,
-            timeout=timeout,
+            timeout=invocation.timeout,
             witness=given.witness == "auto",
-            delivery=bench_delivery(given, invoked_from),
-            command=given.command_line,
+            delivery=bench_delivery(given, invocation.called_from),
+            command=invocation.command,
         )
     )
 
 
-def bench_delivery(given: argparse.Namespace, invoked_from: Path) -> Delivery:
+def bench_delivery(given: argparse.Namespace, called_from: Path) -> Delivery:
     """Return what the options of `add_bench_options` say of the report."""
     from rustvmm_sessions.actions.bench import Delivery  # noqa: PLC0415 - late
 
     return Delivery(
-        json=given.json and invoked_from / given.json,
-        html=given.html and invoked_from / given.html,
-        critcmp=given.critcmp and invoked_from / given.critcmp,
+        json=given.json and called_from / given.json,
+        html=given.html and called_from / given.html,
+        critcmp=given.critcmp and called_from / given.critcmp,
         strict=given.strict,
         report_only=given.report_only,
     )
@@ -554,8 +398,8 @@ def _audit(invocation: Invocation) -> None:
     audit(
         AuditRequest(
             cargo=invocation.cargo,
-            ignored=invocation.settings.audit_ignore,
-            database=invocation.path("db") or (invocation.invoked_from / named if named else None),
+            ignored=invocation.crate.audit_ignore,
+            database=invocation.path("db") or (invocation.called_from / named if named else None),
             today=dt.datetime.now(tz=dt.UTC).date(),
             timeout=invocation.timeout,
         )
@@ -568,26 +412,15 @@ def _setup_options(parser: Parser) -> None:
     )
 
 
-def _sessions_here(invocation: Invocation) -> dict[str, Override]:
-    """Return the sessions that run on this machine: the gate's, and those that the crate has settings for."""
-    settings = invocation.settings
-    gate = {s.name: Override() for s in STANDARD if "gate" in s.tags and s.name not in settings.skip}
-    return {
-        name: override
-        for name, override in (gate | settings.overrides).items()
-        if machine() in (override.platforms or settings.platforms or (machine(),))
-    }
-
-
 def _setup(invocation: Invocation) -> None:
     if invocation.given.hooks:
         from rustvmm_sessions.actions.hooks import run_hooks  # noqa: PLC0415 - late
 
-        run_hooks(invocation.settings.directory)
+        run_hooks(invocation.crate.directory)
         return
     from rustvmm_sessions.actions.setup import provide_tools  # noqa: PLC0415 - late
 
-    provide_tools(invocation.cargo, _sessions_here(invocation))
+    provide_tools(invocation.cargo, invocation.crate.here(machine()))
 
 
 def _doctor_options(parser: Parser) -> None:
@@ -597,14 +430,14 @@ def _doctor_options(parser: Parser) -> None:
 def _doctor(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - late
 
-    report(examine(invocation.cargo, _sessions_here(invocation)), as_json=invocation.given.json)
+    report(examine(invocation.cargo, invocation.crate.here(machine())), as_json=invocation.given.json)
 
 
 def _pipeline(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.pipeline import deliver, of_sessions  # noqa: PLC0415 - late
 
-    pipeline = of_sessions(invocation.settings, invocation.own, invocation.given.format)
-    deliver(pipeline, invocation.given, invocation.invoked_from)
+    pipeline = of_sessions(invocation.crate, invocation.given.format)
+    deliver(pipeline, invocation.given, invocation.called_from)
 
 
 # container, reproduce
@@ -630,25 +463,25 @@ def _container_options(parser: Parser) -> None:
 def _container(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.container import ContainerRequest, run_in_container  # noqa: PLC0415 - late
 
-    given, minutes = invocation.given, invocation.override.timeout_minutes
+    given, crate = invocation.given, invocation.crate
     if invocation.rest and not given.sessions:
         raise UserError(
             "there is no session that the arguments are for",
             where=f"-- {' '.join(invocation.rest)}",
             fix="name it before the second --: nox -s container -- unit-tests -- ARGUMENT",
         )
+    limited = "container" in crate.overrides and crate.overrides["container"].timeout_minutes is not None
     run_in_container(
         ContainerRequest(
-            directory=invocation.settings.directory,
-            called_from=invocation.invoked_from,
-            sessions=tuple(given.sessions),
+            directory=crate.directory,
+            called_from=invocation.called_from,
+            sessions=tuple(map(crate.session, given.sessions)),
             arguments=invocation.rest,
-            overrides=invocation.settings.overrides,
             engine=given.engine,
             image=given.image,
             pull=given.pull,
             toolchain=invocation.toolchain,
-            timeout=None if minutes is None else 60 * minutes,
+            timeout=invocation.timeout if limited else None,
             dry_run=given.dry_run,
         )
     )
@@ -668,9 +501,8 @@ def _reproduce_options(parser: Parser) -> None:
 def _reproduce(invocation: Invocation) -> None:
     from rustvmm_sessions.actions.pipeline import of_sessions  # noqa: PLC0415 - late
 
-    settings = invocation.settings
-    pipeline = of_sessions(settings, invocation.own, "buildkite")
-    reproduce_step(pipeline, invocation.given, settings.directory, invocation.toolchain)
+    pipeline = of_sessions(invocation.crate, "buildkite")
+    reproduce_step(pipeline, invocation.given, invocation.crate.directory, invocation.toolchain)
 
 
 def reproduce_step(

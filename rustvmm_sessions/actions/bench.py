@@ -20,7 +20,6 @@ from rustvmm_sessions.bench.model import (
     OPTIONS,
     SESSION,
     BenchReport,
-    BenchRules,
     BenchVerdict,
     Comparison,
     Revision,
@@ -28,7 +27,7 @@ from rustvmm_sessions.bench.model import (
 )
 from rustvmm_sessions.bench.statistics import overall
 from rustvmm_sessions.cargo import own_folder
-from rustvmm_sessions.config import expression
+from rustvmm_sessions.config import BenchRules, expression
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rustvmm_sessions import commits, files, upstream
-from rustvmm_sessions.commits import CommitRules, Message
+from rustvmm_sessions.commits import Message
+from rustvmm_sessions.config import CommitRules
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git

@@ -7,12 +7,11 @@ import re
 import sys
 import tomllib
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, engines, files, zipapp
 from rustvmm_sessions.cargo import machine
-from rustvmm_sessions.config import Override
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.container import (
     CARRIED,
@@ -39,8 +38,10 @@ from rustvmm_sessions.process import attached, command_line, run
 from rustvmm_sessions.tools import check_device
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from rustvmm_sessions.config import SessionSettings
 
 DEFAULT_IMAGE = f"docker.io/{catalog.IMAGE}"
 KVM = "/dev/kvm"
@@ -60,7 +61,6 @@ class ContainerRequest:
         called_from: The directory where nox was called.
         sessions: The sessions to run; none for a shell.
         arguments: Words for them.
-        overrides: What the crate sets for its sessions.
         engine: The engine asked for; None to take what works.
         image: The image; empty for the one that CI uses.
         pull: When to fetch it, one of `container.PULL`.
@@ -71,9 +71,8 @@ class ContainerRequest:
 
     directory: Path
     called_from: Path
-    sessions: tuple[str, ...] = ()
+    sessions: tuple[SessionSettings, ...] = ()
     arguments: tuple[str, ...] = ()
-    overrides: Mapping[str, Override] = field(default_factory=dict)
     engine: str | None = None
     image: str = ""
     pull: str = "missing"
@@ -81,17 +80,10 @@ class ContainerRequest:
     timeout: float | None = None
     dry_run: bool = False
 
-    def override(self, name: str) -> Override:
-        """Return what the crate sets for a session."""
-        return self.overrides.get(name, Override())
-
     @property
-    def chosen(self) -> tuple[tuple[catalog.StandardSession, Override], ...]:
-        """The sessions as the table has them; those of the crate's own as a standard one without anything."""
-        return tuple(
-            (catalog.named(name) or catalog.StandardSession(name=name, summary=""), self.override(name))
-            for name in self.sessions
-        )
+    def names(self) -> tuple[str, ...]:
+        """The sessions by name."""
+        return tuple(session.row.name for session in self.sessions)
 
 
 def run_in_container(request: ContainerRequest) -> None:
@@ -102,7 +94,7 @@ def run_in_container(request: ContainerRequest) -> None:
         CheckFailed: A session failed there.
     """
     for name in ("container", "reproduce"):
-        if name in request.sessions:
+        if name in request.names:
             raise UserError(
                 "a container has no engine for another one", where=name, fix="name the sessions to run"
             )
@@ -129,7 +121,7 @@ def run_in_container(request: ContainerRequest) -> None:
         variables=_variables(request),
         passed=passed((*PASSED, "TERM") if not request.sessions else PASSED),
         directory=_working_directory(request, trees),
-        privileged=any(_privileged(session, override) for session, override in request.chosen),
+        privileged=any(session.privileged for session in request.sessions),
         interactive=not request.sessions and on_terminal,
     )
     if request.dry_run:
@@ -137,7 +129,7 @@ def run_in_container(request: ContainerRequest) -> None:
         return
     status = launch(engine, container, timeout=_timeout(request))
     if status:
-        what = f"{', '.join(request.sessions)} failed" if request.sessions else "the shell ended"
+        what = f"{', '.join(request.names)} failed" if request.sessions else "the shell ended"
         raise CheckFailed(f"{what} in the container: exit status {status}", status=status)
 
 
@@ -333,7 +325,7 @@ def _check_writable(root: str) -> None:
 
 
 def _devices(request: ContainerRequest) -> tuple[str, ...]:
-    declared = dict.fromkeys(device for _, override in request.chosen for device in override.devices)
+    declared = dict.fromkeys(device for session in request.sessions for device in session.devices)
     for device in declared:
         check_device(device)
     if KVM not in declared and os.path.exists(KVM):  # noqa: PTH110
@@ -366,18 +358,14 @@ def _nox(request: ContainerRequest, trees: Sequence[Bind]) -> tuple[str, ...]:
     return (
         *("python3", CARRIED),
         *(["-f", str(request.directory / "noxfile.py")] if elsewhere else ()),
-        *("-s", *request.sessions),
+        *("-s", *request.names),
         *(["--", *request.arguments] if request.arguments else ()),
     )
-
-
-def _privileged(session: catalog.StandardSession, override: Override) -> bool:
-    return session.privileged if override.privileged is None else override.privileged
 
 
 def _timeout(request: ContainerRequest) -> float | None:
     """Return the limit that is set, else what the sessions have together, and some for the image."""
     if request.timeout is not None or not request.sessions:
         return request.timeout
-    sessions = sum(override.minutes(session.timeout_minutes) for session, override in request.chosen)
+    sessions = sum(session.timeout_minutes for session in request.sessions)
     return 60 * (sessions + catalog.TIMEOUT_MINUTES)

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,6 @@ from rustvmm_sessions.tools import SETUP, find_cargo_llvm_cov, need_llvm_tools
 from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rustvmm_sessions.tools import CargoLlvmCov
 
 RECORD = "tests/coverage"
@@ -56,7 +54,7 @@ class CoverageRequest:
     """What a coverage run is asked to do.
 
     Attributes:
-        directory: The crate's directory, where tests/coverage and the configuration lie.
+        cargo: Cargo in the crate's directory, where tests/coverage and the configuration lie.
         profile: Whether a better value is recorded.
         scope: Whether all members of the workspace are measured.
         backend: What counts the lines.
@@ -72,10 +70,9 @@ class CoverageRequest:
         diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
             the upstream branch.
         timeout: Seconds for building, and again for each run of the tests.
-        env: Variables laid over the caller's.
     """
 
-    directory: Path
+    cargo: Cargo
     profile: Profile = Profile.CI
     scope: Scope = Scope.WORKSPACE
     backend: Backend = Backend.AUTO
@@ -89,7 +86,11 @@ class CoverageRequest:
     json: Path | None = None
     diff: str | None = None
     timeout: float | None = None
-    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> Path:
+        """The crate's directory."""
+        return self.cargo.directory
 
 
 @dataclass(kw_only=True)
@@ -125,7 +126,7 @@ def check_coverage(request: CoverageRequest) -> None:
 def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     config = _read_config(request.directory)
     outcome.recorded = _read_record(request, config)
-    cargo = Cargo(directory=request.directory, env=request.env)
+    cargo = request.cargo
     with ThreadPoolExecutor(1) as background:
         toolchain = background.submit(lambda: cargo.toolchain)  # rustc says it while cargo says the other
         workspace = cargo.workspace

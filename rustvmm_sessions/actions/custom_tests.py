@@ -13,22 +13,23 @@ from rustvmm_sessions.custom_tests import CustomTest, commands
 from rustvmm_sessions.errors import CheckFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
-def run_custom_test(cargo: Cargo, test: CustomTest, timeout: float) -> None:
-    """Run all cases of a custom test.
+def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], timeout: float) -> None:
+    """Run the cases of a custom test.
 
     Args:
         cargo: Cargo in the crate's directory, with the session's variables.
         test: The test.
+        chosen: The values of the only case of its matrix to run; empty for all.
         timeout: Seconds for all of it.
 
     Raises:
         CheckFailed: A case failed, and ``soft_fail`` does not pass over it.
     """
     ends = time.monotonic() + timeout
-    cases = commands(test, machine(), _members(cargo) if test.per_crate else ())
+    cases = commands(test, machine(), _members(cargo) if test.per_crate else (), chosen)
     for case, command in cases:
         if case:
             say(f"{test.name}: {case}")

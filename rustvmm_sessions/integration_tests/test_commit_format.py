@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.actions.commit_format import CommitFormatRequest, check_commits
+from rustvmm_sessions import noxfile
 
 if TYPE_CHECKING:
     from rustvmm_sessions.config import Settings
@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 def test_commit_format(crate_settings: Settings) -> None:
     """All faults of all commits are in the output."""
-    check_commits(CommitFormatRequest(directory=crate_settings.directory, rules=crate_settings.commit_format))
+    noxfile.run("commit-format", [], crate_settings)

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 import shlex
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.catalog import StandardSession
-from rustvmm_sessions.config import Override
+from rustvmm_sessions.config import Settings
 from rustvmm_sessions.pipeline.model import Template
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rustvmm_sessions.config import OwnSession, Settings
+    from rustvmm_sessions.config import SessionSettings
 
 STANDARD = "standard session"
 
@@ -36,32 +34,30 @@ _STANDARD_TESTS = (
 """rust-vmm-ci's standard tests in its order."""
 
 
-def of_crate(settings: Settings, own: Sequence[OwnSession], nox: str) -> tuple[Template, ...]:
+def of_crate(crate: Settings, nox: str) -> tuple[Template, ...]:
     """Return the templates of a crate's sessions: the standard ones, then its own.
 
     Args:
-        settings: What its ``register()`` call says.
-        own: Its own sessions.
+        crate: What its ``register()`` call says, and the sessions of its own.
         nox: The shell command that stands for ``nox``.
     """
-    standard = [s for s in catalog.STANDARD if catalog.HELPERS not in s.tags]
     found: list[Template] = []
-    for session in standard:
-        override = settings.overrides.get(session.name, Override())
-        found += _shares(_template(session, override, settings, nox, STANDARD), override.shares)
-    for other in own:
-        if catalog.HELPERS not in other.tags:
-            like = StandardSession(name=other.name, summary="")
-            template = _template(like, other.override, settings, nox, "the noxfile")
-            found += _shares(template, other.override.shares)
+    for row in catalog.STANDARD:
+        if catalog.HELPERS not in row.tags:
+            omitted = "register(skip=...)" if row.name in crate.skip else ""
+            found += _templates(crate.session(row.name), nox, STANDARD, omitted)
+    for own in crate.own:
+        if catalog.HELPERS not in own.tags and not own.described:
+            found += _templates(crate.session(own.name), nox, "the noxfile")
     return tuple(found)
 
 
-def _shares(template: Template, count: int) -> list[Template]:
+def _templates(session: SessionSettings, nox: str, source: str, omitted: str = "") -> list[Template]:
     """Return a template for each of the steps that share the session's work."""
-    if count == 1:
+    template = _template(session, nox, source, omitted)
+    if session.shares == 1:
         return [template]
-    shares = [f"{number}/{count}" for number in range(1, count + 1)]
+    shares = [f"{number}/{session.shares}" for number in range(1, session.shares + 1)]
     return [
         replace(template, share=share, command=f"{template.command} -- --partition {share}")
         for share in shares
@@ -74,7 +70,7 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
     Args:
         of_crates: Whether builds, lints and tests run in each crate's folder.
     """
-    found = []
+    found, plain = [], Settings(directory=Path())
     for test in _STANDARD_TESTS:
         session = catalog.standard(test)
         if session is None:
@@ -88,7 +84,7 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
                 source=f"session {session.name}",
                 command=command,
                 platforms=session.platforms,
-                docker=_docker(session, Override(), {}),
+                docker=_docker(plain.session(session.name)),
                 timeout_minutes=session.timeout_minutes,
                 workspace=not by_crate,
                 session=True,
@@ -98,39 +94,37 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
     return tuple(found)
 
 
-def _template(
-    session: StandardSession, override: Override, settings: Settings, nox: str, source: str
-) -> Template:
+def _template(session: SessionSettings, nox: str, source: str, omitted: str) -> Template:
+    row = session.row
     extra: dict[str, Any] = {}
-    soft_fail = session.soft_fail if override.soft_fail is None else override.soft_fail
-    if soft_fail:
+    if session.soft_fail:
         extra["soft_fail"] = True
-    if override.skip:
-        extra["skip"] = override.skip
+    if session.skip:
+        extra["skip"] = session.skip
     return Template(
-        name=session.name,
-        aliases=(session.alias,) if session.alias else (),
+        name=row.name,
+        aliases=(row.alias,) if row.alias else (),
         source=source,
-        command=f"{nox} -s {shlex.quote(session.name)}",
-        platforms=session.platforms if override.platforms is None else override.platforms,
-        agents=override.agents,
-        docker=_docker(session, override, {**settings.env, **override.env}),
-        timeout_minutes=math.ceil(override.minutes(session.timeout_minutes)),
-        changed=list(override.changed) or None,
+        command=f"{nox} -s {shlex.quote(row.name)}",
+        platforms=session.steps_for,
+        agents=session.agents,
+        docker=_docker(session),
+        timeout_minutes=math.ceil(session.timeout_minutes),
+        changed=list(session.changed) or None,
         extra=extra,
         session=True,
-        omitted="register(skip=...)" if source == STANDARD and session.name in settings.skip else "",
+        omitted=omitted,
     )
 
 
-def _docker(session: StandardSession, override: Override, env: dict[str, str]) -> dict[str, Any]:
+def _docker(session: SessionSettings) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    if session.privileged if override.privileged is None else override.privileged:
+    if session.privileged:
         options["privileged"] = True
-    if session.propagate_environment:
+    if session.row.propagate_environment:
         options["propagate-environment"] = True
-    if override.devices:
-        options["devices"] = list(override.devices)
-    if env:
-        options["environment"] = [f"{name}={value}" for name, value in env.items()]
+    if session.devices:
+        options["devices"] = list(session.devices)
+    if session.env:
+        options["environment"] = [f"{name}={value}" for name, value in session.env.items()]
     return options

@@ -16,6 +16,7 @@ from rustvmm_sessions.actions.custom_tests import run_custom_test
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.custom_tests import CustomTest
 from rustvmm_sessions.errors import CheckFailed
+from rustvmm_sessions.pipeline.model import Template
 from tests.crates import REPOSITORY, CrateBuilder, new_crate
 
 if TYPE_CHECKING:
@@ -151,10 +152,10 @@ def test_words_that_a_custom_test_cannot_take_are_refused(crate: CrateBuilder) -
 
 
 def test_a_time_limit_ends_the_shell_and_what_it_started(crate: CrateBuilder) -> None:
-    test = CustomTest(name="slow", command="sleep 60 & sleep 60", timeout_minutes=1)
+    test = CustomTest(template=Template(name="slow", source="", command="sleep 60 & sleep 60"))
 
     with pytest.raises(CheckFailed, match="slow: stopped at its time limit after 1 s"):
-        run_custom_test(Cargo(directory=crate.directory), test, 1.0)
+        run_custom_test(Cargo(directory=crate.directory), test, (), 1.0)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from rustvmm_sessions.actions.setup import provide_tools
 from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import Override
+from rustvmm_sessions.config import Settings
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, new_crate
@@ -22,9 +23,8 @@ from tests.fakes import Fakes, only_fakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-COVERAGE = {"coverage": Override()}
+COVERAGE = [Settings(directory=Path()).session("coverage")]
 OTHERS = [s.name for s in STANDARD if "gate" in s.tags and s.name != "coverage"]
 
 # With the real tools
@@ -226,9 +226,10 @@ import sys
 from pathlib import Path
 from rustvmm_sessions.actions.setup import provide_tools
 from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.config import Override
+from rustvmm_sessions.config import Settings
 
-provide_tools(Cargo(directory=Path(sys.argv[1])), {"coverage": Override()})
+here = Path(sys.argv[1])
+provide_tools(Cargo(directory=here), [Settings(directory=here).session("coverage")])
 """
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rustvmm_sessions import commits
-from rustvmm_sessions.commits import Commit, CommitRules, Message
-from rustvmm_sessions.config import settings
+from rustvmm_sessions.commits import Commit, Message
+from rustvmm_sessions.config import DEPENDABOT, CommitRules, settings
 from rustvmm_sessions.errors import UserError
 
 SIGNED = (("Signed-off-by", "Ann Lee <ann@example.com>"),)
@@ -154,7 +154,7 @@ def test_an_empty_message_is_a_fault(text: str) -> None:
 
 def test_merges_and_dependabot_are_exempt() -> None:
     assert commits.exempt(commit(parents=("b", "c")), RULES) == "merge"
-    for address in commits.DEPENDABOT:
+    for address in DEPENDABOT:
         assert commits.exempt(commit(author=address), RULES) == f"by {address}"
 
 
@@ -271,7 +271,7 @@ def test_limits_and_exemptions_are_settings(tmp_path: Any) -> None:
     assert found(message("x" * 72, "y" * 100, signed=False), rules) == []
     assert [rule for rule, _ in found(message("x" * 73, "y" * 101, signed=False), rules)] == ["title", "body"]
     assert commits.exempt(commit(author="bot@example.com"), rules)
-    assert not commits.exempt(commit(author=commits.DEPENDABOT[0]), rules)
+    assert not commits.exempt(commit(author=DEPENDABOT[0]), rules)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from dataclasses import fields
 from decimal import Decimal
@@ -14,10 +15,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from rustvmm_sessions import config
-from rustvmm_sessions.bench.model import BenchRules
+from rustvmm_sessions import config, register
 from rustvmm_sessions.config import (
-    OPTIONS,
+    BenchRules,
     CoverageConfig,
     Override,
     Settings,
@@ -266,7 +266,11 @@ def test_every_option_arrives() -> None:
 
 
 def test_the_options_are_those_of_settings() -> None:
-    assert {"directory", *OPTIONS} == {field.name for field in fields(Settings)}
+    options = inspect.signature(register).parameters
+    assert {"directory", "own", *options} == {field.name for field in fields(Settings)}
+    assert [options[name].default for name in ("workspace", "env", "bench")] == [True, {}, BenchRules()]
+    for name in options:
+        assert f"\n        {name}: " in (register.__doc__ or "")
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rustvmm_sessions import custom_tests
-from rustvmm_sessions.config import Override
+from rustvmm_sessions import catalog, custom_tests
+from rustvmm_sessions.config import Override, Settings
 from rustvmm_sessions.custom_tests import CustomTest, commands, parse, settings_for
 from rustvmm_sessions.errors import UserError
 
@@ -24,8 +25,13 @@ def a_test(name: str = "x", command: str = "make", **given: Any) -> CustomTest:
     return test
 
 
-def sessions(tests: Any, taken: set[str], **overrides: Override) -> dict[str, tuple[CustomTest, ...]]:
-    return custom_tests.sessions(tests, taken, overrides)
+def sessions(tests: Any, taken: set[str], **overrides: Override) -> dict[str, list[CustomTest]]:
+    skip = frozenset({session.name for session in catalog.STANDARD} - taken)
+    crate = Settings(directory=Path(), skip=skip, overrides=overrides)
+    found: dict[str, list[CustomTest]] = {}
+    for test in custom_tests.sessions(tests, crate):
+        found.setdefault(test.session, []).append(test)
+    return found
 
 
 def run(test: CustomTest, members: Any = ()) -> list[str]:
@@ -40,7 +46,7 @@ def test_what_concerns_a_local_run_is_read() -> None:
     test = a_test(platform="x86_64", timeout_in_minutes=20, docker_plugin=docker, env={"B": 1})
 
     assert test.platforms == ("x86_64",)
-    assert test.timeout_minutes == 20
+    assert test.template.timeout_minutes == 20
     assert test.devices == ("/dev/kvm", "/dev/vhost-net")
     assert test.env == {"A": "1=2"}
 

@@ -38,7 +38,7 @@ LAYERS = (
     {"console", "files", "outcomes", "process"},
     {"cargo", "engines", "git", "host", "manifests", "tools", "upstream", "worktree", "zipapp"},
     {"actions"},
-    {"cli", "integration_tests", "pytest_plugin", "sessions", "standard"},
+    {"cli", "integration_tests", "invocation", "noxfile", "pytest_plugin", "sessions", "standard"},
     {""},  # the package itself: the public names
 )
 PURE = 1  # the highest layer that knows nothing of the machine

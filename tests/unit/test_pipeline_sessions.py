@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def pipeline(
 ) -> Pipeline:
     if skip_standard:
         options["skip"] = [s.name for s in catalog.STANDARD]
-    templates = of_crate(settings(Path(), options), sessions, nox)
+    crate = replace(settings(Path(), options), own=sessions)
+    templates = of_crate(crate, nox)
     return compose(templates, platforms, Variables())
 
 

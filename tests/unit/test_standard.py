@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rustvmm_sessions import standard
-from rustvmm_sessions.actions import audit, gate
+from rustvmm_sessions import cli, noxfile, standard
+from rustvmm_sessions.actions import audit, bench, gate
 from rustvmm_sessions.catalog import STANDARD, StandardSession
 from rustvmm_sessions.catalog import standard as named
-from rustvmm_sessions.config import IgnoredAdvisory, Override, Settings, settings
+from rustvmm_sessions.config import IgnoredAdvisory, Override, OwnSession, Settings, settings
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.standard import Invocation, Parser
+from rustvmm_sessions.invocation import Invocation, Parser
 
 if TYPE_CHECKING:
     from rustvmm_sessions.actions.audit import AuditRequest
@@ -46,14 +47,10 @@ def parse(name: str, *words: str) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def run(name: str, *words: str, settings: Settings | None = None, override: Override | None = None) -> None:
-    standard.run(
-        session(name),
-        parser=standard.parser(session(name)),
-        words=words,
-        settings=settings or Settings(directory=CRATE),
-        override=override or Override(),
-        invoked_from=CALLER,
-    )
+    crate = settings or Settings(directory=CRATE)
+    if override:
+        crate = replace(crate, overrides={**crate.overrides, name: override})
+    standard.run(name, words=words, crate=crate, called_from=CALLER)
 
 
 def refused(name: str, *words: str) -> str:
@@ -306,16 +303,23 @@ def test_the_advisory_database_is_named_by_option_or_variable_from_where_nox_was
 
 
 def test_doctor_and_setup_are_told_which_sessions_run_on_this_machine(
-    invocations: list[Invocation], monkeypatch: pytest.MonkeyPatch
+    invocations: list[Invocation],
 ) -> None:
-    monkeypatch.setattr(standard, "machine", lambda: "aarch64")
     elsewhere, here = Override(platforms=("x86_64",)), Override(platforms=("aarch64",))
-    overrides = {"audit": elsewhere, "doc": here, "guest": here}
-    run("doctor", settings=Settings(directory=CRATE, skip=frozenset(["fmt"]), overrides=overrides))
-    run("doctor", settings=Settings(directory=CRATE, platforms=("riscv64",), overrides=overrides))
+    of_crate = Settings(
+        directory=CRATE,
+        overrides={"audit": elsewhere, "doc": here},
+        own=(OwnSession(name="guest", override=here),),
+    )
+    run("doctor", settings=replace(of_crate, skip=frozenset(["fmt"])))
+    run("doctor", settings=replace(of_crate, platforms=("riscv64",)))
     gate = [s.name for s in STANDARD if "gate" in s.tags and s.name not in ("fmt", "audit")]
-    assert list(standard._sessions_here(invocations[0])) == [*gate, "guest"]
-    assert standard._sessions_here(invocations[1]) == {"doc": here, "guest": here}
+    first, second = (invocation.crate.here("aarch64") for invocation in invocations)
+    assert [found.row.name for found in first] == [*gate, "guest"]
+    assert [(found.row.name, found.platforms) for found in second] == [
+        ("doc", ("aarch64",)),
+        ("guest", ("aarch64",)),
+    ]
 
 
 ENGINE_OPTIONS = ["--help", "--engine", "--image", "--pull", "--dry-run"]
@@ -356,7 +360,7 @@ def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPa
 
     asked: list[container.ContainerRequest] = []
     monkeypatch.setattr(container, "run_in_container", asked.append)
-    overrides = {"doc": Override(devices=("/dev/null",))}
+    crate = Settings(directory=CRATE, overrides={"doc": Override(devices=("/dev/null",))})
     options = ("--engine=docker", "--image=i", "--pull=always", "--dry-run")
     run(
         "container",
@@ -365,7 +369,7 @@ def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPa
         "doc",
         "--",
         "--changed",
-        settings=Settings(directory=CRATE, overrides=overrides),
+        settings=crate,
         override=Override(timeout_minutes=2),
     )
     run("container")
@@ -373,9 +377,8 @@ def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPa
     assert asked[0] == container.ContainerRequest(
         directory=CRATE,
         called_from=CALLER,
-        sessions=("doc",),
+        sessions=(crate.session("doc"),),
         arguments=("--changed",),
-        overrides=overrides,
         engine="docker",
         image="i",
         pull="always",
@@ -384,6 +387,24 @@ def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPa
         dry_run=True,
     )
     assert asked[1] == container.ContainerRequest(directory=CRATE, called_from=CALLER)
+
+
+def test_a_session_has_one_time_limit_by_nox_by_the_command_and_by_pytest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[bench.BenchRequest] = []
+    monkeypatch.setattr(bench, "check_benchmarks", asked.append)
+    monkeypatch.chdir(tmp_path)
+    for crate in (
+        Settings(directory=tmp_path),
+        settings(tmp_path, {"overrides": {"bench": {"timeout_minutes": 5}}}),
+    ):
+        monkeypatch.setattr(noxfile, "settings_in", lambda _, crate=crate: crate)
+        standard.run("bench", words=[], crate=crate, called_from=tmp_path)
+        assert cli.main(["bench"]) == 0
+        noxfile.run("bench", [], crate)
+        assert cli.main(["bench", "--max-minutes=7"]) == 0
+    assert [each.timeout for each in asked] == [3600, 3600, 3600, 420, 300, 300, 300, 420]
 
 
 def test_a_parser_is_argparse_s_that_raises_instead_of_ending_the_process() -> None:

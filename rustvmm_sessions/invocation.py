@@ -1,0 +1,103 @@
+"""One run of a session: the words after ``--``, parsed once, and the settings that hold for it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rustvmm_sessions.catalog import StandardSession
+    from rustvmm_sessions.config import SessionSettings, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invocation:
+    """One run of a standard session, by nox, by the command or by pytest.
+
+    Attributes:
+        crate: What the crate's ``register()`` call says.
+        settings: What holds for this session.
+        given: The options.
+        rest: Words for ``cargo test``, or for the sessions in a container.
+        called_from: The directory where it was called, which paths in options start from.
+        toolchain: The name after a leading ``+``; empty for cargo's choice.
+        command: The command line that asks for it, without options.
+    """
+
+    crate: Settings
+    settings: SessionSettings
+    given: argparse.Namespace
+    called_from: Path
+    rest: tuple[str, ...] = ()
+    toolchain: str = ""
+    command: str = ""
+
+    @property
+    def cargo(self) -> Cargo:
+        """Cargo in the crate's directory, with the session's variables."""
+        chosen = {"RUSTUP_TOOLCHAIN": self.toolchain} if self.toolchain else {}
+        return Cargo(directory=self.crate.directory, env={**self.settings.env, **chosen})
+
+    @property
+    def timeout(self) -> float:
+        """The session's time limit in seconds; the option ``--max-minutes`` sets another."""
+        minutes: float | None = getattr(self.given, "max_minutes", None)
+        return 60 * (self.settings.timeout_minutes if minutes is None else minutes)
+
+    def path(self, name: str) -> Path | None:
+        """Return the path that an option gives, or None."""
+        value: Path | None = getattr(self.given, name)
+        return value and self.called_from / value
+
+
+class Parser(argparse.ArgumentParser):
+    """Options of a session: no abbreviations, and errors that name the options there are."""
+
+    def __init__(self, session: StandardSession) -> None:
+        forwards = " [ARGUMENT OF CARGO TEST ...]" if session.forwards else ""
+        super().__init__(
+            prog=f"nox -s {session.name} --",
+            usage=f"nox -s {session.name} -- [+TOOLCHAIN] [OPTION ...]{forwards}",
+            add_help=False,
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100, max_help_position=30),
+        )
+        self.session = session
+        self.passes_on = False
+        """Whether words after another ``--`` are for sessions that it runs."""
+        self.add_argument("--help", action="store_true", help="show this help")
+
+    @property
+    def known(self) -> list[str]:
+        """The long names of all options."""
+        return [string for action in self._actions for string in action.option_strings]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print before it exits with nox."""
+        raise UserError(
+            message, where=f"nox -s {self.session.name} --", fix=f"the options are {', '.join(self.known)}"
+        )
+
+    def parse(self, words: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
+        """Return the options, and the words that the session does not know but forwards."""
+        own = list(words[: words.index("--")]) if "--" in words else list(words)
+        given, rest = self.parse_known_args(own)
+        if self.passes_on and not rest:
+            return given, tuple(words[len(own) + 1 :])
+        rest += words[len(own) :]
+        if rest and not self.session.forwards:
+            word = rest[0].partition("=")[0]
+            raise UserError(
+                f"the session {self.session.name} has no option {word!r}",
+                where=f"nox -s {self.session.name} -- {' '.join(words)}",
+                fix=f"{did_you_mean(word, self.known)} (all of them: {', '.join(self.known)})",
+            )
+        return given, tuple(rest)
