@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -121,8 +122,6 @@ class CustomTest:
             env=self.env,
             platforms=self.platforms or None,
             privileged=self.privileged,
-            agents=self.agents,
-            changed=tuple(_strings(self.template.changed)),
         )
 
     def is_for(self, machine: str) -> bool:
@@ -136,6 +135,19 @@ class CustomTest:
             return True
         statuses = [entry.get("exit_status") for entry in given] if isinstance(given, list) else []
         return any(entry in (status, "*") for entry in statuses)
+
+    def step(self, nox: str) -> Template:
+        """Return what its steps are made of: the test as it is described, but for what it runs.
+
+        Args:
+            nox: The shell command that stands for ``nox``.
+        """
+        dimensions = [f"matrix.{name}" if name else "matrix" for name in self.cases[0]] if self.cases else []
+        case = [f"{{{{{dimension}}}}}" for dimension in dimensions]
+        words = ["-s", self.session, *(["--", *case] if case else [])]
+        renamed = () if self.session == self.name else (self.name,)
+        command = f"{nox} {shlex.join(words)}".replace("$", "$$")  # the agent's interpolation takes one away
+        return replace(self.template, name=self.session, aliases=renamed, command=command, session=True)
 
 
 def parse(text: str, name: str, warn: Callable[[str], None]) -> tuple[CustomTest, ...]:

@@ -267,6 +267,7 @@ class Crate:
             name=name,
             tags=("custom",) if test.skipped else ("gate", "custom"),
             override=replace(test.override, platforms=everywhere or None),
+            described=True,
         )
 
         def body(session: nox.Session) -> None:

@@ -87,7 +87,7 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
     else:
         platforms = _platforms(crate.directory, Path(PLATFORM_FILE))
     nox = "nox" if form == "github" else crate.pipeline_command
-    templates = registered.of_crate(crate, nox)
+    templates = registered.of_crate(crate, custom_tests_of(crate), nox)
     changes.check(templates)
     pipeline = compose(templates, platforms, changes)
     return _with_included(pipeline, crate.directory, crate.pipeline_include)

@@ -13,7 +13,10 @@ from rustvmm_sessions.config import Settings
 from rustvmm_sessions.pipeline.model import Template
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rustvmm_sessions.config import SessionSettings
+    from rustvmm_sessions.custom_tests import CustomTest
 
 STANDARD = "standard session"
 
@@ -34,11 +37,12 @@ _STANDARD_TESTS = (
 """rust-vmm-ci's standard tests in its order."""
 
 
-def of_crate(crate: Settings, nox: str) -> tuple[Template, ...]:
-    """Return the templates of a crate's sessions: the standard ones, then its own.
+def of_crate(crate: Settings, tests: Sequence[CustomTest], nox: str) -> tuple[Template, ...]:
+    """Return the templates of a crate's sessions: the standard ones, custom tests, then its own.
 
     Args:
         crate: What its ``register()`` call says, and the sessions of its own.
+        tests: The custom tests that are sessions.
         nox: The shell command that stands for ``nox``.
     """
     found: list[Template] = []
@@ -46,6 +50,7 @@ def of_crate(crate: Settings, nox: str) -> tuple[Template, ...]:
         if catalog.HELPERS not in row.tags:
             omitted = "register(skip=...)" if row.name in crate.skip else ""
             found += _templates(crate.session(row.name), nox, STANDARD, omitted)
+    found += [test.step(nox) for test in tests]
     for own in crate.own:
         if catalog.HELPERS not in own.tags and not own.described:
             found += _templates(crate.session(own.name), nox, "the noxfile")

@@ -65,9 +65,9 @@ def test_what_a_step_of_its_session_needs_is_kept() -> None:
         platforms=("x86_64",),
         privileged=True,
         devices=("/dev/kvm",),
-        agents={"hypervisor": "mshv", "queue": "big"},
-        changed=("src/**",),
     )
+    assert test.agents == {"hypervisor": "mshv", "queue": "big"}
+    assert test.template.changed == ["src/**"]
     assert a_test().override == Override(timeout_minutes=15, privileged=False)
 
 
@@ -250,6 +250,15 @@ def test_a_matrix_is_run_case_by_case() -> None:
 
     assert run(test) == ["xen-gnu", "rawfd-gnu", "rawfd-musl", "x-y"]
     assert run(a_test(command="-p {{ matrix }}", matrix=["a", 1, True])) == ["-p a", "-p 1", "-p true"]
+
+
+def test_words_choose_a_case_of_the_matrix() -> None:
+    test = a_test(command="{{matrix.a}}-{{matrix.b}}", matrix={"setup": {"a": ["x", "y"], "b": [1, 2]}})
+
+    assert [text for _, text in commands(test, "x86_64", (), ("y", "2"))] == ["y-2"]
+    with pytest.raises(UserError) as caught:
+        commands(test, "x86_64", (), ("y", "3"))
+    assert caught.value.fix == "choose one of: x 1; x 2; y 1; y 2"
 
 
 def test_a_command_for_crates_runs_for_each() -> None:

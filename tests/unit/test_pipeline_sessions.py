@@ -6,20 +6,23 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rustvmm_sessions import catalog
+from rustvmm_sessions import catalog, custom_tests
 from rustvmm_sessions.config import OwnSession, override, settings
 from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline import buildkite, github
+from rustvmm_sessions.pipeline import buildkite, description, github
 from rustvmm_sessions.pipeline.compose import compose
 from rustvmm_sessions.pipeline.model import Pipeline, Platforms
 from rustvmm_sessions.pipeline.registered import of_crate
 from rustvmm_sessions.pipeline.table import explain
 from rustvmm_sessions.pipeline.variables import Variables
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.custom_tests import CustomTest
 
 ALL = Platforms(names=catalog.PLATFORMS, source=".platform")
 
@@ -33,12 +36,13 @@ def pipeline(
     platforms: Platforms = ALL,
     nox: str = "nox",
     skip_standard: bool = False,
+    described: tuple[CustomTest, ...] = (),
     **options: Any,
 ) -> Pipeline:
     if skip_standard:
         options["skip"] = [s.name for s in catalog.STANDARD]
     crate = replace(settings(Path(), options), own=sessions)
-    templates = of_crate(crate, nox)
+    templates = of_crate(crate, custom_tests.sessions(described, crate), nox)
     return compose(templates, platforms, Variables())
 
 
@@ -82,6 +86,77 @@ def test_a_matrix_is_spread_over_steps_that_do_a_share_each() -> None:
     assert re.search(r"^clippy 2/3 +standard session +yes", explain(made), re.MULTILINE)
     workflow = github.render(made, warn=lambda _: None)
     assert "command: nox -s clippy -- --partition 3/3" in workflow
+
+
+EVERY_KEY = {
+    "test_name": "kernel: boot $$HOME",
+    "command": ["cd {target_platform}", "make $$PWD ${BUILDKITE_BRANCH:-main}"],
+    "platform": ["x86_64", "riscv64"],
+    "hypervisor": "mshv",
+    "queue": "big",
+    "docker_plugin": {
+        "image": "example/image:1",
+        "devices": ["/dev/kvm:/dev/kvm:rwm"],
+        "environment": ["A=$$B", "HOME"],
+        "privileged": True,
+        "propagate-environment": True,
+    },
+    "conditional": "build.branch == 'main'",
+    "timeout_in_minutes": 40,
+    "retry": {"automatic": {"limit": 2}},
+    "if_changed": ["src/**"],
+    "soft_fail": [{"exit_status": 3}],
+    "skip": "until the kernel boots",
+    "env": {"C": "$$D"},
+    "artifact_paths": ["a/*.log"],
+    "priority": 3,
+    "parallelism": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("test", "command"),
+    [
+        (EVERY_KEY, "nox -s 'kernel: boot $$$$HOME'"),
+        ({"test_name": "any machine", "command": "make"}, "nox -s 'any machine'"),
+        ({"test_name": "m", "command": "x {{matrix}}", "matrix": ["a", "b"]}, "nox -s m -- '{{matrix}}'"),
+        (
+            {
+                "test_name": "m",
+                "command": "x {{matrix.a}} {{ matrix.b }}",
+                "matrix": {"setup": {"a": [1], "b": [2]}},
+            },
+            "nox -s m -- '{{matrix.a}}' '{{matrix.b}}'",
+        ),
+    ],
+    ids=["every key", "any machine", "matrix", "matrix of two"],
+)
+def test_a_described_test_has_the_same_step_by_both_ways_but_for_its_command(
+    test: dict[str, Any], command: str
+) -> None:
+    text = json.dumps({"tests": [test]})
+    direct = compose(description.parse(text, "F", of_crates=False, warn=pytest.fail), ALL, Variables())
+    by_session = pipeline(described=custom_tests.parse(text, "F", pytest.fail), skip_standard=True)
+
+    expected = [{**step, "command": command} for step in buildkite.render(direct)["steps"]]
+    for step in expected:
+        if step["label"].endswith("riscv64"):  # whose image's entry point wants one word
+            step["command"] = json.dumps(command)
+    assert buildkite.render(by_session)["steps"] == expected
+
+
+def test_tests_of_one_command_and_other_agents_keep_a_step_each() -> None:
+    tests = [{"test_name": "same", "command": "make", "platform": ["x86_64"]}]
+    tests += [{**tests[0], "hypervisor": "mshv"}, {**tests[0], "command": "other"}]
+    read = custom_tests.parse(json.dumps({"tests": tests}), "F", pytest.fail)
+
+    made = buildkite.render(pipeline(described=read, skip_standard=True))["steps"]
+
+    assert [(step["label"], step["command"], step["agents"]["hypervisor"]) for step in made] == [
+        ("same-x86_64", "nox -s same", "kvm"),
+        ("same-x86_64", "nox -s same", "mshv"),
+        ("same-2-x86_64", "nox -s same-2", "kvm"),
+    ]
 
 
 @pytest.mark.parametrize(
