@@ -25,6 +25,8 @@ from rustvmm_sessions.process import Finished, StartError, command_line, run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from rustvmm_sessions.deadline import Deadline
+
 INSTALL_RUST = "install Rust from https://rustup.rs, or correct PATH"
 
 
@@ -121,7 +123,7 @@ class Cargo:
         return self.env.get(name, os.environ.get(name, ""))
 
     def run(
-        self, *args: str, env: Mapping[str, str | None] | None = None, timeout: float | None = None
+        self, *args: str, env: Mapping[str, str | None] | None = None, deadline: Deadline | None = None
     ) -> Finished:
         """Run ``cargo ARGS``, its output passed on."""
         try:
@@ -129,7 +131,7 @@ class Cargo:
                 [self.program, *args],
                 cwd=self.directory,
                 env={**self.env, **(env or {})} | _colour(),
-                timeout=timeout,
+                deadline=deadline,
             )
         except StartError as error:
             raise _missing("cargo", error) from error
@@ -139,7 +141,7 @@ class Cargo:
         *args: str,
         env: Mapping[str, str | None] | None = None,
         echo: bool = False,
-        timeout: float | None = None,
+        deadline: Deadline | None = None,
     ) -> Finished:
         """Run ``cargo ARGS`` and keep its standard output; with `echo`, show command and messages."""
         try:
@@ -150,14 +152,14 @@ class Cargo:
                 read_stdout=True,
                 read_stderr=not echo,
                 echo=echo,
-                timeout=timeout,
+                deadline=deadline,
             )
         except StartError as error:
             raise _missing("cargo", error) from error
 
-    def run_tool(self, tool: Path, *args: str, timeout: float | None = None) -> Finished:
+    def run_tool(self, tool: Path, *args: str, deadline: Deadline | None = None) -> Finished:
         """Run a subcommand of cargo that is a program of its own, its output passed on."""
-        return run([tool, *args], cwd=self.directory, env={**self.env} | _colour(), timeout=timeout)
+        return run([tool, *args], cwd=self.directory, env={**self.env} | _colour(), deadline=deadline)
 
     def rustc(self, *args: str) -> str:
         """Return what ``rustc ARGS`` prints; rustc as cargo picks it: the variable RUSTC, else PATH."""

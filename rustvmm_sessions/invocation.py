@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.catalog import StandardSession
     from rustvmm_sessions.config import SessionSettings, Settings
+    from rustvmm_sessions.deadline import Deadline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Invocation:
     Attributes:
         crate: What the crate's ``register()`` call says.
         settings: What holds for this session.
+        deadline: When its time is up.
         given: The options.
         rest: Words for ``cargo test``, or for the sessions in a container.
         called_from: The directory where it was called, which paths in options start from.
@@ -34,6 +36,7 @@ class Invocation:
 
     crate: Settings
     settings: SessionSettings
+    deadline: Deadline
     given: argparse.Namespace
     called_from: Path
     rest: tuple[str, ...] = ()
@@ -45,12 +48,6 @@ class Invocation:
         """Cargo in the crate's directory, with the session's variables."""
         chosen = {"RUSTUP_TOOLCHAIN": self.toolchain} if self.toolchain else {}
         return Cargo(directory=self.crate.directory, env={**self.settings.env, **chosen})
-
-    @property
-    def timeout(self) -> float:
-        """The session's time limit in seconds; the option ``--max-minutes`` sets another."""
-        minutes: float | None = getattr(self.given, "max_minutes", None)
-        return 60 * (self.settings.timeout_minutes if minutes is None else minutes)
 
     def path(self, name: str) -> Path | None:
         """Return the path that an option gives, or None."""

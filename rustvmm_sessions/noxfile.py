@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import standard
 from rustvmm_sessions.config import Settings, settings
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.invocation import Invocation
 from rustvmm_sessions.tools import check_device
 
@@ -42,8 +43,16 @@ def begin(name: str, given: argparse.Namespace, crate: Settings, command: str = 
         CheckFailed: The session's check does not pass.
     """
     session = crate.session(name)
+    deadline = Deadline(minutes=session.timeout_minutes)
     for device in session.devices:
         check_device(device)
     standard.begin(
-        Invocation(crate=crate, settings=session, given=given, called_from=crate.directory, command=command)
+        Invocation(
+            crate=crate,
+            settings=session,
+            deadline=deadline,
+            given=given,
+            called_from=crate.directory,
+            command=command,
+        )
     )

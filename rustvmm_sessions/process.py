@@ -9,6 +9,7 @@ virtual machines can clean up.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import selectors
 import shlex
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rustvmm_sessions.console import pass_on, tell
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError, printable
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Finished:
         stdout: The last `KEPT_BYTES` of its standard output; all of it where it was read.
         stderr: The same of its standard error.
         seconds: Wall time until it ended, or its time limit came.
-        timed_out: Whether the time limit ended it.
+        limit: The time limit that ended it, in words; empty where none did.
     """
 
     args: tuple[str, ...]
@@ -63,7 +65,12 @@ class Finished:
     stdout: str
     stderr: str
     seconds: float
-    timed_out: bool
+    limit: str = ""
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether a time limit ended it, or was over before it."""
+        return bool(self.limit)
 
     @property
     def ok(self) -> bool:
@@ -81,7 +88,8 @@ class Finished:
     def ending(self) -> str:
         """How it ended, in words: ``exit status 101``, ``killed by SIGABRT`` and so on."""
         if self.timed_out:
-            return f"stopped at its time limit after {self.seconds:.0f} s"
+            stopped = f"stopped at {self.limit} after {self.seconds:.0f} s"
+            return stopped if self.seconds else f"not started, past {self.limit}"
         if self.returncode >= 0:
             return f"exit status {self.returncode}"
         try:
@@ -111,6 +119,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     *,
     cwd: Path | None = None,
     env: Mapping[str, str | None] | None = None,
+    deadline: Deadline | None = None,
     timeout: float | None = None,
     read_stdout: bool = False,
     read_stderr: bool = False,
@@ -123,7 +132,8 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         args: The program and its arguments; the program is looked up on PATH.
         cwd: Its working directory; the caller's by default.
         env: Variables laid over the caller's; None removes one.
-        timeout: Seconds after which the process group is ended.
+        deadline: When the session's time is up: the process group is ended then, and not started later.
+        timeout: Seconds after which it is ended in any case.
         read_stdout: Keep standard output for the caller instead of passing it on.
         read_stderr: The same for standard error.
         echo: Print the command first, as ``+ cargo test ...``, on standard error.
@@ -136,6 +146,11 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             group has ended.
     """
     argv = tuple(os.fspath(arg) for arg in args)
+    deadline = deadline or Deadline()
+    left, own = deadline.left, math.inf if timeout is None else timeout
+    limit = "its time limit" if own < left else deadline.limit
+    if left <= 0:
+        return Finished(args=argv, returncode=-signal.SIGTERM, stdout="", stderr="", seconds=0.0, limit=limit)
     if echo:
         echo_command(argv)
     environment = dict(os.environ)
@@ -152,8 +167,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             streams = _Streams(
                 group, sys.stdout, sys.stderr, read_stdout=read_stdout, read_stderr=read_stderr
             )
-            deadline = None if timeout is None else started + timeout
-            timed_out = streams.drain(deadline, stopped)
+            timed_out = streams.drain(started + min(left, own), stopped)
             seconds = time.monotonic() - started
             _end_group(group, streams, stopped)
         except BaseException:
@@ -170,7 +184,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         stdout=streams.text("stdout"),
         stderr=streams.text("stderr"),
         seconds=seconds,
-        timed_out=timed_out,
+        limit=limit if timed_out else "",
     )
 
 
@@ -373,8 +387,8 @@ class _Streams:
         for stream in self._streams:
             self._selector.register(stream.descriptor, selectors.EVENT_READ, stream)
 
-    def drain(self, deadline: float | None, stopped: list[int]) -> bool:
-        """Pass output on until the program has ended; return whether `deadline` came first.
+    def drain(self, end: float, stopped: list[int]) -> bool:
+        """Pass output on until the program has ended; return whether the time `end` came first.
 
         A program may end while a daemon that it started keeps its pipes open: then they are read
         until it is silent, for a second at most, and the daemon is not waited for.
@@ -382,16 +396,15 @@ class _Streams:
         ended: float | None = None
         while not stopped:
             now = time.monotonic()
-            if deadline is not None and now >= deadline and ended is None:
+            if now >= end and ended is None:
                 return True
             if not self._selector.get_map():
                 try:
-                    self._group.wait(_TICK if deadline is None else min(_TICK, deadline - now))
+                    self._group.wait(min(_TICK, end - now))
                 except subprocess.TimeoutExpired:
                     continue
                 return False
-            wait = _TICK if deadline is None else min(_TICK, deadline - now)
-            silent = not self.read(wait)
+            silent = not self.read(min(_TICK, end - now))
             if self._group.poll() is not None:
                 ended = ended or now
                 if silent or now - ended >= _LINGER:

@@ -26,6 +26,7 @@ from rustvmm_sessions.config import (
     settings,
 )
 from rustvmm_sessions.console import warn
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interrupted_status, interruptible
 from rustvmm_sessions.wording import did_you_mean
@@ -150,7 +151,7 @@ class Crate:
         self.settings = checked
         self._names: set[str] = set()
         self._steps: dict[str, list[Body]] = {}
-        self._started: dict[str, float] = {}
+        self._deadlines: dict[str, Deadline] = {}
 
     def session(
         self,
@@ -226,26 +227,18 @@ class Crate:
             args: Arguments for cargo.
             env: More variables laid over the caller's.
         """
-        self._cargo(session).run(*args, env=env, timeout=self._seconds_left(session)).check()
+        self._cargo(session).run(*args, env=env, deadline=self._deadlines[session.name]).check()
 
     def run(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
         """Run any program as `cargo` runs cargo: its process group ends with it."""
         from rustvmm_sessions.process import run  # noqa: PLC0415 - named like this method
 
-        cargo, left = self._cargo(session), self._seconds_left(session)
-        run(args, cwd=cargo.directory, env={**cargo.env, **(env or {})}, timeout=left).check()
+        cargo, deadline = self._cargo(session), self._deadlines[session.name]
+        run(args, cwd=cargo.directory, env={**cargo.env, **(env or {})}, deadline=deadline).check()
 
     def _cargo(self, session: nox.Session) -> Cargo:
         """Return cargo in the crate's directory, with the variables of a running session."""
         return Cargo(directory=self.settings.directory, env=self.settings.session(session.name).env)
-
-    def _seconds_left(self, session: nox.Session) -> float:
-        """Return how much of a running session's time is left: its limit is for all that it runs."""
-        minutes = self.settings.session(session.name).timeout_minutes
-        left = self._started[session.name] + 60 * minutes - time.monotonic()
-        if left <= 0:
-            raise CheckFailed(f"the session's time is up: timeout_minutes is {minutes:g}")
-        return left
 
     def _add_standard(self, session: catalog.StandardSession) -> None:
         def body(running: nox.Session) -> None:
@@ -253,6 +246,7 @@ class Crate:
                 session.name,
                 words=running.posargs,
                 crate=self.settings,
+                deadline=self._deadlines[session.name],
                 called_from=Path(running.invoked_from),
             )
 
@@ -275,7 +269,7 @@ class Crate:
 
             if not any(test.cases):
                 _refuse_words(session)
-            run_custom_test(self._cargo(session), test, session.posargs, self._seconds_left(session))
+            run_custom_test(self._cargo(session), test, session.posargs, self._deadlines[name])
 
         summary = test.command.splitlines()[0]
         self._add_own(own, body, f"Custom test: {summary}\n\n{test.command}")
@@ -302,8 +296,8 @@ class Crate:
                         where=str(file),
                         fix="run its command with the values filled in",
                     )
-                left = self._seconds_left(session)
-                run_shell("bash", command.script, self._cargo(session), left).check()
+                deadline = self._deadlines[session.name]
+                run_shell("bash", command.script, self._cargo(session), deadline).check()
 
             override = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
             own = OwnSession(name=command.label, override=override, described=True)
@@ -325,7 +319,7 @@ class Crate:
                     reason = f"{name} is for {', '.join(setting.platforms)}, this machine is {machine()}"
                     record("skipped", reason)
                     session.skip(reason)
-                self._started[name] = time.monotonic()
+                self._deadlines[name] = Deadline(minutes=setting.timeout_minutes)
                 try:
                     for device in setting.devices:
                         tools.check_device(device)

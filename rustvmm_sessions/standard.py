@@ -7,6 +7,7 @@ import datetime as dt
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.actions.gate import GateRequest
     from rustvmm_sessions.catalog import StandardSession
     from rustvmm_sessions.config import Settings
+    from rustvmm_sessions.deadline import Deadline
     from rustvmm_sessions.pipeline.model import Pipeline
 
 PROFILE_VARIABLE = "RUSTVMM_PROFILE"
@@ -36,6 +38,7 @@ def run(
     *,
     words: Sequence[str],
     crate: Settings,
+    deadline: Deadline,
     called_from: Path,
 ) -> None:
     """Run a standard session with the words after ``--``; with ``--help``, show its options.
@@ -57,6 +60,7 @@ def run(
         Invocation(
             crate=crate,
             settings=settings,
+            deadline=deadline,
             given=given,
             rest=rest,
             called_from=called_from,
@@ -173,7 +177,7 @@ def _coverage(invocation: Invocation) -> None:
             cobertura=invocation.path("cobertura"),
             json=invocation.path("json"),
             diff=given.diff,
-            timeout=invocation.timeout,
+            deadline=invocation.deadline,
         )
     )
 
@@ -240,7 +244,7 @@ def _gate_request(invocation: Invocation) -> GateRequest:
         partition=given.get("partition"),
         changed=given.get("changed"),
         rest=(*allow, *invocation.rest),
-        timeout=invocation.timeout,
+        deadline=invocation.deadline,
     )
 
 
@@ -351,7 +355,9 @@ def _minutes(text: str) -> float:
 def _bench(invocation: Invocation) -> None:
     from rustvmm_sessions.actions import bench  # noqa: PLC0415 - late
 
-    given, cargo = invocation.given, invocation.cargo
+    given, cargo, deadline = invocation.given, invocation.cargo, invocation.deadline
+    if given.max_minutes is not None:
+        deadline = replace(deadline, minutes=given.max_minutes, setting="--max-minutes")
     bench.check_benchmarks(
         bench.BenchRequest(
             cargo=cargo,
@@ -361,7 +367,7 @@ def _bench(invocation: Invocation) -> None:
             filter=given.filter,
             rules=invocation.crate.bench,
             threshold=given.threshold,
-            timeout=invocation.timeout,
+            deadline=deadline,
             witness=given.witness == "auto",
             delivery=bench_delivery(given, invocation.called_from),
             command=invocation.command,
@@ -401,7 +407,7 @@ def _audit(invocation: Invocation) -> None:
             ignored=invocation.crate.audit_ignore,
             database=invocation.path("db") or (invocation.called_from / named if named else None),
             today=dt.datetime.now(tz=dt.UTC).date(),
-            timeout=invocation.timeout,
+            deadline=invocation.deadline,
         )
     )
 
@@ -481,7 +487,7 @@ def _container(invocation: Invocation) -> None:
             image=given.image,
             pull=given.pull,
             toolchain=invocation.toolchain,
-            timeout=invocation.timeout if limited else None,
+            deadline=invocation.deadline if limited else replace(invocation.deadline, minutes=None),
             dry_run=given.dry_run,
         )
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.cargo import Cargo, lockfile_kept, own_folder
 from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import Finished, run
 from rustvmm_sessions.tools import SETUP, find_program
@@ -34,14 +35,14 @@ class AuditRequest:
         ignored: Advisories that the crate lives with until a day.
         database: A local advisory database, used as it is; None to fetch RustSec's.
         today: The day that decides which of `ignored` still hold.
-        timeout: Seconds for all of it.
+        deadline: When the session's time is up.
     """
 
     cargo: Cargo
     ignored: tuple[IgnoredAdvisory, ...] = ()
     database: Path | None = None
     today: dt.date
-    timeout: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
 
 
 def audit(request: AuditRequest) -> None:
@@ -68,8 +69,10 @@ def audit(request: AuditRequest) -> None:
     has_lockfile = (cargo.workspace.root / "Cargo.lock").exists()
     with lockfile_kept(cargo.workspace, own):
         if not has_lockfile:  # what is audited is what a build of today takes, not what one took before
-            cargo.run("generate-lockfile", timeout=request.timeout).check()
+            cargo.run("generate-lockfile", deadline=request.deadline).check()
         done = _audit(request, args)
+    if done.timed_out:
+        raise CheckFailed(f"cargo-audit was {done.ending}", output=done.stdout + done.stderr)
     if not done.ok:
         found = re.search(r"^error: (\d+ .*found)!", done.stderr, re.MULTILINE)
         raise CheckFailed(
@@ -123,7 +126,8 @@ def _without_database(done: Finished) -> bool:
 
 
 def _run(request: AuditRequest, args: Sequence[str]) -> Finished:
-    return run(args, cwd=request.cargo.workspace.root, env=request.cargo.env, timeout=request.timeout)
+    cargo = request.cargo
+    return run(args, cwd=cargo.workspace.root, env=cargo.env, deadline=request.deadline)
 
 
 def _no_database(done: Finished, where: str, fix: str) -> UserError:

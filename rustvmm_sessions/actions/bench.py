@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from rustvmm_sessions.bench.statistics import overall
 from rustvmm_sessions.cargo import own_folder
 from rustvmm_sessions.config import BenchRules, expression
 from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import command_line, run
@@ -73,7 +73,7 @@ class BenchRequest:
         filter: A regular expression that is found in the ids of the benchmarks meant.
         rules: What the crate asks of its benchmarks.
         threshold: The slow-down in percent that passes; None for that of the rules.
-        timeout: Seconds for all of it, building included.
+        deadline: When the session's time is up.
         witness: Whether instructions are counted where valgrind is there.
         delivery: What is done with the report.
         command: The command line that asks for it, without options.
@@ -86,7 +86,7 @@ class BenchRequest:
     filter: str = ""
     rules: BenchRules = field(default_factory=BenchRules)
     threshold: float | None = None
-    timeout: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
     witness: bool = True
     delivery: Delivery = field(default_factory=Delivery)
     command: str = SESSION
@@ -112,7 +112,6 @@ class _Run:
     Attributes:
         request: What it is asked to do.
         wanted: The ids of the benchmarks meant.
-        deadline: When everything must have ended, by `time.monotonic`; None for no limit.
         git: Git in the crate's directory.
         top: The directory of the user's work tree.
         base: What is compared with.
@@ -121,7 +120,6 @@ class _Run:
 
     request: BenchRequest
     wanted: re.Pattern[str]
-    deadline: float | None
     git: Git
     top: Path
     base: Revision
@@ -130,9 +128,8 @@ class _Run:
     @contextlib.contextmanager
     def alone(self, path: Path, doing: str) -> Iterator[None]:
         """Hold the lock of `path`, for which other runs are waited for as long as there is time."""
-        remaining = None if self.deadline is None else self.deadline - time.monotonic()
         waiting = f"Another run {doing}; waiting for it."
-        with files.locked(path, on_wait=lambda: say(waiting), timeout=remaining):
+        with files.locked(path, on_wait=lambda: say(waiting), timeout=self.request.deadline.left):
             yield
 
     def wants(self, prefix: str, title: str) -> bool:
@@ -262,14 +259,12 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
 
 
 def _start(request: BenchRequest) -> _Run:
-    deadline = None if request.timeout is None else time.monotonic() + request.timeout
     wanted = expression(request.filter, "--filter")
     git = Git(directory=request.cargo.directory)
     base = upstream.find_base(git, request.base, fetch=True, option="--base")
     return _Run(
         request=request,
         wanted=wanted,
-        deadline=deadline,
         git=git,
         top=git.work_tree(),
         base=Revision(ref=base.name, commit=base.commit),
@@ -302,7 +297,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
         target=targets["HEAD"],
         package=package,
         remap=remap,
-        deadline=started.deadline,
+        deadline=request.deadline,
     )
     base = replace(
         head,
@@ -325,7 +320,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     with started.alone(files.cache_directory() / "bench", "measures"):
         for doubt in facts.doubts:
             warn(doubt)
-        machine = Machine(scratch=scratch, processor=facts.processor, deadline=started.deadline)
+        machine = Machine(scratch=scratch, processor=facts.processor, deadline=request.deadline)
         report = _measure(started, changed, machine, facts)
     return replace(
         report,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from rustvmm_sessions.actions.test_builds import artifacts_in
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.cargo import Cargo, configurations, lockfile_kept, package_specs, rustflags
 from rustvmm_sessions.console import warn
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 from rustvmm_sessions.tools import find_program
@@ -38,7 +38,7 @@ class Build:
         remap: Folders of both sides with what they are called in the programs, so that equal
             sources give equal programs; the same for both, as flags are a part of what is built.
         config: Files that cargo reads for HEAD and would not find for this side.
-        deadline: When everything must have ended, by `time.monotonic`; None for no limit.
+        deadline: When the session's time is up.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Build:
     package: str = ""
     remap: tuple[tuple[Path, str], ...] = ()
     config: tuple[Path, ...] = ()
-    deadline: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
 
     @property
     def harnesses(self) -> tuple[str, ...]:
@@ -177,8 +177,7 @@ def _compile(build: Build) -> tuple[Executable, ...]:
         *(f"--target-dir={build.target}", "--message-format=json-render-diagnostics", *flags),
     )
     env: dict[str, str | None] = {**variables, "CARGO_BUILD_BUILD_DIR": str(build.target)}
-    timeout = None if build.deadline is None else max(0.01, build.deadline - time.monotonic())
-    done = cargo.read(*command, env=env, echo=True, timeout=timeout)
+    done = cargo.read(*command, env=env, echo=True, deadline=build.deadline)
     if not done.ok:
         raise CheckFailed(
             f"the benchmarks of {build.name} do not build ({done.ending})", output=done.stdout + done.stderr

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rustvmm_sessions.actions.bench_builds import Executable
+    from rustvmm_sessions.deadline import Deadline
     from rustvmm_sessions.process import Finished
 
 MORE_TIME = "give it more: --max-minutes, or timeout_minutes of the session bench"
@@ -76,11 +77,11 @@ class Plan:
 
     Attributes:
         looks: When its pairs are judged.
-        seconds: What its pairs may take together, even if the machine gets slower; None for no limit.
+        seconds: What its pairs may take together, even if the machine gets slower.
     """
 
     looks: Looks
-    seconds: float | None
+    seconds: float
 
     @property
     def pairs_missing(self) -> int:
@@ -95,17 +96,12 @@ class Machine:
     Attributes:
         scratch: A folder for what they write.
         processor: The processor they are pinned to, None for any.
-        deadline: When everything must have ended, by `time.monotonic`; None for no limit.
+        deadline: When the session's time is up.
     """
 
     scratch: Path
     processor: int | None
-    deadline: float | None
-
-    @property
-    def remaining(self) -> float | None:
-        """Seconds until the deadline, None without one."""
-        return None if self.deadline is None else self.deadline - time.monotonic()
+    deadline: Deadline
 
 
 def list_titles(executable: Executable) -> tuple[str, ...]:
@@ -142,7 +138,7 @@ def try_out(harness: Harness, pattern: str, machine: Machine) -> Unit:
             started = time.monotonic()
             results = measure(executable, pattern, effort, machine)
             seconds += time.monotonic() - started
-            if machine.remaining is not None and machine.remaining <= 0:
+            if machine.deadline.left <= 0:
                 raise UserError(
                     f"the time was up while {_readable(pattern)} was measured for the first time",
                     where=f"{executable.package}, {executable.side}",
@@ -175,12 +171,12 @@ def measure(
     """
     home = machine.scratch / "criterion"
     shutil.rmtree(home, ignore_errors=True)
-    limits = [limit for limit in (effort.limit, machine.remaining) if limit is not None]
     done = run(
         [executable.path, *criterion.arguments(effort, pattern)],
         cwd=executable.directory,
         env={**executable.env, "CRITERION_HOME": str(home)},
-        timeout=max(0.01, min(limits)) if limits else None,
+        deadline=machine.deadline,
+        timeout=effort.limit,
         read_stdout=True,
         read_stderr=True,
         echo=False,
@@ -214,12 +210,11 @@ def plan(units: Sequence[Unit], benchmarks: int, machine: Machine) -> list[Plan]
     """
     wanted = [wanted_pairs(benchmarks, unit.seconds) for unit in units]
     times = [pairs * unit.seconds for pairs, unit in zip(wanted, units, strict=True)]
-    remaining = machine.remaining
-    share = math.inf if remaining is None else max(0.0, remaining) / max(math.fsum(times), 1e-9)
+    share = max(0.0, machine.deadline.left) / max(math.fsum(times), 1e-9)
     return [
         Plan(
             looks=plan_looks(benchmarks, pairs, share),
-            seconds=None if remaining is None else seconds * share,
+            seconds=math.inf if share == math.inf else seconds * share,
         )
         for pairs, seconds in zip(wanted, times, strict=True)
     ]
@@ -262,7 +257,7 @@ def compare(unit: Unit, planned: Plan, machine: Machine, threshold: float) -> tu
             break
         for id_, figures in pair.items():
             pairs[id_].append(figures)
-        if planned.seconds is not None and time.monotonic() - started > planned.seconds - unit.seconds:
+        if time.monotonic() - started > planned.seconds - unit.seconds:
             break
         if count in looks.pairs and all(judged(id_).settled for id_ in unit.ids):
             break
@@ -311,7 +306,6 @@ def _instructions(executable: Executable, pattern: str, valgrind: Path, machine:
 
     0 where valgrind fails or has no time, or where the compiler left no iter() that it could know.
     """
-    remaining = math.inf if machine.remaining is None else machine.remaining
     done = run(
         [
             *(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null"),
@@ -319,7 +313,8 @@ def _instructions(executable: Executable, pattern: str, valgrind: Path, machine:
         ],
         cwd=executable.directory,
         env=executable.env,
-        timeout=max(0.01, min(_WITNESS_SECONDS, remaining)),
+        deadline=machine.deadline,
+        timeout=_WITNESS_SECONDS,
         read_stdout=True,
         read_stderr=True,
         echo=False,

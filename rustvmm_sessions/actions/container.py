@@ -7,7 +7,7 @@ import re
 import sys
 import tomllib
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, engines, files, zipapp
@@ -32,6 +32,7 @@ from rustvmm_sessions.container import (
     outermost,
     volumes,
 )
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.process import attached, command_line, run
@@ -65,7 +66,7 @@ class ContainerRequest:
         image: The image; empty for the one that CI uses.
         pull: When to fetch it, one of `container.PULL`.
         toolchain: The toolchain for cargo; empty for its choice.
-        timeout: Seconds for all of it; None for as long as the sessions have.
+        deadline: When the session's time is up; one without limit leaves as long as the sessions have.
         dry_run: Whether only to print the command.
     """
 
@@ -77,7 +78,7 @@ class ContainerRequest:
     image: str = ""
     pull: str = "missing"
     toolchain: str = ""
-    timeout: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
     dry_run: bool = False
 
     @property
@@ -127,13 +128,13 @@ def run_in_container(request: ContainerRequest) -> None:
     if request.dry_run:
         say(command_line(command(container, engine)))
         return
-    status = launch(engine, container, timeout=_timeout(request))
+    status = launch(engine, container, deadline=_deadline(request))
     if status:
         what = f"{', '.join(request.names)} failed" if request.sessions else "the shell ended"
         raise CheckFailed(f"{what} in the container: exit status {status}", status=status)
 
 
-def launch(engine: Engine, container: Container, *, timeout: float | None) -> int:
+def launch(engine: Engine, container: Container, *, deadline: Deadline) -> int:
     """Run a container to its end, however that comes; return its exit status as shells give it.
 
     It is named and labelled, so that it can be removed here if its client did not come to that, or
@@ -153,7 +154,7 @@ def launch(engine: Engine, container: Container, *, timeout: float | None) -> in
         if container.interactive:
             status = attached(words)
         else:
-            done = run(words, timeout=timeout)
+            done = run(words, deadline=deadline)
             status, said = done.returncode, done.stderr
             if done.timed_out:
                 raise CheckFailed(f"the container was {done.ending}")
@@ -363,9 +364,9 @@ def _nox(request: ContainerRequest, trees: Sequence[Bind]) -> tuple[str, ...]:
     )
 
 
-def _timeout(request: ContainerRequest) -> float | None:
+def _deadline(request: ContainerRequest) -> Deadline:
     """Return the limit that is set, else what the sessions have together, and some for the image."""
-    if request.timeout is not None or not request.sessions:
-        return request.timeout
-    sessions = sum(session.timeout_minutes for session in request.sessions)
-    return 60 * (sessions + catalog.TIMEOUT_MINUTES)
+    if request.deadline.minutes is not None:
+        return request.deadline
+    minutes = sum(session.timeout_minutes for session in request.sessions) + catalog.TIMEOUT_MINUTES
+    return replace(request.deadline, minutes=minutes, setting="total timeout_minutes")

@@ -8,7 +8,7 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,11 @@ from rustvmm_sessions.actions.reporters import (
     LlvmReporter,
     Reporter,
 )
+from rustvmm_sessions.actions.turns import alone
 from rustvmm_sessions.cargo import Cargo, lockfile_kept, machine, own_folder
 from rustvmm_sessions.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import Git
 from rustvmm_sessions.model import (
@@ -69,7 +71,7 @@ class CoverageRequest:
         json: File for the outcome as JSON.
         diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
             the upstream branch.
-        timeout: Seconds for building, and again for each run of the tests.
+        deadline: When the session's time is up.
     """
 
     cargo: Cargo
@@ -85,7 +87,7 @@ class CoverageRequest:
     cobertura: Path | None = None
     json: Path | None = None
     diff: str | None = None
-    timeout: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
 
     @property
     def directory(self) -> Path:
@@ -136,12 +138,9 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
     files.own_directory(workspace.target_directory)
     own = own_folder(workspace, "rustvmm-coverage")
 
-    def say_waiting() -> None:
-        say(f"another coverage run builds in {own}; waiting for it to end")
-
     with (
         ThreadPoolExecutor(1) as background,
-        files.locked(own, on_wait=say_waiting),
+        alone(own, request.deadline, f"another coverage run builds in {own}; waiting for it to end"),
         _untouched_lockfile(request, cargo),
     ):
         lowered = background.submit(_lowered, request, outcome.recorded)
@@ -228,9 +227,16 @@ def _measure(
         features=config.features,
         default_features=request.default_features,
     )
-    tests = ProfiledTests(cargo=cargo, own=own, selection=selection, timeout=request.timeout)
+    tests = ProfiledTests(cargo=cargo, own=own, selection=selection, deadline=request.deadline)
     build = tests.build()
-    counted = Counted(cargo=cargo, build=build, selection=selection, exclude=config.exclude, llvm=llvm)
+    counted = Counted(
+        cargo=cargo,
+        build=build,
+        selection=selection,
+        exclude=config.exclude,
+        llvm=llvm,
+        deadline=request.deadline,
+    )
     reporter: Reporter = (
         LlvmReporter(counted=counted) if tool is None else CargoLlvmCovReporter(counted=counted, tool=tool)
     )

@@ -88,6 +88,7 @@ def _say_diff(request: CoverageRequest, lcov: str) -> None:
                 "--quiet",
             ],
             cwd=request.directory,
+            deadline=request.deadline,
             read_stdout=True,
             echo=False,
         ).check()

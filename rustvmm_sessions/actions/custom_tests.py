@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.actions.shell import run_shell
@@ -15,26 +14,26 @@ from rustvmm_sessions.errors import CheckFailed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rustvmm_sessions.deadline import Deadline
 
-def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], timeout: float) -> None:
+
+def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadline: Deadline) -> None:
     """Run the cases of a custom test.
 
     Args:
         cargo: Cargo in the crate's directory, with the session's variables.
         test: The test.
         chosen: The values of the only case of its matrix to run; empty for all.
-        timeout: Seconds for all of it.
+        deadline: When the session's time is up.
 
     Raises:
         CheckFailed: A case failed, and ``soft_fail`` does not pass over it.
     """
-    ends = time.monotonic() + timeout
     cases = commands(test, machine(), _members(cargo) if test.per_crate else (), chosen)
     for case, command in cases:
         if case:
             say(f"{test.name}: {case}")
-        left = max(0.01, ends - time.monotonic())
-        done = run_shell("sh", command, cargo, left)
+        done = run_shell("sh", command, cargo, deadline)
         if done.ok:
             continue
         what = f"{test.name}{f' ({case})' if case else ''}: {done.ending}"

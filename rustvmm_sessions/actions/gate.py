@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -24,6 +23,7 @@ from rustvmm_sessions.cargo import (
 )
 from rustvmm_sessions.changed import Affected, affected
 from rustvmm_sessions.console import say, tell, warn
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import write_atomic
 from rustvmm_sessions.git import Git
@@ -65,7 +65,7 @@ class GateRequest:
         changed: Reference whose merge base with HEAD changes are taken against; empty for
             upstream, None to run all members.
         rest: Words for ``cargo test``.
-        timeout: Seconds for all of it.
+        deadline: When the session's time is up.
         specs: By which word cargo knows a package whose name is not enough.
     """
 
@@ -82,14 +82,8 @@ class GateRequest:
     partition: tuple[int, int] | None = None
     changed: str | None = None
     rest: tuple[str, ...] = ()
-    timeout: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
     specs: Mapping[str, str] = field(default_factory=dict)
-    _started: float = field(default_factory=time.monotonic)
-
-    @property
-    def remaining(self) -> float | None:
-        """Seconds left; a command gets at least a moment, and then says that its time is up."""
-        return None if self.timeout is None else max(0.01, self._started + self.timeout - time.monotonic())
 
 
 def check_format(request: GateRequest) -> None:
@@ -103,13 +97,14 @@ def check_format(request: GateRequest) -> None:
     scope = ["--all"] if request.workspace else []
     check = [] if request.fix else ["--check"]
     done = request.cargo.run(
-        "fmt", *scope, "--", *check, "--config", RUSTFMT_CONFIG, timeout=request.remaining
+        "fmt", *scope, "--", *check, "--config", RUSTFMT_CONFIG, deadline=request.deadline
     )
     if done.ok:
         return
     if request.fix or done.timed_out or "Diff in " not in done.stdout:
         _ = request.cargo.metadata  # where the manifest is what is wrong, it says so
-        raise CheckFailed(f"rustfmt failed: {done.ending}; see what it says above", output=_output(done))
+        said = "" if done.timed_out else "; see what it says above"
+        raise CheckFailed(f"rustfmt failed: {done.ending}{said}", output=_output(done))
     raise CheckFailed(
         "the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it",
         fix="nox -s fmt -- --fix",
@@ -133,14 +128,14 @@ def build_documentation(request: GateRequest) -> None:
         specs = {} if packages is None else package_specs(cargo)
         scope = [f"--package={specs.get(name, name)}" for name in packages or ()] or ["--workspace"]
         args: tuple[str, ...] = ("doc", *scope, "--all-features", "--no-deps", *doc_flags)
-        done = cargo.run(*args, env=env, timeout=request.remaining)
+        done = cargo.run(*args, env=env, deadline=request.deadline)
         if "could not compile `" in done.stderr:
             # Not rustdoc, but the compiler refuses a crate that others need. Other flags build all
             # dependencies anew, hence only now.
             say("Once more, for crates whose features exclude each other.")
             flags, flags_env = rustflags(cargo, "rustflags", ("--cfg", DOC_CFG))
             args, env = (*args, *flags), {**env, **flags_env}
-            done = cargo.run(*args, env=env, timeout=request.remaining)
+            done = cargo.run(*args, env=env, deadline=request.deadline)
     if not done.ok:
         what = f"{', '.join(packages or ['the whole workspace'])} with all features"
         repeat = _pasteable(request, (cargo.program, *args), env)
@@ -189,7 +184,7 @@ def run_matrix(request: GateRequest) -> None:
             tested |= built
             for args in _commands(request, spec, run, triple):
                 command = _Command(args=args, spec=spec, triple=triple, what=run.describe(), place=place)
-                request = _run_in_turn(request, command)
+                _run_in_turn(request, command)
             request = _after_first_fix(request)
 
 
@@ -229,7 +224,7 @@ def _build_tests(
     args = (*spec.command[1:], *run.arguments(request.specs), *target, *_own_words(request.rest))
     cargo = _cargo_at_root(request.cargo)
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
-    done = cargo.read(*asked, echo=True, timeout=request.remaining)
+    done = cargo.read(*asked, echo=True, deadline=request.deadline)
     if not done.ok:
         repeat = _pasteable(request, (cargo.program, "test", *args), {})
         ending = f"{done.ending}, {place}"
@@ -379,19 +374,12 @@ class _Command:
     place: str
 
 
-def _run_in_turn(request: GateRequest, command: _Command) -> GateRequest:
-    """Run one command; return the request, its time limit prolonged by what tests waited for others.
-
-    Documentation tests, of which cargo runs many side by side anyway, wait for none.
-    """
-    if not command.spec.tests or "--doc" in command.args:
+def _run_in_turn(request: GateRequest, command: _Command) -> None:
+    """Run one command; documentation tests, of which cargo runs many side by side anyway, wait for none."""
+    tests = command.spec.tests and "--doc" not in command.args
+    root = request.cargo.workspace.root
+    with in_turn(root, request.deadline) if tests else contextlib.nullcontext():
         _run_one(request, command)
-        return request
-    with in_turn(request.cargo.workspace.root) as waited:
-        if request.timeout is not None:
-            request = replace(request, timeout=request.timeout + waited)
-        _run_one(request, command)
-    return request
 
 
 def _run_one(request: GateRequest, asked: _Command) -> None:
@@ -405,11 +393,11 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
         if tool is None:
             raise UserError("cargo-nextest is missing", where='runner="nextest"', fix=SETUP)
         command = (str(tool), *args)
-        done = cargo.run_tool(tool, *args, timeout=request.remaining)
+        done = cargo.run_tool(tool, *args, deadline=request.deadline)
         output = _output(done)
     elif spec.deny_warnings:
         form = "json-diagnostic-rendered-ansi" if coloured() else "json"
-        done = cargo.read(*args, f"--message-format={form}", echo=True, timeout=request.remaining)
+        done = cargo.read(*args, f"--message-format={form}", echo=True, deadline=request.deadline)
         said, warnings = _diagnostics(done.stdout)
         tell(said)
         output = said + done.stderr
@@ -419,7 +407,7 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
             command = (*command, *flags)
             ending = counted(warnings, "warning")
     else:
-        done = cargo.run(*args, timeout=request.remaining)
+        done = cargo.run(*args, deadline=request.deadline)
         output = _output(done)
     if ending or not done.ok:
         repeat = _pasteable(request, command, env)

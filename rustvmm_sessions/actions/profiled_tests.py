@@ -17,7 +17,7 @@ import re
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from rustvmm_sessions.actions.test_builds import artifacts_in, messages_in
 from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo, Package, Workspace, machine, runner, runner_variable
 from rustvmm_sessions.console import tell
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -104,13 +105,13 @@ class ProfiledTests:
         cargo: Cargo in the crate's directory.
         own: Our folder; it holds the build, the profiles and the wrapper.
         selection: Which tests.
-        timeout: Seconds for building, and again for running; None for no limit.
+        deadline: When the session's time is up.
     """
 
     cargo: Cargo
     own: Path
     selection: TestSelection
-    timeout: float | None = None
+    deadline: Deadline = field(default_factory=Deadline)
 
     def build(self) -> Instrumented:
         """Build the tests, reusing what earlier runs built.
@@ -132,9 +133,8 @@ class ProfiledTests:
                 # A part of the build is older than its profiles, or they are of another selection:
                 # only a whole build has them all and no others.
                 packages = [f"--package={member.name}" for member in workspace.members]
-                self.cargo.read(
-                    "clean", f"--target-dir={self._target}", *packages, env=self._environment()
-                ).check()
+                clean = ("clean", f"--target-dir={self._target}", *packages)
+                self.cargo.read(*clean, env=self._environment(), deadline=self.deadline).check()
                 _empty(fresh)
                 artifacts = self._compile()
                 rebuilt = [True]
@@ -167,7 +167,7 @@ class ProfiledTests:
             *self._command("--no-run", "--message-format=json"),
             env=self._environment(),
             echo=True,
-            timeout=self.timeout,
+            deadline=self.deadline,
         )
         if not done.ok:
             messages = messages_in(done.stdout, "compiler-message")
@@ -180,7 +180,7 @@ class ProfiledTests:
     def _why_not_built(self, done: Finished) -> str:
         message = f"the tests do not build with coverage instrumentation ({done.ending})"
         several = any(len(package["features"]) > 1 for package in self.cargo.metadata["packages"])
-        if not several or "--all-features" not in self.selection.arguments():
+        if done.timed_out or not several or "--all-features" not in self.selection.arguments():
             return message
         return (
             f"{message}, all features switched on; if these exclude each other, name those to measure "
@@ -292,11 +292,11 @@ class ProfiledTests:
             str(len(own_runner)),
             *own_runner,
         ]
-        with in_turn(self.cargo.workspace.root), _without_spaces(words) as started_by:
+        with in_turn(self.cargo.workspace.root, self.deadline), _without_spaces(words) as started_by:
             done = self.cargo.run(
                 *self._command("--no-fail-fast"),
                 env={**self._environment(), runner_variable(build.triple): started_by},
-                timeout=self.timeout,
+                deadline=self.deadline,
             )
         written = tuple(sorted(profiles.glob("*.profraw")))
         started = [path.stem for path in profiles.glob("*.started")]
@@ -345,7 +345,7 @@ def _without_spaces(words: Sequence[str]) -> Iterator[str]:
 
 def _why_failed(done: Finished, described: str) -> str:
     if done.timed_out:
-        ending = f"the tests were stopped at their time limit after {done.seconds:.0f} s"
+        ending = f"the tests were {done.ending}"
         return ending + (f" while this ran: {described}" if described else "")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stderr)
     targets = re.findall(r"error: test failed, to rerun pass `(.*)`", plain)

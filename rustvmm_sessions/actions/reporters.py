@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rustvmm_sessions.cargo import Cargo, Package, source_directories
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.model import Backend
 from rustvmm_sessions.process import run
@@ -58,6 +59,7 @@ class Counted:
         selection: Which tests it holds.
         exclude: Regular expressions on absolute paths of files that do not count.
         llvm: The LLVM tools of rustc's version.
+        deadline: When the session's time is up.
     """
 
     cargo: Cargo
@@ -65,6 +67,7 @@ class Counted:
     selection: TestSelection
     exclude: tuple[str, ...]
     llvm: LlvmTools
+    deadline: Deadline = field(default_factory=Deadline)
 
     @property
     def profile(self) -> Path:
@@ -73,7 +76,8 @@ class Counted:
 
 
 def _read(args: Sequence[str | Path], counted: Counted, env: dict[str, str | None] | None = None) -> str:
-    done = run(args, cwd=counted.cargo.directory, env={**counted.cargo.env, **(env or {})}, read_stdout=True)
+    cargo, env = counted.cargo, {**counted.cargo.env, **(env or {})}
+    done = run(args, cwd=cargo.directory, env=env, deadline=counted.deadline, read_stdout=True)
     if "no coverage data found" in done.stderr:
         raise CheckFailed(NO_LINE)
     if not done.ok:

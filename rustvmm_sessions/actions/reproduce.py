@@ -24,6 +24,7 @@ from rustvmm_sessions.container import (
     qualified,
     volumes,
 )
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import own_directory
 from rustvmm_sessions.git import Git, without_credentials
@@ -93,7 +94,7 @@ def reproduce(pipeline: Pipeline, request: ReproduceRequest) -> None:
         say(command_line(command(container, engine)))
         return
     own_directory(request.directory / "target")
-    status = launch(engine, container, timeout=60 * found.job.timeout_minutes)
+    status = launch(engine, container, deadline=Deadline(minutes=found.job.timeout_minutes))
     if status:
         raise CheckFailed(f"{request.label} failed: exit status {status}", status=status)
 

@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rustvmm_sessions.cargo import Cargo
+    from rustvmm_sessions.deadline import Deadline
     from rustvmm_sessions.process import Finished
 
 
-def run_shell(shell: str, script: str, cargo: Cargo, timeout: float) -> Finished:
+def run_shell(shell: str, script: str, cargo: Cargo, deadline: Deadline) -> Finished:
     """Run a script as Buildkite's agent does.
 
     Args:
         shell: ``sh`` for what runs in a container, as the docker plugin has it; else ``bash``.
         script: What it runs.
         cargo: Cargo in the crate's directory, with the session's variables.
-        timeout: Seconds.
+        deadline: When the session's time is up.
     """
     with _edits_named(cargo.directory):
-        return run([shell, "-e", "-c", script], cwd=cargo.directory, env=cargo.env, timeout=timeout)
+        return run([shell, "-e", "-c", script], cwd=cargo.directory, env=cargo.env, deadline=deadline)
 
 
 @contextlib.contextmanager

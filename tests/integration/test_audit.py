@@ -223,3 +223,15 @@ def test_what_is_no_verdict_is_not_called_one(tmp_path: Path) -> None:
     assert "Session audit aborted: cargo-audit failed: exit status 2; see what it says above" in ending(
         outcome
     )
+
+
+def test_making_the_lockfile_and_auditing_share_the_time(tmp_path: Path) -> None:
+    crate = crate_in(tmp_path, options='overrides={"audit": {"timeout_minutes": 0.1}}')
+    slow = 'case "$1" in generate-lockfile) sleep 4 ;; esac\nexec cargo "$@"'
+    programs = {
+        "CARGO": script(tmp_path / "cargo", slow),
+        "CARGO_AUDIT": script(tmp_path / "audit", "sleep 4"),
+    }
+    outcome = session(crate, "audit", env={name: str(path) for name, path in programs.items()})
+    assert outcome.code == 1
+    assert "cargo-audit was stopped at the time limit timeout_minutes=0.1 after" in ending(outcome)

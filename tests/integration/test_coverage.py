@@ -718,6 +718,7 @@ fn ends() {
         Ok("_exit") => unsafe { _exit(0) },
         Ok("exit") => std::process::exit(3),
         Ok("hang") => std::thread::sleep(std::time::Duration::from_secs(60)),
+        Ok("slow") => std::thread::sleep(std::time::Duration::from_secs(6)),
         Ok("panic") => panic!("the reason why"),
         _ => {}
     }
@@ -760,11 +761,19 @@ def test_the_output_of_a_failing_test_is_shown(ending: CrateBuilder) -> None:
 
 
 def test_a_test_that_exceeds_the_time_limit_is_named(ending: CrateBuilder) -> None:
-    ending.with_noxfile('overrides={"coverage": {"timeout_minutes": 0.03}}')
+    ending.with_noxfile('overrides={"coverage": {"timeout_minutes": 0.1}}')
     outcome = ending.coverage("--profile=devel", env={"ENDING": "hang"})
     assert outcome.code == 1
-    assert "the tests were stopped at their time limit after 2 s" in outcome.err
+    assert "the tests were stopped at the time limit timeout_minutes=0.1 after" in outcome.err
     assert "while this ran: sample, test second (second-" in outcome.err
+    assert not (ending.directory / "tests/coverage").exists()
+
+
+def test_a_time_limit_is_for_the_build_and_all_runs_together(ending: CrateBuilder) -> None:
+    ending.with_noxfile('overrides={"coverage": {"timeout_minutes": 0.2}}')
+    outcome = ending.coverage("--profile=devel", "--repeat=3", env={"ENDING": "slow"})
+    assert outcome.code == 1
+    assert "the tests were stopped at the time limit timeout_minutes=0.2 after" in outcome.err
     assert not (ending.directory / "tests/coverage").exists()
 
 

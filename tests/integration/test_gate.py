@@ -17,6 +17,7 @@ import pytest
 
 from rustvmm_sessions.actions.turns import in_turn
 from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.deadline import Deadline
 from tests.crates import LIB, MANIFEST, new_crate, run
 from tests.integration.sessions import (
     combinations,
@@ -353,7 +354,10 @@ def test_a_session_ends_at_its_time_limit(tmp_path: Path) -> None:
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
     assert "sample with default features fails, as the session's time is up (settings: " in ending(outcome)
-    assert re.search(r"\n  stopped at its time limit after \d+ s, in run 1 of 1$", ending(outcome))
+    assert re.search(
+        r"\n  stopped at the time limit timeout_minutes=0.05 after \d+ s, in run 1 of 1$",
+        ending(outcome),
+    )
 
 
 OWNS_A_FILE = """
@@ -374,11 +378,13 @@ def test_tests_of_sessions_side_by_side_take_turns(tmp_path: Path) -> None:
     assert outcome.code == 0, outcome.text
 
 
-def test_what_a_session_waits_for_other_tests_is_not_of_its_time(tmp_path: Path) -> None:
-    crate = crate_in(tmp_path, options='overrides={"unit-tests": {"timeout_minutes": 0.15}}')
+@pytest.mark.parametrize("name", ["unit-tests", "coverage"])
+def test_what_a_session_waits_for_other_tests_is_not_of_its_time(tmp_path: Path, name: str) -> None:
+    crate = crate_in(tmp_path, options=f'overrides={{"{name}": {{"timeout_minutes": 0.15}}}}')
+    crate.with_file("tests/coverage", "88.89\n").commit("coverage")
     with ThreadPoolExecutor(1) as background:
-        with in_turn(crate.directory):
-            started = background.submit(session, crate, "unit-tests")
+        with in_turn(crate.directory, Deadline()):
+            started = background.submit(session, crate, name)
             time.sleep(10)
             assert not started.done()
         outcome = started.result()

@@ -15,6 +15,7 @@ import yaml
 from rustvmm_sessions.actions.custom_tests import run_custom_test
 from rustvmm_sessions.cargo import Cargo, machine
 from rustvmm_sessions.custom_tests import CustomTest
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.pipeline.model import Template
 from tests.crates import REPOSITORY, CrateBuilder, new_crate
@@ -154,8 +155,8 @@ def test_words_that_a_custom_test_cannot_take_are_refused(crate: CrateBuilder) -
 def test_a_time_limit_ends_the_shell_and_what_it_started(crate: CrateBuilder) -> None:
     test = CustomTest(template=Template(name="slow", source="", command="sleep 60 & sleep 60"))
 
-    with pytest.raises(CheckFailed, match="slow: stopped at its time limit after 1 s"):
-        run_custom_test(Cargo(directory=crate.directory), test, (), 1.0)
+    with pytest.raises(CheckFailed, match=r"slow: stopped at the time limit timeout_minutes=0.02 after 1 s"):
+        run_custom_test(Cargo(directory=crate.directory), test, (), Deadline(minutes=0.02))
 
 
 @pytest.mark.parametrize(
@@ -284,8 +285,24 @@ def test_a_time_limit_is_for_all_that_a_session_runs(crate: CrateBuilder) -> Non
 
     outcome = crate.nox("-s", "own", "late")
 
-    assert "Session own aborted: sleep 60: stopped at its time limit after 1 s" in outcome.err
-    assert "Session late aborted: the session's time is up: timeout_minutes is 0.01" in outcome.err
+    assert (
+        "Session own aborted: sleep 60: stopped at the time limit timeout_minutes=0.05 after 1 s"
+        in outcome.err
+    )
+    assert (
+        "Session late aborted: cargo --version: not started, past the time limit timeout_minutes=0.01"
+        in outcome.err
+    )
+
+
+def test_a_step_before_a_standard_session_is_of_its_time(crate: CrateBuilder) -> None:
+    step = 'import time\n\n@crate.before("fmt")\ndef slow(session):\n    time.sleep(1)\n'
+    with_body(crate, step, 'overrides={"fmt": {"timeout_minutes": 0.01}}')
+
+    outcome = crate.nox("-s", "fmt")
+
+    said = "rustfmt failed: not started, past the time limit timeout_minutes=0.01"
+    assert f"Session fmt aborted: {said}" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions import process
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from tests.crates import REPOSITORY
 
@@ -311,6 +312,36 @@ def test_a_failed_check_says_how_the_program_ended(script: str, ending: str) -> 
 
 
 # How it ends
+
+
+@pytest.mark.parametrize(
+    ("minutes", "timeout", "limit"),
+    [
+        (0.01, None, "the time limit timeout_minutes=0.01"),
+        (0.01, 9, "the time limit timeout_minutes=0.01"),
+        (9, 0.6, "its time limit"),
+    ],
+)
+def test_the_limit_that_comes_first_ends_a_program_and_is_named(
+    minutes: float, timeout: float | None, limit: str
+) -> None:
+    done = process.run(["sleep", "60"], deadline=Deadline(minutes=minutes), timeout=timeout, echo=False)
+    assert done.timed_out
+    assert done.ending == f"stopped at {limit} after 1 s"
+
+
+def test_a_program_is_not_started_when_the_time_is_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    late = Deadline(minutes=1)
+    late.prolong(-60)
+    done = process.run(["touch", tmp_path / "file"], deadline=late)
+    assert done.timed_out
+    assert done.status == 1
+    with pytest.raises(CheckFailed, match=r"file: not started, past the time limit timeout_minutes=1$"):
+        done.check()
+    assert not (tmp_path / "file").exists()
+    assert capfd.readouterr().err == ""
 
 
 @pytest.fixture

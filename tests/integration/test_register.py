@@ -321,7 +321,7 @@ def test_an_own_session_ends_at_its_time_limit(crate: CrateBuilder) -> None:
     body = 'crate.run(session, "sleep", "60")'
     outcome = with_own(crate, body, "(timeout_minutes=0.01)").nox("-s", "own")
     assert outcome.code == 1
-    assert "sleep 60: stopped at its time limit after 1 s" in outcome.err
+    assert "sleep 60: stopped at the time limit timeout_minutes=0.01 after 1 s" in outcome.err
 
 
 def test_an_own_session_needs_its_devices(crate: CrateBuilder) -> None:

@@ -35,7 +35,7 @@ LAYERS = (
         "ratchet",
         "scaffold",
     },  # pure
-    {"console", "files", "outcomes", "process"},
+    {"console", "deadline", "files", "outcomes", "process"},
     {"cargo", "engines", "git", "host", "manifests", "tools", "upstream", "worktree", "zipapp"},
     {"actions"},
     {"cli", "integration_tests", "invocation", "noxfile", "pytest_plugin", "sessions", "standard"},

@@ -14,6 +14,7 @@ from rustvmm_sessions.actions import audit, bench, gate
 from rustvmm_sessions.catalog import STANDARD, StandardSession
 from rustvmm_sessions.catalog import standard as named
 from rustvmm_sessions.config import IgnoredAdvisory, Override, OwnSession, Settings, settings
+from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import Invocation, Parser
 
@@ -46,11 +47,17 @@ def parse(name: str, *words: str) -> tuple[dict[str, Any], tuple[str, ...]]:
     return {key: value for key, value in vars(given).items() if value != getattr(plain, key)}, rest
 
 
-def run(name: str, *words: str, settings: Settings | None = None, override: Override | None = None) -> None:
+def run(
+    name: str,
+    *words: str,
+    settings: Settings | None = None,
+    override: Override | None = None,
+    deadline: Deadline | None = None,
+) -> None:
     crate = settings or Settings(directory=CRATE)
     if override:
         crate = replace(crate, overrides={**crate.overrides, name: override})
-    standard.run(name, words=words, crate=crate, called_from=CALLER)
+    standard.run(name, words=words, crate=crate, deadline=deadline or Deadline(), called_from=CALLER)
 
 
 def refused(name: str, *words: str) -> str:
@@ -257,7 +264,8 @@ def test_other_words_follow_a_toolchain(invocations: list[Invocation]) -> None:
 def test_a_session_asks_for_all_that_the_crate_sets(requests: list[GateRequest]) -> None:
     own = settings(CRATE, {"workspace": False, "features": ["a", "b"], "depth": 2})
     words = ("--list", "--partition", "1/2", "--changed", "main", "--", "--exact")
-    run("unit-tests-release", *words, settings=own, override=Override(timeout_minutes=2.5, runner="nextest"))
+    deadline = Deadline(minutes=2.5)
+    run("unit-tests-release", *words, settings=own, override=Override(runner="nextest"), deadline=deadline)
     (asked,) = requests
     assert asked.cargo.directory == CRATE
     assert asked.called_from == CALLER
@@ -265,7 +273,7 @@ def test_a_session_asks_for_all_that_the_crate_sets(requests: list[GateRequest])
     assert (asked.listing, asked.partition, asked.changed) == (True, (1, 2), "main")
     assert asked.rest == ("--", "--exact")
     assert asked.nextest
-    assert asked.timeout == 150
+    assert asked.deadline is deadline
 
 
 def test_a_session_without_settings_runs_everything(requests: list[GateRequest]) -> None:
@@ -274,7 +282,6 @@ def test_a_session_without_settings_runs_everything(requests: list[GateRequest])
     assert (asked.workspace, asked.vary, asked.depth) == (True, None, None)
     assert (asked.listing, asked.partition, asked.changed, asked.fix) == (False, None, None, False)
     assert not asked.nextest
-    assert asked.timeout == 15 * 60
 
 
 @pytest.mark.parametrize("session", FORWARDING, ids=by_name)
@@ -371,6 +378,7 @@ def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPa
         "--changed",
         settings=crate,
         override=Override(timeout_minutes=2),
+        deadline=Deadline(minutes=2),
     )
     run("container")
 
@@ -383,7 +391,7 @@ def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPa
         image="i",
         pull="always",
         toolchain="nightly",
-        timeout=120,
+        deadline=Deadline(minutes=2),
         dry_run=True,
     )
     assert asked[1] == container.ContainerRequest(directory=CRATE, called_from=CALLER)
@@ -400,11 +408,12 @@ def test_a_session_has_one_time_limit_by_nox_by_the_command_and_by_pytest(
         settings(tmp_path, {"overrides": {"bench": {"timeout_minutes": 5}}}),
     ):
         monkeypatch.setattr(noxfile, "settings_in", lambda _, crate=crate: crate)
-        standard.run("bench", words=[], crate=crate, called_from=tmp_path)
+        deadline = Deadline(minutes=crate.session("bench").timeout_minutes)
+        standard.run("bench", words=[], crate=crate, deadline=deadline, called_from=tmp_path)
         assert cli.main(["bench"]) == 0
         noxfile.run("bench", [], crate)
         assert cli.main(["bench", "--max-minutes=7"]) == 0
-    assert [each.timeout for each in asked] == [3600, 3600, 3600, 420, 300, 300, 300, 420]
+    assert [each.deadline.minutes for each in asked] == [60, 60, 60, 7, 5, 5, 5, 7]
 
 
 def test_a_parser_is_argparse_s_that_raises_instead_of_ending_the_process() -> None:
