@@ -53,6 +53,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", f"--cache-dir={CACHE / 'mypy'}")
+    session.run("lint-imports", f"--cache-dir={CACHE / 'import-linter'}")
 
 
 @nox.session

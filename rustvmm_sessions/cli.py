@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, noxfile, standard
-from rustvmm_sessions.config import settings
 from rustvmm_sessions.console import let_go
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline.options import add_options
 from rustvmm_sessions.process import interrupted_status, interruptible
+from rustvmm_sessions.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,7 @@ def _bench_options(parser: argparse.ArgumentParser) -> None:
 
 def _bench(given: argparse.Namespace) -> None:
     if given.analyse is not None:
-        from rustvmm_sessions.actions.bench import analyse  # noqa: PLC0415 - as late as can be
+        from rustvmm_sessions.bench.compare import analyse  # noqa: PLC0415 - as late as can be
 
         analyse(given.analyse, given.threshold, standard.bench_delivery(given, Path.cwd()))
         return
@@ -115,8 +115,8 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.actions.init import InitRequest, initialize  # noqa: PLC0415 - as late as can be
-    from rustvmm_sessions.scaffold import Wishes  # noqa: PLC0415
+    from rustvmm_sessions.init.scaffold import Wishes  # noqa: PLC0415
+    from rustvmm_sessions.init.write import InitRequest, initialize  # noqa: PLC0415 - as late as can be
 
     initialize(
         InitRequest(
@@ -203,7 +203,7 @@ def _truth(text: str) -> bool:
 
 
 def _pipeline(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.actions.pipeline import deliver  # noqa: PLC0415 - late
+    from rustvmm_sessions.pipeline.generate import deliver  # noqa: PLC0415 - late
 
     deliver(_described(given), given, Path())
 
@@ -213,7 +213,7 @@ def _reproduce(given: argparse.Namespace) -> None:
 
 
 def _described(given: argparse.Namespace) -> Pipeline:
-    from rustvmm_sessions.actions.pipeline import Described, of_description  # noqa: PLC0415 - late
+    from rustvmm_sessions.pipeline.generate import Described, of_description  # noqa: PLC0415 - late
 
     asked = Described(
         directory=Path(),

@@ -6,8 +6,8 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.rust.cargo import Cargo
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rustvmm_sessions.catalog import StandardSession
-    from rustvmm_sessions.config import SessionSettings, Settings
     from rustvmm_sessions.deadline import Deadline
+    from rustvmm_sessions.settings import SessionSettings, Settings
 
 
 @dataclass(frozen=True, kw_only=True)

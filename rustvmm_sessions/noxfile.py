@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import standard
-from rustvmm_sessions.config import Settings, settings
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.invocation import Invocation
-from rustvmm_sessions.tools import check_device
+from rustvmm_sessions.rust.tools import check_device
+from rustvmm_sessions.settings import Settings, settings
 
 if TYPE_CHECKING:
     import argparse

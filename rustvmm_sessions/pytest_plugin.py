@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rustvmm_sessions import noxfile, standard
+from rustvmm_sessions.coverage.measurement import Profile, Scope
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.model import Profile, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from rustvmm_sessions.config import Settings
+    from rustvmm_sessions.settings import Settings
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:

@@ -15,9 +15,14 @@ import nox
 import nox.registry
 from nox.logger import logger
 
-from rustvmm_sessions import catalog, files, outcomes, standard, tools
-from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.config import (
+from rustvmm_sessions import catalog, files, outcomes, standard
+from rustvmm_sessions.console import warn
+from rustvmm_sessions.deadline import Deadline
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.process import interrupted_status, interruptible
+from rustvmm_sessions.rust import tools
+from rustvmm_sessions.rust.cargo import Cargo, machine
+from rustvmm_sessions.settings import (
     Override,
     OwnSession,
     Settings,
@@ -25,16 +30,12 @@ from rustvmm_sessions.config import (
     own_session,
     settings,
 )
-from rustvmm_sessions.console import warn
-from rustvmm_sessions.deadline import Deadline
-from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.process import interrupted_status, interruptible
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from rustvmm_sessions.custom_tests import CustomTest
+    from rustvmm_sessions.pipeline.custom_tests import CustomTest
     from rustvmm_sessions.pipeline.included import Command
 
     Body = Callable[[nox.Session], None]
@@ -84,7 +85,7 @@ def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:
     """Return the sessions that the crate's description files make, each with its tests."""
     if not crate.custom_tests:
         return {}
-    from rustvmm_sessions.actions.pipeline import custom_tests_of  # noqa: PLC0415 - few crates have some
+    from rustvmm_sessions.pipeline.generate import custom_tests_of  # noqa: PLC0415 - few crates have some
 
     found: dict[str, list[CustomTest]] = {}
     for test in custom_tests_of(crate, warn):
@@ -112,7 +113,7 @@ def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
     Raises:
         UserError: The noxfile cannot be run, or registers no crate.
     """
-    from rustvmm_sessions.actions.pipeline import of_sessions, rendered  # noqa: PLC0415 - late
+    from rustvmm_sessions.pipeline.generate import of_sessions, rendered  # noqa: PLC0415 - late
 
     noxfile = Path.cwd() / "noxfile.py"
     crate = _crate_of(noxfile, text)
@@ -168,7 +169,7 @@ class Crate:
             function: What the session does; its docstring is its description.
             name: The session's name; the function's by default.
             tags: As in ``nox -t TAG``; with ``quick`` it is part of plain ``nox``.
-            given: The settings of `rustvmm_sessions.config.Override`: ``platforms``,
+            given: The settings of `rustvmm_sessions.settings.Override`: ``platforms``,
                 ``timeout_minutes``, ``devices``, ``env``, ``changed``.
         """
         if function is None:
@@ -265,7 +266,7 @@ class Crate:
         )
 
         def body(session: nox.Session) -> None:
-            from rustvmm_sessions.actions.custom_tests import run_custom_test  # noqa: PLC0415 - late
+            from rustvmm_sessions.pipeline.described import run_custom_test  # noqa: PLC0415 - late
 
             if not any(test.cases):
                 _refuse_words(session)
@@ -276,9 +277,9 @@ class Crate:
 
     def _add_included(self, file: Path) -> None:
         """Add what the steps of the crate's own pipeline file run, each by its label."""
-        from rustvmm_sessions.actions.pipeline import read_included  # noqa: PLC0415 - only with such a file
-        from rustvmm_sessions.actions.shell import run_shell  # noqa: PLC0415
+        from rustvmm_sessions.pipeline.generate import read_included  # noqa: PLC0415 - only with such a file
         from rustvmm_sessions.pipeline.included import commands  # noqa: PLC0415
+        from rustvmm_sessions.pipeline.shell import run_shell  # noqa: PLC0415
 
         for command in commands(read_included(self.settings.directory, file)):
             if command.label in self._names:

@@ -11,24 +11,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.console import pass_on
-from rustvmm_sessions.container import PULL, Kind
+from rustvmm_sessions.container.model import PULL, Kind
+from rustvmm_sessions.coverage.measurement import Backend, Profile, Scope
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import Invocation, Parser
-from rustvmm_sessions.model import Backend, Profile, Scope
 from rustvmm_sessions.pipeline.options import add_options
+from rustvmm_sessions.rust.cargo import machine
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rustvmm_sessions.actions.bench import Delivery
-    from rustvmm_sessions.actions.gate import GateRequest
+    from rustvmm_sessions.bench.compare import Delivery
     from rustvmm_sessions.catalog import StandardSession
-    from rustvmm_sessions.config import Settings
     from rustvmm_sessions.deadline import Deadline
+    from rustvmm_sessions.gate.matrix import GateRequest
     from rustvmm_sessions.pipeline.model import Pipeline
+    from rustvmm_sessions.settings import Settings
 
 PROFILE_VARIABLE = "RUSTVMM_PROFILE"
 
@@ -152,7 +152,7 @@ def profile(given: str | None) -> Profile:
 
 
 def _coverage(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.coverage import CoverageRequest, check_coverage  # noqa: PLC0415 - late
+    from rustvmm_sessions.coverage.check import CoverageRequest, check_coverage  # noqa: PLC0415 - late
 
     given, crate = invocation.given, invocation.crate
     chosen = profile(given.profile)
@@ -201,7 +201,7 @@ def _changed_option(parser: Parser) -> None:
 
 
 def _share(text: str) -> tuple[int, int]:
-    from rustvmm_sessions.features import parse_partition  # noqa: PLC0415 - late
+    from rustvmm_sessions.gate.plan import parse_partition  # noqa: PLC0415 - late
 
     return parse_partition(text)
 
@@ -224,7 +224,7 @@ def _clippy_options(parser: Parser) -> None:
 
 
 def _gate_request(invocation: Invocation) -> GateRequest:
-    from rustvmm_sessions.actions.gate import GateRequest  # noqa: PLC0415 - late
+    from rustvmm_sessions.gate.matrix import GateRequest  # noqa: PLC0415 - late
 
     given, crate, settings = vars(invocation.given), invocation.crate, invocation.settings
     allow = [option for option in _ALLOW if given.get(option[2:].replace("-", "_"))]
@@ -249,19 +249,19 @@ def _gate_request(invocation: Invocation) -> GateRequest:
 
 
 def _fmt(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.gate import check_format  # noqa: PLC0415 - late
+    from rustvmm_sessions.gate.matrix import check_format  # noqa: PLC0415 - late
 
     check_format(_gate_request(invocation))
 
 
 def _doc(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.gate import build_documentation  # noqa: PLC0415 - late
+    from rustvmm_sessions.gate.matrix import build_documentation  # noqa: PLC0415 - late
 
     build_documentation(_gate_request(invocation))
 
 
 def _matrix(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.gate import run_matrix  # noqa: PLC0415 - late
+    from rustvmm_sessions.gate.matrix import run_matrix  # noqa: PLC0415 - late
 
     run_matrix(_gate_request(invocation))
 
@@ -282,7 +282,7 @@ def add_commit_format_options(parser: argparse.ArgumentParser) -> None:
 
 def _commit_format(invocation: Invocation) -> None:
     from rustvmm_sessions import zipapp  # noqa: PLC0415 - late
-    from rustvmm_sessions.actions import commit_format  # noqa: PLC0415 - late
+    from rustvmm_sessions.commits import check as commit_format  # noqa: PLC0415 - late
 
     given, crate = invocation.given, invocation.crate
     request = commit_format.CommitFormatRequest(directory=crate.directory, rules=crate.commit_format)
@@ -353,7 +353,7 @@ def _minutes(text: str) -> float:
 
 
 def _bench(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions import bench  # noqa: PLC0415 - late
+    from rustvmm_sessions.bench import compare as bench  # noqa: PLC0415 - late
 
     given, cargo, deadline = invocation.given, invocation.cargo, invocation.deadline
     if given.max_minutes is not None:
@@ -377,7 +377,7 @@ def _bench(invocation: Invocation) -> None:
 
 def bench_delivery(given: argparse.Namespace, called_from: Path) -> Delivery:
     """Return what the options of `add_bench_options` say of the report."""
-    from rustvmm_sessions.actions.bench import Delivery  # noqa: PLC0415 - late
+    from rustvmm_sessions.bench.compare import Delivery  # noqa: PLC0415 - late
 
     return Delivery(
         json=given.json and called_from / given.json,
@@ -398,7 +398,7 @@ def _audit_options(parser: Parser) -> None:
 
 
 def _audit(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.audit import DATABASE_VARIABLE, AuditRequest, audit  # noqa: PLC0415 - late
+    from rustvmm_sessions.audit import DATABASE_VARIABLE, AuditRequest, audit  # noqa: PLC0415 - late
 
     named = os.environ.get(DATABASE_VARIABLE)
     audit(
@@ -420,11 +420,11 @@ def _setup_options(parser: Parser) -> None:
 
 def _setup(invocation: Invocation) -> None:
     if invocation.given.hooks:
-        from rustvmm_sessions.actions.hooks import run_hooks  # noqa: PLC0415 - late
+        from rustvmm_sessions.pipeline.hooks import run_hooks  # noqa: PLC0415 - late
 
         run_hooks(invocation.crate.directory)
         return
-    from rustvmm_sessions.actions.setup import provide_tools  # noqa: PLC0415 - late
+    from rustvmm_sessions.tooling.setup import provide_tools  # noqa: PLC0415 - late
 
     provide_tools(invocation.cargo, invocation.crate.here(machine()))
 
@@ -434,13 +434,13 @@ def _doctor_options(parser: Parser) -> None:
 
 
 def _doctor(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.doctor import examine, report  # noqa: PLC0415 - late
+    from rustvmm_sessions.tooling.doctor import examine, report  # noqa: PLC0415 - late
 
     report(examine(invocation.cargo, invocation.crate.here(machine())), as_json=invocation.given.json)
 
 
 def _pipeline(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.pipeline import deliver, of_sessions  # noqa: PLC0415 - late
+    from rustvmm_sessions.pipeline.generate import deliver, of_sessions  # noqa: PLC0415 - late
 
     pipeline = of_sessions(invocation.crate, invocation.given.format)
     deliver(pipeline, invocation.given, invocation.called_from)
@@ -467,7 +467,7 @@ def _container_options(parser: Parser) -> None:
 
 
 def _container(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.container import ContainerRequest, run_in_container  # noqa: PLC0415 - late
+    from rustvmm_sessions.container.run import ContainerRequest, run_in_container  # noqa: PLC0415 - late
 
     given, crate = invocation.given, invocation.crate
     if invocation.rest and not given.sessions:
@@ -505,7 +505,7 @@ def _reproduce_options(parser: Parser) -> None:
 
 
 def _reproduce(invocation: Invocation) -> None:
-    from rustvmm_sessions.actions.pipeline import of_sessions  # noqa: PLC0415 - late
+    from rustvmm_sessions.pipeline.generate import of_sessions  # noqa: PLC0415 - late
 
     pipeline = of_sessions(invocation.crate, "buildkite")
     reproduce_step(pipeline, invocation.given, invocation.crate.directory, invocation.toolchain)
@@ -515,7 +515,7 @@ def reproduce_step(
     pipeline: Pipeline, given: argparse.Namespace, directory: Path, toolchain: str = ""
 ) -> None:
     """Do what the options of `add_reproduce_options` say."""
-    from rustvmm_sessions.actions.reproduce import ReproduceRequest, reproduce  # noqa: PLC0415 - late
+    from rustvmm_sessions.container.reproduce import ReproduceRequest, reproduce  # noqa: PLC0415 - late
 
     request = ReproduceRequest(
         directory=directory,

@@ -34,7 +34,7 @@ import sys
 if sys.version_info < (3, 11):
     sys.exit("rustvmm-sessions needs Python 3.11 or newer, this is " + sys.version.split()[0])
 if sys.argv[1:2] == ["--enter"]:
-    from rustvmm_sessions.actions.enter import main
+    from rustvmm_sessions.container.enter import main
 
     sys.exit(main(sys.argv[2:]))
 from nox.__main__ import main

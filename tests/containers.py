@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.container import CLIENT_LABEL
+from rustvmm_sessions.container.model import CLIENT_LABEL
 from tests.crates import REPOSITORY
 
 if TYPE_CHECKING:

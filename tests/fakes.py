@@ -6,8 +6,8 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import tools
-from rustvmm_sessions.cargo import Cargo
+from rustvmm_sessions.rust import tools
+from rustvmm_sessions.rust.cargo import Cargo
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import noxfile
 
 if TYPE_CHECKING:
-    from rustvmm_sessions.config import Settings
+    from rustvmm_sessions.settings import Settings
 
 
 def test_commit_format(crate_settings: Settings) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import noxfile
 
 if TYPE_CHECKING:
-    from rustvmm_sessions.config import Settings
-    from rustvmm_sessions.model import Profile
+    from rustvmm_sessions.coverage.measurement import Profile
+    from rustvmm_sessions.settings import Settings
 
 
 def test_coverage(crate_settings: Settings, profile: Profile, *, no_cleanup: bool) -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.config import check_platform
 from rustvmm_sessions.documents import Document, read_json
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.model import HYPERVISORS, Template
+from rustvmm_sessions.settings import check_platform
 from rustvmm_sessions.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:

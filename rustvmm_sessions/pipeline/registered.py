@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.config import Settings
 from rustvmm_sessions.pipeline.model import Template
+from rustvmm_sessions.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rustvmm_sessions.config import SessionSettings
-    from rustvmm_sessions.custom_tests import CustomTest
+    from rustvmm_sessions.pipeline.custom_tests import CustomTest
+    from rustvmm_sessions.settings import SessionSettings
 
 STANDARD = "standard session"
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rustvmm_sessions import llvm_export
-from rustvmm_sessions.actions.profiled_tests import ProfiledTests, TestSelection
-from rustvmm_sessions.actions.reporters import CargoLlvmCovReporter, Counted, LlvmReporter
-from rustvmm_sessions.cargo import Cargo, own_folder
-from rustvmm_sessions.tools import find_cargo_llvm_cov, find_llvm_tools
+from rustvmm_sessions.coverage import llvm_export
+from rustvmm_sessions.coverage.instrumented import ProfiledTests, TestSelection
+from rustvmm_sessions.coverage.reporters import CargoLlvmCovReporter, Counted, LlvmReporter
+from rustvmm_sessions.rust.cargo import Cargo, own_folder
+from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, find_llvm_tools
 from tests.field.published import PINNED, published
 
 if TYPE_CHECKING:

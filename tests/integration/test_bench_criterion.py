@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.actions import bench, bench_runs
-from rustvmm_sessions.actions.bench_builds import Executable
-from rustvmm_sessions.actions.bench_runs import Harness, Machine
+from rustvmm_sessions.bench import compare as bench
 from rustvmm_sessions.bench import criterion
+from rustvmm_sessions.bench import pairs as bench_runs
+from rustvmm_sessions.bench.builds import Executable
 from rustvmm_sessions.bench.model import BenchVerdict
+from rustvmm_sessions.bench.pairs import Harness, Machine
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from tests.crates import CrateBuilder

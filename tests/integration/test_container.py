@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions import engines
-from rustvmm_sessions.cargo import machine
-from rustvmm_sessions.container import CLIENT_LABEL, volumes
+from rustvmm_sessions.container import engines
+from rustvmm_sessions.container.model import CLIENT_LABEL, volumes
+from rustvmm_sessions.rust.cargo import machine
 from tests.containers import (
     CONTAINERS_CONF,
     IMAGE,

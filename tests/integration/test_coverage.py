@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
+from rustvmm_sessions.rust.cargo import Cargo, machine
+from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import LIB, MANIFEST, CrateBuilder, new_crate, run
 
 Counts = dict[str, tuple[int, int]]

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.tools import need_llvm_tools
+from rustvmm_sessions.rust.cargo import Cargo, machine
+from rustvmm_sessions.rust.tools import need_llvm_tools
 from tests import crates
 from tests.crates import LIB, REPOSITORY, CrateBuilder, Outcome, new_crate
 

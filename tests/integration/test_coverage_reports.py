@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 import pytest
 
-from rustvmm_sessions.cargo import Cargo, machine
+from rustvmm_sessions.rust.cargo import Cargo, machine
 from tests.crates import CrateBuilder, new_crate
 
 # Line 5 is reached in every second run alone, line 7 in none.

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions.cargo import machine
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.tools import musl_triple
+from rustvmm_sessions.rust.cargo import machine
+from rustvmm_sessions.rust.tools import musl_triple
 from tests.crates import REPOSITORY, CrateBuilder, Outcome, new_crate, run
 from tests.integration.sessions import crate_in, ending, script, session, untouched
 

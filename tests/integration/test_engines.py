@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions import engines
-from rustvmm_sessions.container import Engine, Kind
+from rustvmm_sessions.container import engines
+from rustvmm_sessions.container.model import Engine, Kind
 from rustvmm_sessions.errors import UserError
 from tests.containers import CONTAINERS_CONF, docker_client, docker_service, one_at_a_time
 from tests.fakes import Fakes

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.actions.turns import in_turn
-from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.deadline import Deadline
+from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.rust.turns import in_turn
 from tests.crates import LIB, MANIFEST, new_crate, run
 from tests.integration.sessions import (
     combinations,

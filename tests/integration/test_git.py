@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.git import Git
+from rustvmm_sessions.git.git import Git
 from tests.crates import REPOSITORY, UPSTREAM_VARIABLES, CrateBuilder
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_the_variables_of_a_hook_lead_nowhere_else(upstream: CrateBuilder, tmp_p
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from rustvmm_sessions.git import Git\n"
+        "from rustvmm_sessions.git.git import Git\n"
         "git = Git(directory=Path(sys.argv[1]))\n"
         "print(git.commit('HEAD'), git.read('status', '--porcelain').stdout, sep='')\n"
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from rustvmm_sessions import host
+from rustvmm_sessions.bench import host
 from rustvmm_sessions.process import run
 
 if TYPE_CHECKING:

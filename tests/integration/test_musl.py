@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.tools import has_target, musl_triple
+from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.rust.tools import has_target, musl_triple
 from tests.crates import REPOSITORY, CrateBuilder
 from tests.field.published import published
 

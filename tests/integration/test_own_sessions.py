@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from rustvmm_sessions.actions.custom_tests import run_custom_test
-from rustvmm_sessions.cargo import Cargo, machine
-from rustvmm_sessions.custom_tests import CustomTest
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed
+from rustvmm_sessions.pipeline.custom_tests import CustomTest
+from rustvmm_sessions.pipeline.described import run_custom_test
 from rustvmm_sessions.pipeline.model import Template
+from rustvmm_sessions.rust.cargo import Cargo, machine
 from tests.crates import REPOSITORY, CrateBuilder, new_crate
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.cargo import machine
+from rustvmm_sessions.rust.cargo import machine
 from tests.crates import REPOSITORY, CrateBuilder, Outcome, new_crate, run
 
 SCRIPT_BLOCK = """\

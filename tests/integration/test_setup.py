@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.actions.setup import provide_tools
-from rustvmm_sessions.cargo import Cargo
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import Settings
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
+from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
+from rustvmm_sessions.settings import Settings
+from rustvmm_sessions.tooling.setup import provide_tools
 from tests.crates import REPOSITORY, new_crate
 from tests.fakes import Fakes, only_fakes
 
@@ -224,9 +224,9 @@ def test_an_outdated_package_list_does_not_keep_apt_from_installing(fakes: Fakes
 SETUP = """\
 import sys
 from pathlib import Path
-from rustvmm_sessions.actions.setup import provide_tools
-from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.config import Settings
+from rustvmm_sessions.tooling.setup import provide_tools
+from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.settings import Settings
 
 here = Path(sys.argv[1])
 provide_tools(Cargo(directory=here), [Settings(directory=here).session("coverage")])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.tools import (
+from rustvmm_sessions.rust.tools import (
     CargoLlvmCov,
     LlvmTools,
     find_cargo_llvm_cov,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.git import Git
-from rustvmm_sessions.upstream import Base, find_base
+from rustvmm_sessions.git.git import Git
+from rustvmm_sessions.git.upstream import Base, find_base
 from tests.crates import UPSTREAM_VARIABLES, CrateBuilder
 
 if TYPE_CHECKING:

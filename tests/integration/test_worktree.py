@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions import files, worktree
+from rustvmm_sessions import files
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.git import Git
+from rustvmm_sessions.git import worktree
+from rustvmm_sessions.git.git import Git
 from tests.bench_crates import state
 from tests.crates import CrateBuilder
 

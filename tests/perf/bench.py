@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rustvmm_sessions.tools import find_program
+from rustvmm_sessions.rust.tools import find_program
 from tests.perf.bench_kernels import KERNELS, write_kernels
 from tests.perf.timing import Way, machine_line, seconds, table
 

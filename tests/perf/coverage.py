@@ -13,8 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
+from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, CrateBuilder
 from tests.field.published import published
 from tests.field.test_published_coverage import config_of

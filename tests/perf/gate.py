@@ -20,9 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.actions.gate import RUSTFMT_CONFIG
-from rustvmm_sessions.cargo import Cargo
-from rustvmm_sessions.tools import find_cargo_llvm_cov, need_llvm_tools
+from rustvmm_sessions.gate.matrix import RUSTFMT_CONFIG
+from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, CrateBuilder
 from tests.field.published import published
 from tests.field.test_published_coverage import config_of

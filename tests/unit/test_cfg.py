@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rustvmm_sessions import cfg
+from rustvmm_sessions.rust import cfg
 
 FACTS = ("debug_assertions", 'panic="unwind"', 'target_arch="x86_64"', 'target_os="linux"', "unix")
 

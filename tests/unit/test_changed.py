@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions.changed import Affected, affected
+from rustvmm_sessions.gate.changed import Affected, affected
 
 ROOT = "/repository/ws"
 

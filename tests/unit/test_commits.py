@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions import commits
-from rustvmm_sessions.commits import Commit, Message
-from rustvmm_sessions.config import DEPENDABOT, CommitRules, settings
+from rustvmm_sessions.commits import rules as commits
+from rustvmm_sessions.commits.rules import Commit, Message
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.settings import DEPENDABOT, CommitRules, settings
 
 SIGNED = (("Signed-off-by", "Ann Lee <ann@example.com>"),)
 RULES = CommitRules()

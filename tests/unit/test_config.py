@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from rustvmm_sessions import config, register
-from rustvmm_sessions.config import (
+from rustvmm_sessions import register
+from rustvmm_sessions import settings as config
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.settings import (
     BenchRules,
     CoverageConfig,
     Override,
@@ -25,7 +27,6 @@ from rustvmm_sessions.config import (
     settings,
     split_patterns,
 )
-from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

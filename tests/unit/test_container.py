@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions import container
-from rustvmm_sessions.container import Bind, Container, Engine, Kind, Volume
+from rustvmm_sessions.container import model as container
+from rustvmm_sessions.container.model import Bind, Container, Engine, Kind, Volume
 from rustvmm_sessions.errors import UserError
 
 DOCKER = Engine(kind=Kind.DOCKER, program="docker")

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions import catalog, custom_tests
-from rustvmm_sessions.config import Override, Settings
-from rustvmm_sessions.custom_tests import CustomTest, commands, parse, settings_for
+from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.pipeline import custom_tests
+from rustvmm_sessions.pipeline.custom_tests import CustomTest, commands, parse, settings_for
+from rustvmm_sessions.settings import Override, Settings
 
 TAKEN = {"clippy", "coverage", "commit-format"}
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rustvmm_sessions import explain
-from rustvmm_sessions.model import (
+from rustvmm_sessions.coverage import explain
+from rustvmm_sessions.coverage.measurement import (
     Backend,
     Decision,
     FileCoverage,
@@ -20,7 +20,7 @@ from rustvmm_sessions.model import (
     Recorded,
     Verdict,
 )
-from rustvmm_sessions.ratchet import decide, parse
+from rustvmm_sessions.coverage.ratchet import decide, parse
 
 PATH = Path("/crate/tests/coverage")
 RECORD = "tests/coverage"

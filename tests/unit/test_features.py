@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.features import LIMIT, Plan, Run, parse_partition, partition, plan
+from rustvmm_sessions.gate.plan import LIMIT, Plan, Run, parse_partition, partition, plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

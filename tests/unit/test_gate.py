@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions.actions import gate
-from rustvmm_sessions.actions.gate import GateRequest
-from rustvmm_sessions.cargo import Cargo, Package, Toolchain, Workspace, rustflags
 from rustvmm_sessions.catalog import standard
-from rustvmm_sessions.features import Run
+from rustvmm_sessions.gate import matrix as gate
+from rustvmm_sessions.gate.matrix import GateRequest
+from rustvmm_sessions.gate.plan import Run
+from rustvmm_sessions.rust.cargo import Cargo, Package, Toolchain, Workspace, rustflags
 
 ROOT = Path("/crate")
 LIB = Package(id="1", name="one", directory=ROOT, kinds=frozenset(["lib", "test"]))

@@ -12,8 +12,8 @@ import pytest
 
 from rustvmm_sessions import outcomes, register
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.config import IgnoredAdvisory, Settings, override, settings
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.settings import IgnoredAdvisory, Settings, override, settings
 
 CRATE = Path("/crate")
 

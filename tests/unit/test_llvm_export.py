@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions import llvm_export
+from rustvmm_sessions.coverage import llvm_export
+from rustvmm_sessions.coverage.llvm_export import reached_lines
+from rustvmm_sessions.coverage.measurement import FileCoverage, Lines
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.llvm_export import reached_lines
-from rustvmm_sessions.model import FileCoverage, Lines
 
 ROOT = PurePosixPath("/work/crate")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.manifests import members
+from rustvmm_sessions.pipeline.manifests import members
 
 if TYPE_CHECKING:
     from pathlib import Path

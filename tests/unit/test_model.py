@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.model import Backend, Lines, Profile, Scope, Verdict
+from rustvmm_sessions.coverage.measurement import Backend, Lines, Profile, Scope, Verdict
 
 if TYPE_CHECKING:
     from enum import StrEnum

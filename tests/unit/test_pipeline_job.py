@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from rustvmm_sessions.container.job import Job, job
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline.job import Job, job
 
 SHELL = ("/bin/sh", "-e", "-c")
 PLAIN = Job(

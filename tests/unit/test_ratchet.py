@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rustvmm_sessions import ratchet
+from rustvmm_sessions.coverage import ratchet
+from rustvmm_sessions.coverage.measurement import Decision, Lines, Profile, Recorded, Verdict
+from rustvmm_sessions.coverage.ratchet import ArchRecord, CoverageFile, compare, decide, first_record, parse
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.model import Decision, Lines, Profile, Recorded, Verdict
-from rustvmm_sessions.ratchet import ArchRecord, CoverageFile, compare, decide, first_record, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

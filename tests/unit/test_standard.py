@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rustvmm_sessions import cli, noxfile, standard
-from rustvmm_sessions.actions import audit, bench, gate
+from rustvmm_sessions import audit, cli, noxfile, standard
+from rustvmm_sessions.bench import compare as bench
 from rustvmm_sessions.catalog import STANDARD, StandardSession
 from rustvmm_sessions.catalog import standard as named
-from rustvmm_sessions.config import IgnoredAdvisory, Override, OwnSession, Settings, settings
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.gate import matrix as gate
 from rustvmm_sessions.invocation import Invocation, Parser
+from rustvmm_sessions.settings import IgnoredAdvisory, Override, OwnSession, Settings, settings
 
 if TYPE_CHECKING:
-    from rustvmm_sessions.actions.audit import AuditRequest
-    from rustvmm_sessions.actions.gate import GateRequest
+    from rustvmm_sessions.audit import AuditRequest
+    from rustvmm_sessions.gate.matrix import GateRequest
 
 CRATE = Path("/crate")
 CALLER = Path("/home/me")
@@ -363,7 +364,7 @@ def test_words_for_sessions_need_a_session() -> None:
 
 
 def test_a_container_is_asked_for_all_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rustvmm_sessions.actions import container
+    from rustvmm_sessions.container import run as container
 
     asked: list[container.ContainerRequest] = []
     monkeypatch.setattr(container, "run_in_container", asked.append)

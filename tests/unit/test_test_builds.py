@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions.actions.test_builds import built_files
+from rustvmm_sessions.gate.executables import built_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rustvmm_sessions.model import Profile
+from rustvmm_sessions.coverage.measurement import Profile
 from rustvmm_sessions.wording import columns, counted, did_you_mean, nearest, rounded, width
 
 

@@ -1,0 +1,137 @@
+"""Look for dependencies with known vulnerabilities, by cargo-audit."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.deadline import Deadline
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.process import Finished, run
+from rustvmm_sessions.rust.cargo import Cargo, lockfile_kept, own_folder
+from rustvmm_sessions.rust.tools import SETUP, find_program
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from rustvmm_sessions.settings import IgnoredAdvisory
+
+DATABASE_VARIABLE = "RUSTVMM_ADVISORY_DB"
+"""Names a local copy of the advisory database, for machines that cannot fetch it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRequest:
+    """What an audit is asked to do.
+
+    Attributes:
+        cargo: Cargo in the crate's directory.
+        ignored: Advisories that the crate lives with until a day.
+        database: A local advisory database, used as it is; None to fetch RustSec's.
+        today: The day that decides which of `ignored` still hold.
+        deadline: When the session's time is up.
+    """
+
+    cargo: Cargo
+    ignored: tuple[IgnoredAdvisory, ...] = ()
+    database: Path | None = None
+    today: dt.date
+    deadline: Deadline = field(default_factory=Deadline)
+
+
+def audit(request: AuditRequest) -> None:
+    """Run cargo-audit with warnings denied; a crate that commits no Cargo.lock is left without one.
+
+    Raises:
+        CheckFailed: A dependency is vulnerable, unmaintained, unsound or yanked.
+        UserError: cargo-audit or the advisory database is not to be had.
+    """
+    cargo = request.cargo
+    tool = find_program("cargo-audit", "CARGO_AUDIT")
+    if tool is None:
+        raise UserError("cargo-audit is missing", where="PATH and the Python packages", fix=SETUP)
+    args = [str(tool), "audit", "--quiet", "--deny=warnings"]
+    for entry in request.ignored:
+        if request.today > entry.until:
+            warn(f"{entry.advisory} is no longer ignored since {entry.until} ({entry.reason})")
+        else:
+            say(f"{entry.advisory} is ignored until {entry.until}: {entry.reason}")
+            args.append(f"--ignore={entry.advisory}")
+    if request.database is not None:
+        args += [f"--db={request.database}", "--no-fetch"]
+    own = own_folder(cargo.workspace, "rustvmm-sessions")
+    has_lockfile = (cargo.workspace.root / "Cargo.lock").exists()
+    with lockfile_kept(cargo.workspace, own):
+        if not has_lockfile:  # what is audited is what a build of today takes, not what one took before
+            cargo.run("generate-lockfile", deadline=request.deadline).check()
+        done = _audit(request, args)
+    if done.timed_out:
+        raise CheckFailed(f"cargo-audit was {done.ending}", output=done.stdout + done.stderr)
+    if not done.ok:
+        found = re.search(r"^error: (\d+ .*found)!", done.stderr, re.MULTILINE)
+        raise CheckFailed(
+            f"cargo-audit: {found[1]}; update the dependency, or list the advisory in "
+            "register(audit_ignore=...) with a reason and a last day"
+            if found
+            else f"cargo-audit failed: {done.ending}; see what it says above",
+            output=done.stdout + done.stderr,
+        )
+
+
+def _audit(request: AuditRequest, args: Sequence[str]) -> Finished:
+    """Run cargo-audit; where it cannot read its cache of the database, once more without the cache."""
+    done = _run(request, args)
+    if not _without_database(done):
+        return done
+    if request.database is not None:
+        raise _no_database(
+            done, str(request.database), "name a folder that holds `crates/` as RustSec's does"
+        )
+    cache = request.cargo.home / "advisory-db"
+    if cache.exists() and os.access(cache.parent, os.W_OK):
+        say(f"the cache of the advisory database cannot be used; fetching it anew into {cache}")
+        done = _run_without(cache, request, args)
+    if _without_database(done):
+        raise _no_database(
+            done,
+            str(cache),
+            f"check the network, or name a local copy: --db DIR, or the variable {DATABASE_VARIABLE}",
+        )
+    return done
+
+
+def _run_without(cache: Path, request: AuditRequest, args: Sequence[str]) -> Finished:
+    """Run cargo-audit with the cache moved aside; it comes back where no new one could be fetched."""
+    aside = cache.with_name(f"{cache.name}.{os.getpid()}")
+    cache.rename(aside)
+    fetched = False
+    try:
+        done = _run(request, args)
+        fetched = not _without_database(done) and cache.is_dir()
+    finally:
+        shutil.rmtree(aside if fetched else cache, ignore_errors=True)
+        if not fetched:
+            aside.rename(cache)
+    return done
+
+
+def _without_database(done: Finished) -> bool:
+    return not done.ok and re.search(r"^error: .*advisory database", done.stderr, re.MULTILINE) is not None
+
+
+def _run(request: AuditRequest, args: Sequence[str]) -> Finished:
+    cargo = request.cargo
+    return run(args, cwd=cargo.workspace.root, env=cargo.env, deadline=request.deadline)
+
+
+def _no_database(done: Finished, where: str, fix: str) -> UserError:
+    why = next((line for line in done.stderr.splitlines() if line.startswith("error:")), done.ending)
+    return UserError(
+        f"the advisory database cannot be read: {why.removeprefix('error: ')}", where=where, fix=fix
+    )

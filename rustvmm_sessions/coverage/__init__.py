@@ -1,0 +1,1 @@
+"""Line coverage, and its record in ``tests/coverage``."""

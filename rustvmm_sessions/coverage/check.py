@@ -1,0 +1,449 @@
+"""The coverage check: measure, compare with the record, explain, and record what got better."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rustvmm_sessions import files
+from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.coverage import explain, llvm_export, ratchet
+from rustvmm_sessions.coverage import reports as coverage_reports
+from rustvmm_sessions.coverage.instrumented import ProfiledTests, TestSelection
+from rustvmm_sessions.coverage.measurement import (
+    Backend,
+    Decision,
+    Lines,
+    Measurement,
+    Profile,
+    Recorded,
+    Scope,
+    UnstableLine,
+    Verdict,
+)
+from rustvmm_sessions.coverage.reporters import (
+    NO_LINE,
+    CargoLlvmCovReporter,
+    Counted,
+    LlvmReporter,
+    Reporter,
+)
+from rustvmm_sessions.deadline import Deadline
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.git import upstream
+from rustvmm_sessions.git.git import Git
+from rustvmm_sessions.rust.cargo import Cargo, lockfile_kept, machine, own_folder
+from rustvmm_sessions.rust.tools import SETUP, find_cargo_llvm_cov, need_llvm_tools
+from rustvmm_sessions.rust.turns import alone
+from rustvmm_sessions.settings import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
+from rustvmm_sessions.wording import rounded
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.rust.tools import CargoLlvmCov
+
+RECORD = "tests/coverage"
+"""Where a crate's coverage is recorded, from the crate's directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverageRequest:
+    """What a coverage run is asked to do.
+
+    Attributes:
+        cargo: Cargo in the crate's directory, where tests/coverage and the configuration lie.
+        profile: Whether a better value is recorded.
+        scope: Whether all members of the workspace are measured.
+        backend: What counts the lines.
+        default_features: Whether the crate's default features are on.
+        tolerance: Points by which a measurement may differ from tests/coverage; None for 0, and
+            for rust-vmm-ci's tolerance where ``coverage_score`` is the baseline.
+        allow_lower: Whether `Profile.DEVEL` records a lower value as well.
+        repeat: How often the tests are run to find lines that are not always reached.
+        html: Folder for HTML pages; ``Path()`` for one in the target directory.
+        lcov: File for an LCOV tracefile.
+        cobertura: File for a Cobertura report.
+        json: File for the outcome as JSON.
+        diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
+            the upstream branch.
+        deadline: When the session's time is up.
+    """
+
+    cargo: Cargo
+    profile: Profile = Profile.CI
+    scope: Scope = Scope.WORKSPACE
+    backend: Backend = Backend.AUTO
+    default_features: bool = True
+    tolerance: Fraction | None = None
+    allow_lower: bool = False
+    repeat: int = 1
+    html: Path | None = None
+    lcov: Path | None = None
+    cobertura: Path | None = None
+    json: Path | None = None
+    diff: str | None = None
+    deadline: Deadline = field(default_factory=Deadline)
+
+    @property
+    def directory(self) -> Path:
+        """The crate's directory."""
+        return self.cargo.directory
+
+
+@dataclass(kw_only=True)
+class _Outcome:
+    """What is known so far; the JSON file says all of it, also when the run stops half-way."""
+
+    toolchain: str | None = None
+    backend: Backend | None = None
+    measurement: Measurement | None = None
+    recorded: Recorded | None = None
+    decision: Decision | None = None
+    passed: bool = False
+    wrote: bool = False
+
+
+def check_coverage(request: CoverageRequest) -> None:
+    """Measure the crate's line coverage and compare it with what is recorded.
+
+    Raises:
+        CheckFailed: A test failed, nothing was measured, or the coverage is not what is recorded.
+        UserError: A file, option or tool is not as it must be.
+    """
+    outcome = _Outcome()
+    coverage_reports.check(request)
+    files.check_reports({"--lcov": request.lcov, "--cobertura": request.cobertura, "--json": request.json})
+    try:
+        _check(request, outcome)
+    finally:
+        if request.json is not None:
+            files.write_report(request.json, json.dumps(_as_json(request, outcome), indent=1) + "\n")
+
+
+def _check(request: CoverageRequest, outcome: _Outcome) -> None:
+    config = _read_config(request.directory)
+    outcome.recorded = _read_record(request, config)
+    cargo = request.cargo
+    with ThreadPoolExecutor(1) as background:
+        toolchain = background.submit(lambda: cargo.toolchain)  # rustc says it while cargo says the other
+        workspace = cargo.workspace
+        toolchain.result()
+    for warning in (*config.warnings, *stale_patterns(config, workspace.root, workspace.target_directory)):
+        warn(warning)
+    files.own_directory(workspace.target_directory)
+    own = own_folder(workspace, "rustvmm-coverage")
+
+    with (
+        ThreadPoolExecutor(1) as background,
+        alone(own, request.deadline, f"another coverage run builds in {own}; waiting for it to end"),
+        _untouched_lockfile(request, cargo),
+    ):
+        lowered = background.submit(_lowered, request, outcome.recorded)
+        reporter, measurement = _measure(request, config, cargo, own, outcome)
+        outcome.measurement = measurement
+        say(explain.measured(measurement))
+        coverage_reports.write(request, reporter, cargo, own)
+        _judge(request, config, outcome, own, lowered.result())
+
+
+def _untouched_lockfile(request: CoverageRequest, cargo: Cargo) -> contextlib.AbstractContextManager[None]:
+    """In CI Cargo.lock stays as it is; a developer's cargo may update it, as it always does."""
+    if request.profile is Profile.CI:
+        return lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions"))
+    return contextlib.nullcontext()
+
+
+# What is recorded
+
+
+def _read_config(directory: Path) -> CoverageConfig:
+    path = directory / f"coverage_config_{machine()}.json"
+    text = files.read_text(path)
+    return CoverageConfig(path=path) if text is None else parse_coverage_config(text, path)
+
+
+def _record_path(directory: Path) -> Path:
+    """Return the file that tests/coverage is; a symbolic link counts only inside the crate."""
+    path = directory / RECORD
+    target = path.resolve()
+    if not target.is_relative_to(directory.resolve()):
+        raise UserError(
+            f"{RECORD} is a symbolic link that leads out of the crate",
+            where=f"{path} -> {target}",
+            fix="make it a file of the crate",
+        )
+    return target
+
+
+def _read_record(request: CoverageRequest, config: CoverageConfig) -> Recorded | None:
+    path = _record_path(request.directory)
+    shown = request.directory / RECORD
+    text = files.read_text(path)
+    tolerance = request.tolerance
+    if text is not None:
+        return ratchet.parse(text, shown).recorded(shown, machine(), tolerance or Fraction(0))
+    if config.score is not None:
+        return Recorded(
+            path=config.path,
+            percent=config.score,
+            decimals=None,
+            tolerance=SCORE_TOLERANCE if tolerance is None else tolerance,
+        )
+    return None
+
+
+def stale_patterns(config: CoverageConfig, root: Path, target_directory: Path) -> list[str]:
+    """Return a warning for each pattern of ``exclude_path`` that no source file of the workspace matches."""
+    if not config.exclude:
+        return []
+    sources: list[str] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = [f for f in folders if not f.startswith(".") and Path(folder, f) != target_directory]
+        sources += [os.path.join(folder, name) for name in names if name.endswith(".rs")]  # noqa: PTH118
+    return [
+        f"{config.path}: exclude_path: {pattern!r} matches no source file; delete it, or correct it"
+        for pattern in config.exclude
+        if not any(re.search(pattern, source) for source in sources)
+    ]
+
+
+# Measuring
+
+
+def _measure(
+    request: CoverageRequest, config: CoverageConfig, cargo: Cargo, own: Path, outcome: _Outcome
+) -> tuple[Reporter, Measurement]:
+    outcome.toolchain = cargo.toolchain.release
+    llvm = need_llvm_tools(cargo)
+    tool = _cargo_llvm_cov(request, own)
+    outcome.backend = Backend.CARGO if tool is None else Backend.CARGO_LLVM_COV
+    selection = TestSelection(
+        workspace=request.scope is Scope.WORKSPACE,
+        features=config.features,
+        default_features=request.default_features,
+    )
+    tests = ProfiledTests(cargo=cargo, own=own, selection=selection, deadline=request.deadline)
+    build = tests.build()
+    counted = Counted(
+        cargo=cargo,
+        build=build,
+        selection=selection,
+        exclude=config.exclude,
+        llvm=llvm,
+        deadline=request.deadline,
+    )
+    reporter: Reporter = (
+        LlvmReporter(counted=counted) if tool is None else CargoLlvmCovReporter(counted=counted, tool=tool)
+    )
+    root = cargo.workspace.root
+    exports = []
+    for number in range(1, request.repeat + 1):
+        if request.repeat > 1:
+            say(f"run {number} of {request.repeat}")
+        reporter.take((*tests.run(build), *build.profiles))
+        exports.append(reporter.json())
+    lines, counted_files = llvm_export.parse(exports[-1], root)
+    if lines.count == 0:
+        raise CheckFailed(NO_LINE)
+    if lines.covered == 0:
+        ran = ", ".join(f"{what} ({name})" for name, what in sorted(build.tests.items()))
+        raise CheckFailed(f"nothing was measured: no test reached a line of the crate; there ran {ran}")
+    measurement = Measurement(
+        arch=machine(),
+        toolchain=cargo.toolchain.release,
+        backend=reporter.name,
+        lines=lines,
+        files=counted_files,
+    )
+    if request.repeat > 1:
+        measurement = replace(
+            measurement, unstable=_unstable([llvm_export.reached(text, root) for text in exports])
+        )
+        _say_unstable(measurement, [llvm_export.parse(text, root)[0] for text in exports])
+    return reporter, measurement
+
+
+def _cargo_llvm_cov(request: CoverageRequest, own: Path) -> CargoLlvmCov | None:
+    """Return cargo-llvm-cov where it is to count; LLVM splits its list of profiles at commas."""
+    if request.backend is Backend.CARGO or (request.backend is Backend.AUTO and "," in str(own)):
+        return None
+    if "," in str(own):
+        raise UserError(
+            "cargo-llvm-cov cannot read profiles in a path with a comma",
+            where=str(own),
+            fix="leave --backend out, or set CARGO_TARGET_DIR to a path without a comma",
+        )
+    found = find_cargo_llvm_cov()
+    if found is None and request.backend is Backend.CARGO_LLVM_COV:
+        raise UserError("cargo-llvm-cov 0.9 or newer is missing", where="--backend=cargo-llvm-cov", fix=SETUP)
+    return found
+
+
+def _unstable(runs: list[dict[tuple[str, int], bool]]) -> tuple[UnstableLine, ...]:
+    keys = sorted({key for run in runs for key in run})
+    return tuple(
+        UnstableLine(path=path, line=line)
+        for path, line in keys
+        if len({run.get((path, line)) for run in runs}) > 1
+    )
+
+
+def _say_unstable(measurement: Measurement, runs: list[Lines]) -> None:
+    covered = [lines.covered for lines in runs]
+    if not measurement.unstable and len(set(covered)) == 1:
+        say(f"the same lines were reached in all {len(runs)} runs")
+        return
+    say(
+        f"covered lines from {min(covered)} to {max(covered)} in {len(runs)} runs; the last run counts. "
+        "Not always reached:"
+    )
+    for unstable in measurement.unstable:
+        say(f"  {unstable.path}:{unstable.line}")
+
+
+# Judging
+
+
+def _judge(
+    request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, own: Path, notes: list[str]
+) -> None:
+    measurement = outcome.measurement
+    if measurement is None:
+        raise AssertionError("judged before measured")
+    decision = ratchet.decide(
+        measurement.lines, outcome.recorded, request.profile, allow_lower=request.allow_lower
+    )
+    if decision.write:
+        decision = _record(request, config, outcome, measurement)
+        outcome.wrote = decision.write
+    outcome.decision = decision
+    outcome.passed = decision.passed
+    recorded = outcome.recorded
+    source = RECORD if recorded is None else recorded.path.relative_to(request.directory).as_posix()
+    lines = [
+        explain.recorded(recorded, source),
+        *explain.difference(decision, measurement, recorded),
+        *notes,
+    ]
+    last = _last_pass_file(request, config, measurement, own)
+    if decision.verdict is not Verdict.EQUAL:
+        before = _last_pass(last)
+        moved = explain.moved(measurement.files, before) if before else []
+        lines += moved or explain.least_covered(measurement.files)
+    lines += explain.commands(decision, RECORD, allow_lower=request.allow_lower)
+    for line in lines:
+        say(line)
+    if not decision.passed:
+        output = "\n".join([explain.measured(measurement), *lines])
+        summary = explain.summary(decision, measurement, recorded)
+        raise CheckFailed(summary, fix=explain.remedy(decision), output=output)
+    counts = [[file.path, file.lines.covered, file.lines.count] for file in measurement.files]
+    files.write_atomic(last, json.dumps(counts))
+
+
+def _record(
+    request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, measurement: Measurement
+) -> Decision:
+    """Write tests/coverage, unless another run recorded as much meanwhile; return what then holds."""
+    path = _record_path(request.directory)
+    new = ratchet.ArchRecord(arch=measurement.arch, lines=measurement.lines, toolchain=measurement.toolchain)
+    with files.locked(path):
+        outcome.recorded = _read_record(request, config)
+        decision = ratchet.decide(
+            measurement.lines, outcome.recorded, request.profile, allow_lower=request.allow_lower
+        )
+        if decision.write:
+            text = files.read_text(path)
+            content = (
+                ratchet.first_record(new)
+                if text is None
+                else ratchet.parse(text, request.directory / RECORD).updated(new)
+            )
+            files.write_atomic(path, str(content))
+    return decision
+
+
+def _lowered(request: CoverageRequest, recorded: Recorded | None) -> list[str]:
+    """Say so where the record itself is lower than upstream's: the check then passes too easily."""
+    path = request.directory / RECORD
+    if recorded is None or recorded.path != path:
+        return []
+    git = Git(directory=request.directory)
+    with contextlib.suppress(UserError):  # no git, no upstream, a wrong file there: no note
+        base = upstream.find_base(git, fetch=False)
+        text = git.file_at(base.commit, path) or ""
+        before = ratchet.parse(text, path).recorded(path, machine(), Fraction(0))
+        if recorded.percent < before.percent:
+            return [
+                f"Note: {RECORD} was lowered: {rounded(before.percent, 2)} % at the merge base with "
+                f"{base.name}, {rounded(recorded.percent, 2)} % here."
+            ]
+    return []
+
+
+def _last_pass_file(
+    request: CoverageRequest, config: CoverageConfig, measurement: Measurement, own: Path
+) -> Path:
+    """Return the file with the counts of the last passing run that measured the same thing."""
+    what = [
+        str(request.directory),
+        request.scope,
+        request.default_features,
+        config.features,
+        measurement.arch,
+        measurement.toolchain,
+    ]
+    return own / f"last-pass-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:16]}.json"
+
+
+def _last_pass(path: Path) -> dict[str, Lines]:
+    try:
+        return {name: Lines(covered=hit, count=count) for name, hit, count in json.loads(path.read_text())}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+# Saying
+
+
+def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:
+    """Return the outcome as the JSON of schema 1; what was not measured is null."""
+    measurement, recorded = outcome.measurement, outcome.recorded
+
+    def lines(value: Lines | None) -> dict[str, Any]:
+        return {"covered": value.covered if value else None, "count": value.count if value else None}
+
+    source = "none"
+    if recorded is not None:
+        source = RECORD if recorded.path == request.directory / RECORD else "coverage_config"
+    return {
+        "schema": 1,
+        "profile": request.profile,
+        "verdict": outcome.decision.verdict if outcome.decision else Verdict.NONE,
+        "passed": outcome.passed,
+        "wrote": outcome.wrote,
+        "arch": machine(),
+        "toolchain": outcome.toolchain,
+        "backend": outcome.backend,
+        "lines": {**lines(measurement.lines), "percent": float(measurement.lines.percent)}
+        if measurement
+        else None,
+        "recorded": {
+            "source": source,
+            "percent": float(recorded.percent) if recorded else None,
+            **lines(recorded.lines if recorded else None),
+            "tolerance": float(recorded.tolerance) if recorded else None,
+        },
+        "files": [
+            {"path": file.path, "covered": file.lines.covered, "count": file.lines.count}
+            for file in (measurement.files if measurement else ())
+        ],
+        "unstable": [{"path": u.path, "line": u.line} for u in (measurement.unstable if measurement else ())],
+    }

@@ -1,0 +1,226 @@
+"""Say what a coverage measurement means against what is recorded, and what to do about it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.coverage.measurement import (
+    Decision,
+    FileCoverage,
+    Lines,
+    Measurement,
+    Recorded,
+    Verdict,
+)
+from rustvmm_sessions.wording import counted, rounded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+MOST_FILES = 10
+"""Files listed at most; the rest is counted."""
+MOST_RANGES = 12
+"""Line ranges of a file listed at most; the rest is counted."""
+
+_RECORD = "nox -s coverage -- --profile devel"
+_REPEAT = "nox -s coverage -- --repeat 10"
+
+
+def measured(measurement: Measurement) -> str:
+    """Return the line that says what was measured."""
+    return (
+        f"measured: {measurement.lines}  "
+        f"({measurement.arch}, rustc {measurement.toolchain}, by {measurement.backend})"
+    )
+
+
+def recorded(record: Recorded | None, path: str) -> str:
+    """Return the line that says what is recorded; `path` is the file that says so."""
+    if record is None:
+        return "recorded: nothing"
+    tolerance = f", tolerance {_points(record.tolerance)}" if record.tolerance else ""
+    if record.lines is not None:
+        return f"recorded: {record.lines}  ({path}, rustc {record.toolchain}{tolerance})"
+    return f"recorded: {_percent(record)} %  ({path}{tolerance})"
+
+
+def difference(decision: Decision, measurement: Measurement, record: Recorded | None) -> list[str]:
+    """Return what the two figures mean side by side."""
+    if record is None:
+        return []
+    points = measurement.lines.percent - record.percent
+    if record.decimals is not None:
+        points = Fraction(rounded(measurement.lines.percent, record.decimals)) - record.percent
+    lines = []
+    if decision.within_tolerance:
+        lines.append(
+            f"The difference of {_signed(points)} is within the tolerance of "
+            f"{_points(record.tolerance)}: equal."
+        )
+    elif decision.verdict is not Verdict.EQUAL:
+        lines.append(f"Coverage is {decision.verdict} by {_points(abs(points))}.")
+    if record.lines is not None and measurement.lines != record.lines:
+        lines.append(meaning(measurement.lines, record.lines))
+    if record.toolchain and record.toolchain != measurement.toolchain:
+        lines.append(
+            f"The record was made with rustc {record.toolchain}, this is {measurement.toolchain}: "
+            "compilers count some lines differently."
+        )
+    if decision.verdict is not Verdict.EQUAL and record.decimals is not None and record.lines is None:
+        lines.append(
+            "The recorded percentage has no counts for this architecture; "
+            "it may have been measured on another one."
+        )
+    return lines
+
+
+def meaning(now: Lines, before: Lines) -> str:
+    """Say in words how the counts moved: a percentage alone misleads.
+
+    Deleting a well-tested module lowers the percentage although fewer lines are uncovered.
+    """
+    uncovered = now.uncovered - before.uncovered
+    count = now.count - before.count
+    counts = (
+        f"{counted(now.uncovered, 'line')} uncovered, {before.uncovered} before; "
+        f"{counted(now.count, 'line')} in all, {before.count} before"
+    )
+    if uncovered > 0 and count > 0:
+        better = now.percent > before.percent
+        words = "code was added" + (", better tested than the rest" if better else " that no test reaches")
+    elif uncovered > 0:
+        words = "code that was tested no longer is"
+    elif now.percent < before.percent:
+        words = "no code lost its tests: tested code was removed, so what is left weighs more"
+    elif uncovered < 0:
+        words = "code that was not tested " + ("now is" if count >= 0 else "is gone, or now is")
+    else:
+        words = "tested code was added" if count > 0 else "tested code was removed"
+    return f"{counts}: {words}."
+
+
+def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]:
+    """List the files whose counts differ from those of the last passing run, the largest change first."""
+    files = {file.path: file for file in now}
+    current = {path: file.lines for path, file in files.items()}
+    empty = Lines(covered=0, count=0)
+    rows = [
+        (path, before.get(path, empty), current.get(path, empty))
+        for path in sorted({*current, *before})
+        if current.get(path) != before.get(path)
+    ]
+    rows.sort(key=lambda row: -abs(row[2].uncovered - row[1].uncovered))
+    if not rows:
+        return []
+    lines = ["Files that moved since the last passing run here (covered/count):"]
+    lines += [
+        f"  {path}  {f'{old.covered}/{old.count}' if path in before else 'new'} -> "
+        f"{f'{new.covered}/{new.count}' if path in current else 'gone'}"
+        f"{f'; uncovered: {places(files[path])}' if new.uncovered > old.uncovered else ''}"
+        for path, old, new in rows[:MOST_FILES]
+    ]
+    return _and_more(lines, len(rows))
+
+
+def least_covered(files: Sequence[FileCoverage]) -> list[str]:
+    """List the files with most uncovered lines, with the ranges of those lines."""
+    worst = sorted(
+        (f for f in files if f.lines.uncovered), key=lambda file: (-file.lines.uncovered, file.path)
+    )
+    if not worst:
+        return []
+    lines = ["Files with most uncovered lines:"]
+    lines += [
+        f"  {file.path}  {file.lines.uncovered} of {file.lines.count}: {places(file)}"
+        for file in worst[:MOST_FILES]
+    ]
+    return _and_more(lines, len(worst))
+
+
+def _and_more(lines: list[str], total: int) -> list[str]:
+    return [*lines, f"  and {total - MOST_FILES} more"] if total > MOST_FILES else lines
+
+
+def places(file: FileCoverage) -> str:
+    """Write where a file's uncovered lines are.
+
+    LLVM counts a closure's lines once more, as a function of their own: those that no test calls,
+    on lines that tests reach otherwise, have no range and are counted.
+    """
+    hidden = file.lines.uncovered - sum(last - first + 1 for first, last in file.uncovered)
+    parts = [ranges(file.uncovered)] if file.uncovered else []
+    if hidden > 0:
+        parts.append(f"{hidden} in closures and functions on lines reached otherwise")
+    return ", and ".join(parts)
+
+
+def ranges(spans: Sequence[tuple[int, int]]) -> str:
+    """Write line ranges as ``3-5, 9``; what is beyond `MOST_RANGES` is counted."""
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:MOST_RANGES]]
+    if len(spans) > MOST_RANGES:
+        shown.append(f"and {counted(len(spans) - MOST_RANGES, 'more place')}")
+    return ", ".join(shown)
+
+
+def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list[str]:
+    """Return what to do next, as commands.
+
+    The tests of some crates, vm-memory's among them, do not reach the same lines in every run.
+    """
+    add = f"git add {record_path}"
+    if decision.write and decision.verdict is Verdict.LOWER:
+        return [f"Recorded the lower value in {record_path}, as --allow-lower says. Next: {add}"]
+    if decision.write:
+        return [f"Recorded in {record_path}. Next: {add}"]
+    match decision.verdict:
+        case Verdict.EQUAL:
+            return []
+        case Verdict.HIGHER:
+            return ["Record it:", f"  {_RECORD}", f"  {add}"]
+        case Verdict.NONE:
+            return ["There is no baseline to compare with. Make one:", f"  {_RECORD}", f"  {add}"]
+        case Verdict.LOWER:
+            accept = (
+                []
+                if allow_lower
+                else ["  If it is meant: " + _RECORD + " --allow-lower", f"  and then: {add}"]
+            )
+            return [
+                "Next:",
+                "  See the lines: nox -s coverage -- --html",
+                f"  Name lines that not every run reaches: {_REPEAT}",
+                *accept,
+            ]
+
+
+def remedy(decision: Decision) -> str:
+    """Return the command that makes the check pass; empty where it takes more than one."""
+    return _RECORD if decision.verdict in (Verdict.HIGHER, Verdict.NONE) else ""
+
+
+def summary(decision: Decision, measurement: Measurement, record: Recorded | None) -> str:
+    """Return the one line that a failing session ends with."""
+    percent = rounded(measurement.lines.percent, 2)
+    if record is None:
+        return f"coverage is {percent} % and nothing is recorded to compare it with"
+    before = _percent(record)
+    if record.lines is not None and before == str(percent):
+        return f"coverage is {decision.verdict}: {measurement.lines} measured, {record.lines} recorded"
+    return f"coverage is {decision.verdict}: {percent} % measured, {before} % recorded"
+
+
+def _percent(record: Recorded) -> str:
+    return f"{rounded(record.percent, 2 if record.decimals is None else record.decimals):f}"
+
+
+def _points(value: Fraction) -> str:
+    decimals = 2 if value >= Fraction(1, 100) else 4
+    while value and not rounded(value, decimals):
+        decimals += 2  # two fractions may be very near and still differ
+    text = f"{rounded(value, decimals):f}"
+    return counted(text.rstrip("0").rstrip(".") if "." in text else text, "point")
+
+
+def _signed(value: Fraction) -> str:
+    return ("+" if value > 0 else "-") + _points(abs(value))

@@ -1,0 +1,1 @@
+"""The sessions that cargo does: formatting, lints, builds, documentation, tests."""

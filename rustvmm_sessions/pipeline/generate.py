@@ -1,0 +1,247 @@
+"""Build a pipeline from a crate's files and sessions, and print, write, check, explain or upload it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions import catalog, files
+from rustvmm_sessions.console import pass_on, say, warn
+from rustvmm_sessions.documents import read_yaml, write_yaml
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.pipeline import buildkite, custom_tests, description, included, registered, variables
+from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
+from rustvmm_sessions.pipeline.model import Included, Pipeline, Platforms, Template
+from rustvmm_sessions.settings import parse_platforms
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from rustvmm_sessions.pipeline.custom_tests import CustomTest
+    from rustvmm_sessions.settings import Settings
+
+PLATFORM_FILE = ".platform"
+CRATE_DESCRIPTION = ".buildkite/test_description.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What a crate without a noxfile asks for.
+
+    Attributes:
+        directory: The crate's directory.
+        description: The test description; None for the standard tests.
+        platforms: The file that lists the platforms; None for ``.platform``.
+        selective: Whether steps are for the members of a workspace that changed.
+        include: A pipeline file of the crate's own.
+    """
+
+    directory: Path
+    description: Path | None = None
+    platforms: Path | None = None
+    selective: bool = False
+    include: Path | None = None
+
+
+def of_description(asked: Described) -> Pipeline:
+    """Return the pipeline of a test description, or of the standard tests.
+
+    Raises:
+        UserError: A file or variable is wrong.
+    """
+    changes = variables.read(os.environ)
+    platforms = _platforms(asked.directory, asked.platforms or Path(PLATFORM_FILE))
+    if asked.description is None:
+        templates = registered.standard_tests(of_crates=asked.selective)
+    else:
+        text = _text(asked.directory, asked.description)
+        templates = description.parse(text, str(asked.description), of_crates=asked.selective, warn=warn)
+    if asked.selective:
+        members = _members(asked.directory, shared=asked.description)
+        changes.check([*templates, *(test for member in members for test in member.tests)])
+        pipeline = compose_workspace(templates, members, platforms, changes)
+    else:
+        changes.check(templates)
+        pipeline = compose(templates, platforms, changes)
+    return _with_included(pipeline, asked.directory, asked.include)
+
+
+def of_sessions(crate: Settings, form: str) -> Pipeline:
+    """Return the pipeline of a crate's registered sessions.
+
+    Args:
+        crate: What its ``register()`` call says, and the sessions of its own.
+        form: ``buildkite`` or ``github``, whose workflow installs nox itself.
+
+    Raises:
+        UserError: A file or variable is wrong.
+    """
+    changes = variables.read(os.environ)
+    if crate.platforms:
+        platforms = Platforms(names=crate.platforms, source="register(platforms=...)")
+    else:
+        platforms = _platforms(crate.directory, Path(PLATFORM_FILE))
+    nox = "nox" if form == "github" else crate.pipeline_command
+    templates = registered.of_crate(crate, custom_tests_of(crate), nox)
+    changes.check(templates)
+    pipeline = compose(templates, platforms, changes)
+    return _with_included(pipeline, crate.directory, crate.pipeline_include)
+
+
+def custom_tests_of(crate: Settings, warn: Callable[[str], None] = lambda _: None) -> tuple[CustomTest, ...]:
+    """Return the tests of a crate's description files that become sessions.
+
+    Raises:
+        UserError: There is no such file, or it is wrong.
+    """
+    found: list[CustomTest] = []
+    for name in crate.custom_tests:
+        text = files.read_text(crate.directory / name)
+        if text is None:
+            raise UserError(
+                "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
+            )
+        found += custom_tests.parse(text, name, warn)
+    return custom_tests.sessions(found, crate)
+
+
+def read_included(directory: Path, name: Path) -> tuple[Included, ...]:
+    """Return the steps of a crate's own pipeline file.
+
+    Raises:
+        UserError: There is no such file, or it is no pipeline.
+    """
+    return included.parse(_text(directory, name), str(name))
+
+
+def _with_included(pipeline: Pipeline, directory: Path, name: Path | None) -> Pipeline:
+    return replace(pipeline, included=read_included(directory, name)) if name else pipeline
+
+
+def _text(directory: Path, name: Path) -> str:
+    text = files.read_text(directory / name)
+    if text is None:
+        raise UserError("there is no such file", where=str(name), fix="correct the path")
+    return text
+
+
+def _platforms(directory: Path, name: Path) -> Platforms:
+    text = files.read_text(directory / name)
+    if text is None:
+        return Platforms(names=catalog.DEFAULT_PLATFORMS, source="the defaults")
+    return Platforms(names=parse_platforms(text, str(name)), source=str(name))
+
+
+def _members(directory: Path, shared: Path | None) -> list[Member]:
+    from rustvmm_sessions.pipeline import manifests  # noqa: PLC0415 - only workspaces pay for it
+
+    found = []
+    for package in manifests.members(directory):
+        folder = Path(package.path)
+        name = folder / CRATE_DESCRIPTION
+        is_shared = shared and (directory / name).resolve() == (directory / shared).resolve()
+        text = None if is_shared else files.read_text(directory / name)
+        tests: tuple[Template, ...] = ()
+        if text is not None:
+            tests = description.parse(text, str(name), of_crates=True, warn=warn)
+        found.append(
+            Member(
+                name=package.name,
+                path=package.path,
+                needs=package.needs,
+                platforms=_platforms(directory, folder / PLATFORM_FILE),
+                tests=tests,
+            )
+        )
+    return found
+
+
+# What is done with it
+
+
+def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> None:
+    """Do with a pipeline what the options of `pipeline.options` say.
+
+    Args:
+        pipeline: The pipeline.
+        given: The options.
+        directory: Where paths in options start from.
+
+    Raises:
+        UserError: It cannot be rendered, read or written.
+        CheckFailed: ``--check`` found another pipeline, or the agent did not take it.
+    """
+    if given.upload and given.format != "buildkite":
+        raise UserError(
+            "only Buildkite's pipelines are uploaded",
+            where="--upload",
+            fix="leave --format out, or use --output",
+        )
+    text = rendered(pipeline, given.format)
+    if given.explain:
+        from rustvmm_sessions.pipeline.table import explain  # noqa: PLC0415 - late
+
+        say(explain(pipeline))
+    elif given.output:
+        _write(directory / given.output, text)
+    elif given.check:
+        _check(directory / given.check, text, given.format)
+    elif given.diff:
+        changes = _differences(directory / given.diff, text, given.format)
+        say("\n".join(changes) if changes else "no difference")
+    elif given.upload:
+        _upload(text)
+    else:
+        pass_on(text.encode(), sys.stdout)
+
+
+def rendered(pipeline: Pipeline, form: str) -> str:
+    """Return a pipeline for ``buildkite`` or ``github``."""
+    if form == "github":
+        from rustvmm_sessions.pipeline import github  # noqa: PLC0415 - late
+
+        return github.render(pipeline, warn=warn)
+    return write_yaml(buildkite.render(pipeline))
+
+
+def _write(path: Path, text: str) -> None:
+    path = path.resolve()
+    with files.locked(path):
+        files.write_atomic(path, text)
+
+
+def _differences(path: Path, text: str, form: str) -> list[str]:
+    found = files.read_text(path)
+    if found is None:
+        raise UserError("there is no such file", where=str(path), fix="write it with --output")
+    old = read_yaml(found, str(path))
+    new = read_yaml(text, "the pipeline").data
+    if form == "github":
+        return buildkite.differences([old.data], [new])
+    return buildkite.differences(included.steps_of(old), new["steps"])
+
+
+def _check(path: Path, text: str, form: str) -> None:
+    changes = _differences(path, text, form)
+    if changes:
+        raise CheckFailed(
+            "\n".join(
+                [f"{path} is not the pipeline of today:", *changes, "to do: write it anew with --output"]
+            )
+        )
+    say(f"{path} is up to date")
+
+
+def _upload(text: str) -> None:
+    """Hand the pipeline to buildkite-agent in one piece: it takes all of it or nothing."""
+    from rustvmm_sessions.process import run  # noqa: PLC0415 - late
+
+    with tempfile.TemporaryDirectory(prefix="rustvmm-pipeline-") as folder:
+        file = Path(folder) / "pipeline.yml"
+        file.write_text(text, encoding="utf-8")
+        run(["buildkite-agent", "pipeline", "upload", file]).check()

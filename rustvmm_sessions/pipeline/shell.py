@@ -1,0 +1,74 @@
+"""The one place where a command of the crate's goes through a shell.
+
+The commands of rust-vmm-ci's description files and of a pipeline file are shell by contract.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.console import warn
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.git.git import Git
+from rustvmm_sessions.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rustvmm_sessions.deadline import Deadline
+    from rustvmm_sessions.process import Finished
+    from rustvmm_sessions.rust.cargo import Cargo
+
+
+def run_shell(shell: str, script: str, cargo: Cargo, deadline: Deadline) -> Finished:
+    """Run a script as Buildkite's agent does.
+
+    Args:
+        shell: ``sh`` for what runs in a container, as the docker plugin has it; else ``bash``.
+        script: What it runs.
+        cargo: Cargo in the crate's directory, with the session's variables.
+        deadline: When the session's time is up.
+    """
+    with _edits_named(cargo.directory):
+        return run([shell, "-e", "-c", script], cwd=cargo.directory, env=cargo.env, deadline=deadline)
+
+
+@contextlib.contextmanager
+def _edits_named(directory: Path) -> Iterator[None]:
+    """Warn of tracked files that a command changed, such as vm-memory's that adds to Cargo.toml.
+
+    An agent throws its clone away; here somebody works in it. Nothing is put back, as what changed
+    meanwhile may be that somebody's work.
+    """
+    before = _edited(directory)
+    try:
+        yield
+    finally:
+        after = _edited(directory)
+        names = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+        if names:
+            what = f"tracked files changed while the command ran: {', '.join(names)}"
+            fresh = shlex.join(name for name in names if name not in before)
+            warn(f"{what}; `git restore -- {fresh}` takes that back" if fresh else what)
+
+
+def _edited(directory: Path) -> dict[str, tuple[int, int]]:
+    """Return the tracked files that are not as in git's index, each with its time and size."""
+    with contextlib.suppress(UserError):  # no git
+        git = Git(directory=directory)
+        listed = git.read("diff", "--name-only", "--relative", "--ignore-submodules", "-z")
+        if listed.ok:
+            return {name: _state(directory / name) for name in listed.stdout.split("\0") if name}
+    return {}
+
+
+def _state(path: Path) -> tuple[int, int]:
+    try:
+        status = os.lstat(path)
+    except OSError:  # deleted
+        return 0, 0
+    return status.st_mtime_ns, status.st_size

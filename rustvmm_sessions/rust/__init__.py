@@ -1,0 +1,1 @@
+"""Cargo, rustc and the tools around them."""
