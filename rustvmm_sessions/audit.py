@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import shutil
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import Finished, run
-from rustvmm_sessions.rust.cargo import Cargo, lockfile_kept, own_folder
+from rustvmm_sessions.rust.cargo import Cargo, own_folder
+from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Sequence
-    from pathlib import Path
 
+    from rustvmm_sessions.invocation import Invocation, Parser
     from rustvmm_sessions.settings import IgnoredAdvisory
 
 DATABASE_VARIABLE = "RUSTVMM_ADVISORY_DB"
@@ -72,7 +74,7 @@ def audit(request: AuditRequest) -> None:
             cargo.run("generate-lockfile", deadline=request.deadline).check()
         done = _audit(request, args)
     if done.timed_out:
-        raise CheckFailed(f"cargo-audit was {done.ending}", output=done.stdout + done.stderr)
+        raise CheckFailed(f"cargo-audit was {done.ending}", output=done.output)
     if not done.ok:
         found = re.search(r"^error: (\d+ .*found)!", done.stderr, re.MULTILINE)
         raise CheckFailed(
@@ -80,7 +82,7 @@ def audit(request: AuditRequest) -> None:
             "register(audit_ignore=...) with a reason and a last day"
             if found
             else f"cargo-audit failed: {done.ending}; see what it says above",
-            output=done.stdout + done.stderr,
+            output=done.output,
         )
 
 
@@ -134,4 +136,25 @@ def _no_database(done: Finished, where: str, fix: str) -> UserError:
     why = next((line for line in done.stderr.splitlines() if line.startswith("error:")), done.ending)
     return UserError(
         f"the advisory database cannot be read: {why.removeprefix('error: ')}", where=where, fix=fix
+    )
+
+
+def add_options(parser: Parser) -> None:
+    """Add the options of the session."""
+    parser.add_argument(
+        "--db", type=Path, metavar="DIR", help="a local advisory database; nothing is fetched"
+    )
+
+
+def run_audit(invocation: Invocation) -> None:
+    """Look for vulnerable dependencies, by the option's database or the variable's."""
+    named = os.environ.get(DATABASE_VARIABLE)
+    audit(
+        AuditRequest(
+            cargo=invocation.cargo,
+            ignored=invocation.crate.audit_ignore,
+            database=invocation.path("db") or (invocation.called_from / named if named else None),
+            today=dt.datetime.now(tz=dt.UTC).date(),
+            deadline=invocation.deadline,
+        )
     )

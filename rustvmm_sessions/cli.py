@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, noxfile, standard
+from rustvmm_sessions import catalog, noxfile
+from rustvmm_sessions.bench import options as bench
+from rustvmm_sessions.commits import options as commits
 from rustvmm_sessions.console import let_go
+from rustvmm_sessions.container import options as container
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.pipeline.options import add_options
+from rustvmm_sessions.pipeline import options as pipeline
 from rustvmm_sessions.process import interrupted_status, interruptible
 from rustvmm_sessions.settings import settings
 
@@ -75,7 +78,7 @@ def _commit_format(given: argparse.Namespace) -> None:
 
 
 def _bench_options(parser: argparse.ArgumentParser) -> None:
-    standard.add_bench_options(parser)
+    bench.add_options(parser)
     parser.add_argument(
         "--analyse", type=Path, metavar="FILE", help="measure nothing; judge the figures in FILE anew"
     )
@@ -83,9 +86,9 @@ def _bench_options(parser: argparse.ArgumentParser) -> None:
 
 def _bench(given: argparse.Namespace) -> None:
     if given.analyse is not None:
-        from rustvmm_sessions.bench.compare import analyse  # noqa: PLC0415 - as late as can be
+        from rustvmm_sessions.bench.compare import analyse
 
-        analyse(given.analyse, given.threshold, standard.bench_delivery(given, Path.cwd()))
+        analyse(given.analyse, given.threshold, bench.delivery(given, Path.cwd()))
         return
     noxfile.begin("bench", given, noxfile.settings_in(Path.cwd()), command="rustvmm-sessions bench")
 
@@ -115,8 +118,8 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.init.scaffold import Wishes  # noqa: PLC0415
-    from rustvmm_sessions.init.write import InitRequest, initialize  # noqa: PLC0415 - as late as can be
+    from rustvmm_sessions.init.scaffold import Wishes
+    from rustvmm_sessions.init.write import InitRequest, initialize
 
     initialize(
         InitRequest(
@@ -128,18 +131,12 @@ def _init(given: argparse.Namespace) -> None:
                 buildkite=given.buildkite,
                 github=given.github,
             ),
-            workflow=_workflow,
+            workflow=noxfile.workflow_of,
             replace=tuple(given.replace),
             yes=given.yes,
             dry_run=given.dry_run,
         )
     )
-
-
-def _workflow(text: str, platforms: tuple[str, ...]) -> str:
-    from rustvmm_sessions.sessions import workflow_of  # noqa: PLC0415 - nox is slow to import
-
-    return workflow_of(text, platforms)
 
 
 def _described_options(parser: argparse.ArgumentParser) -> None:
@@ -172,11 +169,11 @@ def _described_options(parser: argparse.ArgumentParser) -> None:
 
 def _pipeline_options(parser: argparse.ArgumentParser) -> None:
     _described_options(parser)
-    add_options(parser)
+    pipeline.add_options(parser)
 
 
 def _reproduce_options(parser: argparse.ArgumentParser) -> None:
-    standard.add_reproduce_options(parser)
+    container.add_reproduce_options(parser)
     _described_options(parser)
 
 
@@ -191,7 +188,7 @@ def _zipapp_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _zipapp(given: argparse.Namespace) -> None:
-    from rustvmm_sessions import zipapp  # noqa: PLC0415 - as late as can be
+    from rustvmm_sessions import zipapp
 
     zipapp.write(given.output)
 
@@ -203,17 +200,17 @@ def _truth(text: str) -> bool:
 
 
 def _pipeline(given: argparse.Namespace) -> None:
-    from rustvmm_sessions.pipeline.generate import deliver  # noqa: PLC0415 - late
+    from rustvmm_sessions.pipeline.generate import deliver
 
     deliver(_described(given), given, Path())
 
 
 def _reproduce(given: argparse.Namespace) -> None:
-    standard.reproduce_step(_described(given), given, Path.cwd())
+    container.reproduce_step(_described(given), given, Path.cwd())
 
 
 def _described(given: argparse.Namespace) -> Pipeline:
-    from rustvmm_sessions.pipeline.generate import Described, of_description  # noqa: PLC0415 - late
+    from rustvmm_sessions.pipeline.generate import Described, of_description
 
     asked = Described(
         directory=Path(),
@@ -233,7 +230,7 @@ _COMMANDS: dict[
     "init": ("bring a repository the files it needs, after showing them", _init_options, _init),
     "commit-format": (
         "check the messages of the commits that are not upstream yet",
-        standard.add_commit_format_options,
+        commits.add_options,
         _commit_format,
     ),
     "bench": ("compare benchmarks with upstream", _bench_options, _bench),

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import standard
+from rustvmm_sessions import files, standard
 from rustvmm_sessions.deadline import Deadline
+from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import Invocation
 from rustvmm_sessions.rust.tools import check_device
 from rustvmm_sessions.settings import Settings, settings
@@ -13,7 +19,6 @@ from rustvmm_sessions.settings import Settings, settings
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 def settings_in(directory: Path) -> Settings:
@@ -22,11 +27,49 @@ def settings_in(directory: Path) -> Settings:
     Raises:
         UserError: The noxfile cannot be run.
     """
-    if not (directory / "noxfile.py").is_file():
-        return settings(directory, {})
-    from rustvmm_sessions.sessions import settings_of  # noqa: PLC0415 - nox is slow to import
+    noxfile = directory / "noxfile.py"
+    found = _registered(noxfile, files.read_text(noxfile) or "") if noxfile.is_file() else None
+    return found or settings(directory, {})
 
-    return settings_of(directory / "noxfile.py")
+
+def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
+    """Return GitHub's workflow for the sessions that a noxfile of this directory registers.
+
+    Args:
+        text: The noxfile.
+        platforms: What the crate is for, unless the noxfile says so.
+
+    Raises:
+        UserError: The noxfile cannot be run, or registers no crate.
+    """
+    from rustvmm_sessions.pipeline.generate import of_sessions, rendered
+
+    noxfile = Path.cwd() / "noxfile.py"
+    crate = _registered(noxfile, text)
+    if crate is None:
+        raise UserError("it calls no register()", where=str(noxfile), fix="add the call")
+    known = replace(crate, platforms=crate.platforms or platforms)
+    return rendered(of_sessions(known, "github"), "github")
+
+
+def _registered(noxfile: Path, text: str) -> Settings | None:
+    """Run a noxfile's text, and return what it registers; None where it registers nothing."""
+    from rustvmm_sessions.sessions import registered  # nox is slow to import
+
+    said = io.StringIO()
+    try:
+        code = compile(text, str(noxfile), "exec", dont_inherit=True)
+        with contextlib.redirect_stderr(said):
+            exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
+    except (Exception, SystemExit) as error:  # whatever a noxfile raises
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error  # our own, which is said already, for nox
+        sys.stderr.write(said.getvalue())
+        what = f"the noxfile cannot be run: {error}"
+        raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
+    sys.stderr.write(said.getvalue())
+    crate = registered()
+    return crate.settings if crate else None
 
 
 def run(name: str, words: Sequence[str], crate: Settings) -> None:

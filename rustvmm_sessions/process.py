@@ -78,6 +78,11 @@ class Finished:
         return self.returncode == 0 and not self.timed_out
 
     @property
+    def output(self) -> str:
+        """What is kept of both streams."""
+        return self.stdout + self.stderr
+
+    @property
     def status(self) -> int:
         """The exit status as shells give it: 128 + N after signal N, and 1 after its time limit."""
         if self.timed_out:

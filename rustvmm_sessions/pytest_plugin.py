@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rustvmm_sessions import noxfile, standard
+from rustvmm_sessions import noxfile
 from rustvmm_sessions.coverage.measurement import Profile, Scope
+from rustvmm_sessions.coverage.options import profile_of
 from rustvmm_sessions.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 @pytest.fixture(scope="session")
 def profile(request: pytest.FixtureRequest) -> Profile:
     """The profile that checks run with."""
-    return standard.profile(request.config.getoption("--profile"))
+    return profile_of(request.config.getoption("--profile"))
 
 
 @pytest.fixture(scope="session")

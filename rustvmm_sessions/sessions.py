@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import sys
 import time
 from dataclasses import fields, replace
@@ -85,7 +84,7 @@ def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:
     """Return the sessions that the crate's description files make, each with its tests."""
     if not crate.custom_tests:
         return {}
-    from rustvmm_sessions.pipeline.generate import custom_tests_of  # noqa: PLC0415 - few crates have some
+    from rustvmm_sessions.pipeline.generate import custom_tests_of
 
     found: dict[str, list[CustomTest]] = {}
     for test in custom_tests_of(crate, warn):
@@ -93,50 +92,8 @@ def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:
     return found
 
 
-def settings_of(noxfile: Path) -> Settings:
-    """Run a noxfile and return what its ``register()`` call says; the defaults where it has none.
-
-    Raises:
-        UserError: The noxfile cannot be run.
-    """
-    crate = _crate_of(noxfile, files.read_text(noxfile) or "")
-    return crate.settings if crate else settings(noxfile.parent, {})
-
-
-def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
-    """Return GitHub's workflow for the sessions that a noxfile of this directory registers.
-
-    Args:
-        text: The noxfile.
-        platforms: What the crate is for, unless the noxfile says so.
-
-    Raises:
-        UserError: The noxfile cannot be run, or registers no crate.
-    """
-    from rustvmm_sessions.pipeline.generate import of_sessions, rendered  # noqa: PLC0415 - late
-
-    noxfile = Path.cwd() / "noxfile.py"
-    crate = _crate_of(noxfile, text)
-    if crate is None:
-        raise UserError("it calls no register()", where=str(noxfile), fix="add the call")
-    known = replace(crate.settings, platforms=crate.settings.platforms or platforms)
-    return rendered(of_sessions(known, "github"), "github")
-
-
-def _crate_of(noxfile: Path, text: str) -> Crate | None:
-    """Run a noxfile's text, and return the crate that it registers."""
-    said = io.StringIO()
-    try:
-        code = compile(text, str(noxfile), "exec", dont_inherit=True)
-        with contextlib.redirect_stderr(said):
-            exec(code, {"__name__": "noxfile", "__file__": str(noxfile)})  # noqa: S102 - as nox does
-    except (Exception, SystemExit) as error:  # whatever a noxfile raises
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from error  # our own, which is said already, for nox
-        sys.stderr.write(said.getvalue())
-        what = f"the noxfile cannot be run: {error}"
-        raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
-    sys.stderr.write(said.getvalue())
+def registered() -> Crate | None:
+    """Return the crate that the noxfile which was run last registers."""
     crates = (vars(function).get(_CRATE) for function in nox.registry.get().values())
     return next((crate for crate in crates if isinstance(crate, Crate)), None)
 
@@ -232,7 +189,7 @@ class Crate:
 
     def run(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
         """Run any program as `cargo` runs cargo: its process group ends with it."""
-        from rustvmm_sessions.process import run  # noqa: PLC0415 - named like this method
+        from rustvmm_sessions.process import run
 
         cargo, deadline = self._cargo(session), self._deadlines[session.name]
         run(args, cwd=cargo.directory, env={**cargo.env, **(env or {})}, deadline=deadline).check()
@@ -266,7 +223,7 @@ class Crate:
         )
 
         def body(session: nox.Session) -> None:
-            from rustvmm_sessions.pipeline.described import run_custom_test  # noqa: PLC0415 - late
+            from rustvmm_sessions.pipeline.shell import run_custom_test
 
             if not any(test.cases):
                 _refuse_words(session)
@@ -277,9 +234,9 @@ class Crate:
 
     def _add_included(self, file: Path) -> None:
         """Add what the steps of the crate's own pipeline file run, each by its label."""
-        from rustvmm_sessions.pipeline.generate import read_included  # noqa: PLC0415 - only with such a file
-        from rustvmm_sessions.pipeline.included import commands  # noqa: PLC0415
-        from rustvmm_sessions.pipeline.shell import run_shell  # noqa: PLC0415
+        from rustvmm_sessions.pipeline.generate import read_included
+        from rustvmm_sessions.pipeline.included import commands
+        from rustvmm_sessions.pipeline.shell import run_shell
 
         for command in commands(read_included(self.settings.directory, file)):
             if command.label in self._names:

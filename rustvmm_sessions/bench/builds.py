@@ -11,9 +11,11 @@ from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.console import warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.gate.executables import artifacts_in
 from rustvmm_sessions.process import run
-from rustvmm_sessions.rust.cargo import Cargo, configurations, lockfile_kept, package_specs, rustflags
+from rustvmm_sessions.rust.cargo import Cargo, package_specs
+from rustvmm_sessions.rust.configuration import configurations, rustflags
+from rustvmm_sessions.rust.lockfile import lockfile_kept
+from rustvmm_sessions.rust.messages import artifacts_in
 from rustvmm_sessions.rust.tools import find_program
 from rustvmm_sessions.wording import did_you_mean
 
@@ -179,9 +181,7 @@ def _compile(build: Build) -> tuple[Executable, ...]:
     env: dict[str, str | None] = {**variables, "CARGO_BUILD_BUILD_DIR": str(build.target)}
     done = cargo.read(*command, env=env, echo=True, deadline=build.deadline)
     if not done.ok:
-        raise CheckFailed(
-            f"the benchmarks of {build.name} do not build ({done.ending})", output=done.stdout + done.stderr
-        )
+        raise CheckFailed(f"the benchmarks of {build.name} do not build ({done.ending})", output=done.output)
     return tuple(_executables(build, done.stdout))
 
 

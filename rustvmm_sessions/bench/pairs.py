@@ -330,8 +330,8 @@ def _readable(pattern: str) -> str:
 
 
 def _failed(executable: Executable, what: str, done: Finished) -> CheckFailed:
-    tell(done.stdout + done.stderr)
+    tell(done.output)
     return CheckFailed(
         f"{executable.package}, {executable.side}: {what} ({done.ending}); see what it says above",
-        output=done.stdout + done.stderr,
+        output=done.output,
     )

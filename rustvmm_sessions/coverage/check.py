@@ -8,7 +8,7 @@ import json
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from rustvmm_sessions import files
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.coverage import explain, llvm_export, ratchet
 from rustvmm_sessions.coverage import reports as coverage_reports
+from rustvmm_sessions.coverage.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.coverage.instrumented import ProfiledTests, TestSelection
 from rustvmm_sessions.coverage.measurement import (
     Backend,
@@ -36,65 +37,21 @@ from rustvmm_sessions.coverage.reporters import (
     LlvmReporter,
     Reporter,
 )
-from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
-from rustvmm_sessions.rust.cargo import Cargo, lockfile_kept, machine, own_folder
+from rustvmm_sessions.rust.cargo import Cargo, machine, own_folder
+from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_cargo_llvm_cov, need_llvm_tools
 from rustvmm_sessions.rust.turns import alone
-from rustvmm_sessions.settings import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
+    from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.tools import CargoLlvmCov
 
 RECORD = "tests/coverage"
 """Where a crate's coverage is recorded, from the crate's directory."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoverageRequest:
-    """What a coverage run is asked to do.
-
-    Attributes:
-        cargo: Cargo in the crate's directory, where tests/coverage and the configuration lie.
-        profile: Whether a better value is recorded.
-        scope: Whether all members of the workspace are measured.
-        backend: What counts the lines.
-        default_features: Whether the crate's default features are on.
-        tolerance: Points by which a measurement may differ from tests/coverage; None for 0, and
-            for rust-vmm-ci's tolerance where ``coverage_score`` is the baseline.
-        allow_lower: Whether `Profile.DEVEL` records a lower value as well.
-        repeat: How often the tests are run to find lines that are not always reached.
-        html: Folder for HTML pages; ``Path()`` for one in the target directory.
-        lcov: File for an LCOV tracefile.
-        cobertura: File for a Cobertura report.
-        json: File for the outcome as JSON.
-        diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
-            the upstream branch.
-        deadline: When the session's time is up.
-    """
-
-    cargo: Cargo
-    profile: Profile = Profile.CI
-    scope: Scope = Scope.WORKSPACE
-    backend: Backend = Backend.AUTO
-    default_features: bool = True
-    tolerance: Fraction | None = None
-    allow_lower: bool = False
-    repeat: int = 1
-    html: Path | None = None
-    lcov: Path | None = None
-    cobertura: Path | None = None
-    json: Path | None = None
-    diff: str | None = None
-    deadline: Deadline = field(default_factory=Deadline)
-
-    @property
-    def directory(self) -> Path:
-        """The crate's directory."""
-        return self.cargo.directory
 
 
 @dataclass(kw_only=True)

@@ -26,8 +26,9 @@ from rustvmm_sessions.console import tell
 from rustvmm_sessions.coverage import profile_runner
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.gate.executables import artifacts_in, messages_in
-from rustvmm_sessions.rust.cargo import Cargo, Package, Workspace, machine, runner, runner_variable
+from rustvmm_sessions.rust.cargo import Cargo, Package, Workspace, machine
+from rustvmm_sessions.rust.configuration import runner, runner_variable
+from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 from rustvmm_sessions.rust.turns import in_turn
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ class ProfiledTests:
         ]
         described = ", ".join(f"{build.tests.get(name, name)} ({name})" for name in sorted(silent))
         if not done.ok:
-            raise CheckFailed(_why_failed(done, described), output=done.stdout + done.stderr)
+            raise CheckFailed(_why_failed(done, described), output=done.output)
         if silent:
             raise CheckFailed(
                 f"no profile was left by {described}: it ended without running its exit handlers"

@@ -17,12 +17,13 @@ from rustvmm_sessions.coverage.measurement import Backend
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.process import run
-from rustvmm_sessions.rust.cargo import Cargo, Package, source_directories
+from rustvmm_sessions.rust.configuration import source_directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rustvmm_sessions.coverage.instrumented import Instrumented, TestSelection
+    from rustvmm_sessions.rust.cargo import Cargo, Package
     from rustvmm_sessions.rust.tools import CargoLlvmCov, LlvmTools
 
 

@@ -22,8 +22,8 @@ from rustvmm_sessions.process import run
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
-    from rustvmm_sessions.coverage.check import CoverageRequest
     from rustvmm_sessions.coverage.reporters import Reporter
+    from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.cargo import Cargo
 
 INSTALL = "install the extra with it: `pip install 'rustvmm-sessions[tools]'`"

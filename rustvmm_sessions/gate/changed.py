@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.console import say
+from rustvmm_sessions.git import upstream
+from rustvmm_sessions.git.git import Git
+from rustvmm_sessions.wording import counted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rustvmm_sessions.rust.cargo import Cargo
+
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,3 +91,24 @@ def _dependents(metadata: Mapping[str, Any]) -> dict[PurePath, list[PurePath]]:
                 folder = PurePath(package["manifest_path"]).parent
                 dependents.setdefault(PurePath(dependency["path"]), []).append(folder)
     return dependents
+
+
+def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
+    """Return the members touched since the merge base with `reference`, and say which and why.
+
+    Committed, staged, unstaged, new and deleted files count.
+    """
+    git = Git(directory=cargo.directory)
+    base = upstream.find_base(git, reference, fetch=False, option="--changed")
+    top = git.work_tree()
+    listed = git.output("diff", "--name-only", "-z", "--no-renames", "--no-relative", base.commit, "--")
+    new = git.output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
+    paths = [PurePath(top, path) for path in (listed + new).split("\0") if path]
+    chosen = affected(cargo.metadata, paths)
+    say(f"Changed since {base.commit[:12]} (merge base with {base.name}): {counted(len(paths), 'file')}.")
+    for member in chosen:
+        say(f"  {member.package}: {member.why}")
+    others = [m.name for m in cargo.workspace.members if m.name not in {c.package for c in chosen}]
+    if others:
+        say(f"  not touched: {', '.join(others)}")
+    return chosen

@@ -14,14 +14,14 @@ too, is there and is the same.
 
 from __future__ import annotations
 
-import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.rust.messages import artifacts_in
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +55,6 @@ def built_files(
         return frozenset(_file(name) for artifact in artifacts for name in artifact["filenames"])
     except FileNotFoundError:
         return frozenset()
-
-
-def artifacts_in(messages: str) -> Iterator[dict[str, Any]]:
-    """Yield what cargo's JSON messages say of each thing that it built."""
-    return messages_in(messages, "compiler-artifact")
-
-
-def messages_in(text: str, reason: str) -> Iterator[dict[str, Any]]:
-    """Yield those of cargo's JSON messages that are given for `reason`."""
-    for line in text.split("\n"):
-        with contextlib.suppress(ValueError):  # what a procedural macro prints
-            message = json.loads(line)
-            if isinstance(message, dict) and message.get("reason") == reason:
-                yield message
 
 
 def _file(name: str) -> BuiltFile:

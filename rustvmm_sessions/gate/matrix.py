@@ -5,29 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.console import say, tell, warn
-from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import write_atomic
 from rustvmm_sessions.gate import plan as features
-from rustvmm_sessions.gate.changed import Affected, affected
-from rustvmm_sessions.gate.executables import BuiltFile, built_files, messages_in
-from rustvmm_sessions.git import upstream
-from rustvmm_sessions.git.git import Git
-from rustvmm_sessions.rust.cargo import (
-    Cargo,
-    coloured,
-    lockfile_kept,
-    machine,
-    own_folder,
-    package_specs,
-    rustflags,
+from rustvmm_sessions.gate.changed import changed_members
+from rustvmm_sessions.gate.commands import (
+    GateRequest,
+    commands,
+    diagnostics,
+    own_words,
+    pasteable,
 )
+from rustvmm_sessions.gate.executables import BuiltFile, built_files
+from rustvmm_sessions.rust.cargo import Cargo, coloured, machine, own_folder, package_specs
+from rustvmm_sessions.rust.configuration import rustflags
+from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 from rustvmm_sessions.rust.turns import in_turn
 from rustvmm_sessions.wording import counted
@@ -38,110 +36,6 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.process import Finished
     from rustvmm_sessions.rust.cargo import Workspace
-
-RUSTFMT_CONFIG = "format_code_in_doc_comments=true"
-DOC_CFG = "RUSTDOC_disable_feature_compat_errors"
-"""Lets crates whose features exclude each other document all of them at once."""
-_TARGET_OPTIONS = {f"--{kind}{plural}" for kind in ("bin", "test", "example") for plural in ("", "s")} | {
-    *("--lib", "--bench", "--benches", "--all-targets", "--doc")
-}
-"""Options of cargo test that choose targets; it adds them up, and takes --doc alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateRequest:
-    """What a session that cargo does is asked to do.
-
-    Attributes:
-        cargo: Cargo in the crate's directory.
-        session: The standard session.
-        called_from: The directory where nox was called.
-        workspace: Whether all members are meant, or the package of the crate's directory.
-        vary: Features to vary; None for all.
-        depth: The most features to combine; None for no limit.
-        doctests: Whether documentation tests run for each combination.
-        nextest: Whether cargo-nextest runs the tests; documentation tests run beside it.
-        fix: Whether to mend what can be mended, instead of checking.
-        listing: Whether only to print the plan.
-        partition: The share of the plan to run, (I, N) with I from 1.
-        changed: Reference whose merge base with HEAD changes are taken against; empty for
-            upstream, None to run all members.
-        rest: Words for ``cargo test``.
-        deadline: When the session's time is up.
-        specs: By which word cargo knows a package whose name is not enough.
-    """
-
-    cargo: Cargo
-    session: catalog.StandardSession
-    called_from: Path
-    workspace: bool = True
-    vary: tuple[str, ...] | None = None
-    depth: int | None = None
-    doctests: bool = True
-    nextest: bool = False
-    fix: bool = False
-    listing: bool = False
-    partition: tuple[int, int] | None = None
-    changed: str | None = None
-    rest: tuple[str, ...] = ()
-    deadline: Deadline = field(default_factory=Deadline)
-    specs: Mapping[str, str] = field(default_factory=dict)
-
-
-def check_format(request: GateRequest) -> None:
-    """Check the formatting with rustfmt, or correct it with `GateRequest.fix`.
-
-    Raises:
-        CheckFailed: Something is not formatted.
-        UserError: There is no manifest, or cargo refuses it.
-    """
-    need_component(request.cargo, "fmt", "rustfmt")
-    scope = ["--all"] if request.workspace else []
-    check = [] if request.fix else ["--check"]
-    done = request.cargo.run(
-        "fmt", *scope, "--", *check, "--config", RUSTFMT_CONFIG, deadline=request.deadline
-    )
-    if done.ok:
-        return
-    if request.fix or done.timed_out or "Diff in " not in done.stdout:
-        _ = request.cargo.metadata  # where the manifest is what is wrong, it says so
-        said = "" if done.timed_out else "; see what it says above"
-        raise CheckFailed(f"rustfmt failed: {done.ending}{said}", output=_output(done))
-    raise CheckFailed(
-        "the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it",
-        fix="nox -s fmt -- --fix",
-        output=_output(done),
-    )
-
-
-def build_documentation(request: GateRequest) -> None:
-    """Build the documentation of all members with all features, warnings denied.
-
-    Raises:
-        CheckFailed: rustdoc has something to say.
-    """
-    packages = _packages(request)
-    if packages is not None and not packages:
-        say("Nothing to run.")
-        return
-    cargo = _cargo_at_root(request.cargo)
-    doc_flags, env = rustflags(cargo, "rustdocflags", ("-D", "warnings"))
-    with _lockfile(cargo):
-        specs = {} if packages is None else package_specs(cargo)
-        scope = [f"--package={specs.get(name, name)}" for name in packages or ()] or ["--workspace"]
-        args: tuple[str, ...] = ("doc", *scope, "--all-features", "--no-deps", *doc_flags)
-        done = cargo.run(*args, env=env, deadline=request.deadline)
-        if "could not compile `" in done.stderr:
-            # Not rustdoc, but the compiler refuses a crate that others need. Other flags build all
-            # dependencies anew, hence only now.
-            say("Once more, for crates whose features exclude each other.")
-            flags, flags_env = rustflags(cargo, "rustflags", ("--cfg", DOC_CFG))
-            args, env = (*args, *flags), {**env, **flags_env}
-            done = cargo.run(*args, env=env, deadline=request.deadline)
-    if not done.ok:
-        what = f"{', '.join(packages or ['the whole workspace'])} with all features"
-        repeat = _pasteable(request, (cargo.program, *args), env)
-        raise _failure(what, repeat, done=done, ending=done.ending, output=_output(done))
 
 
 def run_matrix(request: GateRequest) -> None:
@@ -155,7 +49,7 @@ def run_matrix(request: GateRequest) -> None:
     if spec is None:
         raise AssertionError(f"{request.session.name} has no feature matrix")
     cargo = request.cargo
-    packages = _packages(request)
+    packages = chosen_packages(request)
     if packages is not None and not packages:
         say("Nothing to run.")
         return
@@ -175,7 +69,7 @@ def run_matrix(request: GateRequest) -> None:
         need_component(cargo, "clippy", "clippy")
     triple = need_musl_target(cargo, machine()) if spec.musl else ""
     tested = set[BuiltFile]()
-    with _lockfile(cargo, reuse=not request.fix):
+    with lockfile(cargo, reuse=not request.fix):
         for number, run in enumerate(plan.runs, 1):
             say(f"[{number}/{len(plan.runs)}] {run.describe()}")
             place = f"in run {number} of {len(plan.runs)}{_alone(run, cargo)}"
@@ -184,7 +78,7 @@ def run_matrix(request: GateRequest) -> None:
                 say("Its tests are the very files that have run already.")
                 continue
             tested |= built
-            for args in _commands(request, spec, run, triple):
+            for args in commands(request, spec, run, triple):
                 command = _Command(args=args, spec=spec, triple=triple, what=run.describe(), place=place)
                 _run_in_turn(request, command)
             request = _after_first_fix(request)
@@ -201,7 +95,7 @@ def _builds_first(request: GateRequest, spec: catalog.CargoRun) -> bool:
 
     Not with options for cargo test, which might choose other tests than cargo is asked to build.
     """
-    return spec.tests and not any(word.startswith("-") for word in _own_words(request.rest))
+    return spec.tests and not any(word.startswith("-") for word in own_words(request.rest))
 
 
 def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> bool:
@@ -223,14 +117,14 @@ def _build_tests(
     if not _builds_first(request, spec):
         return frozenset()
     target = (f"--target={triple}",) if triple else ()
-    args = (*spec.command[1:], *run.arguments(request.specs), *target, *_own_words(request.rest))
-    cargo = _cargo_at_root(request.cargo)
+    args = (*spec.command[1:], *run.arguments(request.specs), *target, *own_words(request.rest))
+    cargo = at_root(request.cargo)
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, deadline=request.deadline)
     if not done.ok:
-        repeat = _pasteable(request, (cargo.program, "test", *args), {})
+        repeat = pasteable(request, (cargo.program, "test", *args), {})
         ending = f"{done.ending}, {place}"
-        raise _failure(run.describe(), repeat, done=done, ending=ending, output=done.stderr)
+        raise failure(run.describe(), repeat, done=done, ending=ending, output=done.stderr)
     members = request.cargo.workspace.members
     return built_files(
         done.stdout,
@@ -247,7 +141,7 @@ def _after_first_fix(request: GateRequest) -> GateRequest:
     return replace(request, rest=("--allow-dirty", *request.rest))
 
 
-def _packages(request: GateRequest) -> tuple[str, ...] | None:
+def chosen_packages(request: GateRequest) -> tuple[str, ...] | None:
     """Return the members to run, or None for the whole workspace."""
     workspace = request.cargo.workspace
     names = None
@@ -265,27 +159,6 @@ def _packages(request: GateRequest) -> tuple[str, ...] | None:
     return tuple(name for name in chosen if names is None or name in names)
 
 
-def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
-    """Return the members touched since the merge base with `reference`, and say which and why.
-
-    Committed, staged, unstaged, new and deleted files count.
-    """
-    git = Git(directory=cargo.directory)
-    base = upstream.find_base(git, reference, fetch=False, option="--changed")
-    top = git.work_tree()
-    listed = git.output("diff", "--name-only", "-z", "--no-renames", "--no-relative", base.commit, "--")
-    new = git.output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
-    paths = [PurePath(top, path) for path in (listed + new).split("\0") if path]
-    chosen = affected(cargo.metadata, paths)
-    say(f"Changed since {base.commit[:12]} (merge base with {base.name}): {counted(len(paths), 'file')}.")
-    for member in chosen:
-        say(f"  {member.package}: {member.why}")
-    others = [m.name for m in cargo.workspace.members if m.name not in {c.package for c in chosen}]
-    if others:
-        say(f"  not touched: {', '.join(others)}")
-    return chosen
-
-
 def _plan(request: GateRequest, packages: tuple[str, ...] | None) -> features.Plan:
     metadata = request.cargo.metadata
     plan = features.plan(metadata, packages=packages, features=request.vary, depth=request.depth)
@@ -298,7 +171,7 @@ def _plan(request: GateRequest, packages: tuple[str, ...] | None) -> features.Pl
 def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> None:
     triple = musl_triple(machine()) if spec.musl else ""
     for run in plan.runs:
-        for args in _commands(request, spec, run, triple):
+        for args in commands(request, spec, run, triple):
             say(f"{shlex.join(('cargo', *args))}    # {run.describe()}")
     for note in plan.notes:
         say(note)
@@ -309,51 +182,6 @@ def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan)
     say(
         f"{runs} of cargo, {distinct} of package and features; "
         f"cargo all-features would run {counted(plan.predecessor_runs, 'package')}{share}."
-    )
-
-
-def _commands(
-    request: GateRequest, spec: catalog.CargoRun, run: features.Run, triple: str
-) -> list[tuple[str, ...]]:
-    """Return the cargo commands for one combination."""
-    target = (f"--target={triple}",) if triple else ()
-    matrix = (*run.arguments(request.specs), *target)
-    after = ("--", *spec.after) if spec.after else ()
-    if request.fix:
-        return [(spec.command[0], "--fix", *spec.command[1:], *matrix, *request.rest)]
-    if not spec.tests:
-        return [(*spec.command, *matrix, *after)]
-    chosen = _chosen_targets(request.rest)
-    whole = (*spec.command[1:], *matrix, *request.rest)
-    documentation = ("test", "--doc", *whole)
-    documented = request.doctests and not chosen and _has_library(request.cargo, run)
-    if request.nextest and "--doc" not in chosen:
-        release = ("--cargo-profile=release",) if "--release" in spec.command else ()
-        command = ("nextest", "run", "--no-tests=pass", *release, *matrix, *request.rest)
-        return [command, documentation] if documented else [command]
-    if documented and not _own_words(request.rest):
-        return [("test", "--tests", *whole), documentation]
-    tests = () if request.doctests or chosen else ("--tests",)
-    return [("test", *tests, *whole)]
-
-
-def _chosen_targets(rest: tuple[str, ...]) -> set[str]:
-    """Return the options among the words for cargo test that choose what is tested."""
-    return {word.partition("=")[0] for word in _own_words(rest)} & _TARGET_OPTIONS
-
-
-def _own_words(rest: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words for cargo test itself; the others are for the test executables."""
-    return rest[: rest.index("--")] if "--" in rest else rest
-
-
-def _has_library(cargo: Cargo, run: features.Run) -> bool:
-    """Whether cargo test --doc has something to test; without a library it is an error."""
-    libraries = {"lib", "rlib", "dylib", "cdylib", "staticlib", "proc-macro"}
-    return any(
-        member.kinds & libraries
-        for member in cargo.workspace.members
-        if not run.packages or member.name in run.packages
     )
 
 
@@ -386,7 +214,7 @@ def _run_in_turn(request: GateRequest, command: _Command) -> None:
 
 def _run_one(request: GateRequest, asked: _Command) -> None:
     spec, args = asked.spec, asked.args
-    cargo = _cargo_at_root(request.cargo)
+    cargo = at_root(request.cargo)
     command: tuple[str, ...] = (cargo.program, *args)
     env: Mapping[str, str] = {}
     ending = ""
@@ -396,11 +224,11 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
             raise UserError("cargo-nextest is missing", where='runner="nextest"', fix=SETUP)
         command = (str(tool), *args)
         done = cargo.run_tool(tool, *args, deadline=request.deadline)
-        output = _output(done)
+        output = done.output
     elif spec.deny_warnings:
         form = "json-diagnostic-rendered-ansi" if coloured() else "json"
         done = cargo.read(*args, f"--message-format={form}", echo=True, deadline=request.deadline)
-        said, warnings = _diagnostics(done.stdout)
+        said, warnings = diagnostics(done.stdout)
         tell(said)
         output = said + done.stderr
         if done.ok and warnings:
@@ -410,48 +238,26 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
             ending = counted(warnings, "warning")
     else:
         done = cargo.run(*args, deadline=request.deadline)
-        output = _output(done)
+        output = done.output
     if ending or not done.ok:
-        repeat = _pasteable(request, command, env)
+        repeat = pasteable(request, command, env)
         ending = f"{ending or done.ending}, {asked.place}"
-        raise _failure(asked.what, repeat, done=done, ending=ending, output=output)
+        raise failure(asked.what, repeat, done=done, ending=ending, output=output)
 
 
-def _cargo_at_root(cargo: Cargo) -> Cargo:
+def at_root(cargo: Cargo) -> Cargo:
     """Feature options of a virtual workspace's members count only when cargo starts at its root."""
     return Cargo(directory=cargo.workspace.root, env=cargo.env)
 
 
-def _pasteable(request: GateRequest, command: tuple[str, ...], env: Mapping[str, str]) -> str:
-    """Return a command as it is typed where nox was called: with its directory and its variables."""
-    root = request.cargo.workspace.root
-    place = [] if root == request.called_from.resolve() else [f"cd {shlex.quote(str(root))} &&"]
-    variables = [f"{name}={shlex.quote(text)}" for name, text in {**request.cargo.env, **env}.items()]
-    return " ".join([*place, *variables, shlex.join(command)])
-
-
-def _failure(what: str, repeat: str, *, done: Finished, ending: str, output: str) -> CheckFailed:
+def failure(what: str, repeat: str, *, done: Finished, ending: str, output: str) -> CheckFailed:
+    """Return the verdict on a command that failed, with the one that repeats it."""
     why = ", as the session's time is up (settings: timeout_minutes, depth, shares)" if done.timed_out else ""
     return CheckFailed(f"{what} fails{why}; repeat it:\n  {repeat}\n  {ending}", fix=repeat, output=output)
 
 
-def _diagnostics(messages: str) -> tuple[str, int]:
-    """Return what the compiler says in cargo's JSON messages, and how many warnings are in that.
-
-    What it says of a file that is in several targets, cargo passes on for each of them.
-    """
-    said: dict[str, bool] = {}
-    for message in messages_in(messages, "compiler-message"):
-        told = message["message"]
-        said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
-    return "".join(said), sum(said.values())
-
-
-def _output(done: Finished) -> str:
-    return done.stdout + done.stderr
-
-
-def _lockfile(cargo: Cargo, *, reuse: bool = True) -> AbstractContextManager[None]:
+def lockfile(cargo: Cargo, *, reuse: bool = True) -> AbstractContextManager[None]:
+    """Leave Cargo.lock as it is found; warn where another clone builds in the same directory."""
     own = own_folder(cargo.workspace, "rustvmm-sessions")
     if not own.is_relative_to(cargo.workspace.root):
         _warn_of_clones(cargo.workspace, own)

@@ -44,7 +44,7 @@ def run_hooks(directory: Path) -> None:
         say(f"Running the hook {hook}")
         done = run(_command(hook), cwd=top, env=env)
         if not done.ok:
-            raise CheckFailed(f"the hook {hook}: {done.ending}", output=done.stdout + done.stderr)
+            raise CheckFailed(f"the hook {hook}: {done.ending}", output=done.output)
 
 
 def _command(hook: Path) -> list[str]:

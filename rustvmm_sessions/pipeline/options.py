@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
+    from rustvmm_sessions.invocation import Invocation
+
 FORMATS = ("buildkite", "github")
 
 
@@ -21,3 +23,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--diff", type=Path, metavar="FILE", help="print what changes against the pipeline in FILE")
     add("--explain", action="store_true", help="print a table: each step, its origin, why it is there or not")
     add("--upload", action="store_true", help="hand it to buildkite-agent")
+
+
+def run(invocation: Invocation) -> None:
+    """Print or deliver the pipeline of the crate's sessions."""
+    from rustvmm_sessions.pipeline.generate import deliver, of_sessions
+
+    pipeline = of_sessions(invocation.crate, invocation.given.format)
+    deliver(pipeline, invocation.given, invocation.called_from)

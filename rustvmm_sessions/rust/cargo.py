@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
 import json
 import os
 import platform
 import re
 import sys
-import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import warn
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.process import Finished, StartError, command_line, run
-from rustvmm_sessions.rust import cfg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from rustvmm_sessions.deadline import Deadline
 
@@ -304,189 +298,3 @@ def package_specs(cargo: Cargo, *, make: bool = True) -> dict[str, str]:
     names = Counter(re.findall(r'^name = "([^"]+)"', files.read_text(lock) or "", re.MULTILINE))
     members = cargo.workspace.members
     return {m.name: f"{m.directory.as_uri()}#{m.name}" for m in members if names[m.name] > 1}
-
-
-@contextlib.contextmanager
-def lockfile_kept(workspace: Workspace, keep: Path, *, reuse: bool = True) -> Iterator[None]:
-    """Leave Cargo.lock as it is found, whatever cargo does to it in between.
-
-    Cargo makes a missing lock file and completes an outdated one. What it made of the one found
-    here is kept in the folder `keep` for the next run, so that neither time nor versions are lost.
-    Of sessions that run at the same time the first notes what is there, and the last puts it back.
-    What a killed session left is put back by the next one where nobody else can have made it;
-    elsewhere it stays, and a warning names a copy of what was there. Without `reuse` cargo starts
-    from what is found, in a work tree that is as clean as it was.
-    """
-    lock, found, made = workspace.root / "Cargo.lock", keep / "Cargo.lock.found", keep / "Cargo.lock.made"
-    begun = keep / "Cargo.lock.begun"
-    with _opened(keep / "Cargo.lock.turn") as turn, _opened(keep / "Cargo.lock.users") as users:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        if _is_only_holder(users) and not (begun.exists() and _left_by_killed(lock, found, made)):
-            _begin_with(lock, found, made, begun, reuse=reuse)
-        fcntl.flock(users, fcntl.LOCK_SH)
-        fcntl.flock(turn, fcntl.LOCK_UN)
-        try:
-            yield
-        finally:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            if _is_only_holder(users):
-                _put_back(lock, found, made)
-                begun.unlink(missing_ok=True)
-
-
-def _opened(path: Path) -> IO[bytes]:
-    try:
-        return path.open("ab")
-    except OSError as error:
-        raise files.unwritable("the target directory cannot be written", path, error) from error
-
-
-def _is_only_holder(file: IO[bytes]) -> bool:
-    """Whether no other process has the file locked; then it is ours alone."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _left_by_killed(lock: Path, found: Path, made: Path) -> bool:
-    """Whether a lock file that differs from what a killed session found is not the user's.
-
-    It is not where there was none, or where it is what a run made of it before, unless git has it by now.
-    """
-    left, before = files.read_text(lock), files.read_text(found)
-    return left != before and (before is None or left == files.read_text(made)) and _is_uncommitted(lock)
-
-
-def _keep_a_copy(lock: Path, found: Path) -> None:
-    """Keep what a killed session found, where the lock file is another one now that may be the user's."""
-    if found.exists() and files.read_text(lock) != files.read_text(found) and _is_uncommitted(lock):
-        kept = found.replace(found.with_name("Cargo.lock.before"))
-        warn(f"{lock} was changed by a run that was killed, or by you since; what it was before is in {kept}")
-
-
-def _is_uncommitted(lock: Path) -> bool:
-    """Whether a file in a repository is untracked, or not as it was added last."""
-    return bool(Git(directory=lock.parent).line("ls-files", "--others", "--modified", "--", lock.name))
-
-
-def _begin_with(lock: Path, found: Path, made: Path, begun: Path, *, reuse: bool) -> None:
-    if begun.exists():
-        _keep_a_copy(lock, found)
-    before = files.read_text(lock)
-    known = reuse and made.exists() and files.read_text(found) == before
-    if not known:
-        made.unlink(missing_ok=True)
-        if before is None:
-            found.unlink(missing_ok=True)
-        else:
-            files.write_atomic(found, before)
-    begun.touch()
-    if known:
-        lock.write_text(made.read_text())
-
-
-def _put_back(lock: Path, found: Path, made: Path) -> None:
-    before, after = files.read_text(found), files.read_text(lock)
-    if after is None or after == before:
-        return
-    with contextlib.suppress(UserError):  # a full disk: then the next run takes its time
-        files.write_atomic(made, after)
-    if before is None:
-        lock.unlink()
-    else:
-        files.write_atomic(lock, before)
-
-
-def configurations(cargo: Cargo) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield cargo's configuration files with their content, the nearest first.
-
-    Files that cargo could not read either are left to cargo to complain about.
-    """
-    here = cargo.directory.resolve()
-    folders = dict.fromkeys([*(folder / ".cargo" for folder in (here, *here.parents)), cargo.home])
-    for folder in folders:
-        for name in ("config", "config.toml"):
-            path = folder / name
-            with contextlib.suppress(OSError, ValueError):
-                yield path, tomllib.loads(path.read_text())
-                break
-
-
-def runner(cargo: Cargo, triple: str) -> tuple[str, ...]:
-    """Return the program that cargo puts before a test executable of `triple`, in words.
-
-    A relative path holds from where it is written, while tests run in their package's directory.
-    """
-    base, value = cargo.directory, cargo.variable(runner_variable(triple))
-    if not value:
-        base, value = next(iter(_configured(cargo, triple, "runner")), (base, ""))
-    words = value.split() if isinstance(value, str) else list(value)
-    if words and "/" in words[0]:
-        words[0] = str(base / words[0])
-    return tuple(words)
-
-
-def runner_variable(triple: str) -> str:
-    """Return the variable that names that program."""
-    return f"CARGO_TARGET_{triple.upper().replace('-', '_')}_RUNNER"
-
-
-def _configured(cargo: Cargo, triple: str, key: str) -> list[tuple[Path, Any]]:
-    """Return what cargo's configuration has as `key` for a target, what counts first at the front.
-
-    That is the directory from which relative paths hold, and the value.
-    """
-    found = [
-        (path.parent.parent, name, table[key])
-        for path, content in configurations(cargo)
-        for name, table in content.get("target", {}).items()
-        if table.get(key)
-    ]
-    named = [each for each in found if each[1] == triple]
-    others = [each for each in found if each[1].startswith("cfg(")]
-    facts = cargo.rustc("--print=cfg", f"--target={triple}").splitlines() if others else []
-    holding = [each for each in others if cfg.holds(each[1], facts)]
-    return [(base, value) for base, _, value in (*named, *holding)]
-
-
-def rustflags(
-    cargo: Cargo, kind: str, flags: tuple[str, ...], *, triple: str = ""
-) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return what adds `flags` to those that the crate and the user have set.
-
-    Cargo takes the first it finds of: the variable, ``target.*`` of its configuration, ``build.*``.
-    So the flags join whichever is in force.
-
-    Args:
-        cargo: Cargo in the crate's directory.
-        kind: ``rustflags`` or ``rustdocflags``.
-        flags: Flags of rustc or rustdoc, a word each.
-        triple: The target that is built; empty for the host.
-
-    Returns:
-        Arguments for cargo, and variables; one of them is empty.
-    """
-    variable = kind.upper()
-    encoded = f"CARGO_ENCODED_{variable}"
-    if encoded in os.environ:
-        return (), {encoded: "\x1f".join(filter(None, (os.environ[encoded], *flags)))}
-    given = cargo.env.get(variable, os.environ.get(variable))
-    if given is not None and any(" " in flag for flag in flags):
-        return (), {encoded: "\x1f".join((*given.split(), *flags))}
-    if given is not None:
-        return (), {variable: " ".join(filter(None, (given, *flags)))}
-    by_target = _configured(cargo, triple or cargo.toolchain.host, kind)
-    key = "target.'cfg(all())'" if by_target else "build"
-    return (f"--config={key}.{kind}={json.dumps(flags)}",), {}
-
-
-def source_directories(cargo: Cargo) -> tuple[Path, ...]:
-    """Return the folders that cargo takes vendored dependencies from."""
-    return tuple(
-        path.parent.parent / source["directory"]
-        for path, content in configurations(cargo)
-        for source in content.get("source", {}).values()
-        if isinstance(source, dict) and isinstance(source.get("directory"), str)
-    )

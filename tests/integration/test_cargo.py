@@ -10,15 +10,9 @@ from pathlib import Path
 import pytest
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.rust.cargo import (
-    Cargo,
-    Workspace,
-    configurations,
-    lockfile_kept,
-    own_folder,
-    runner,
-    source_directories,
-)
+from rustvmm_sessions.rust.cargo import Cargo, Workspace, own_folder
+from rustvmm_sessions.rust.configuration import configurations, runner, source_directories
+from rustvmm_sessions.rust.lockfile import lockfile_kept
 from tests.crates import CrateBuilder, new_crate, run
 from tests.fakes import HOST, Fakes, only_fakes
 
@@ -279,7 +273,8 @@ def test_after_ctrl_c_the_lock_file_is_as_it_was(kept: Kept, before: str | None)
 
 KILLED = """\
 import os, pathlib, signal, sys
-from rustvmm_sessions.rust.cargo import Workspace, lockfile_kept
+from rustvmm_sessions.rust.cargo import Workspace
+from rustvmm_sessions.rust.lockfile import lockfile_kept
 
 root, keep = map(pathlib.Path, sys.argv[1:])
 workspace = Workspace(root=root, target_directory=root / "target", members=(), current=None)

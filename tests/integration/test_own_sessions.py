@@ -15,8 +15,8 @@ import yaml
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.pipeline.custom_tests import CustomTest
-from rustvmm_sessions.pipeline.described import run_custom_test
 from rustvmm_sessions.pipeline.model import Template
+from rustvmm_sessions.pipeline.shell import run_custom_test
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from tests.crates import REPOSITORY, CrateBuilder, new_crate
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.rust.cargo import Workspace, lockfile_kept
+from rustvmm_sessions.rust.cargo import Workspace
+from rustvmm_sessions.rust.lockfile import lockfile_kept
 from tests.crates import LIB, MANIFEST, CrateBuilder, Outcome, new_crate
 from tests.integration.sessions import combinations, crate_in, ending, repeat, session, status, untouched
 

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.gate.matrix import RUSTFMT_CONFIG
+from rustvmm_sessions.gate.single import RUSTFMT_CONFIG
 from rustvmm_sessions.rust.cargo import Cargo
 from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import REPOSITORY, CrateBuilder

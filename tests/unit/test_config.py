@@ -17,16 +17,14 @@ from hypothesis import strategies as st
 
 from rustvmm_sessions import register
 from rustvmm_sessions import settings as config
-from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.settings import (
-    BenchRules,
+from rustvmm_sessions.coverage.config import (
+    SCORE_TOLERANCE,
     CoverageConfig,
-    Override,
-    Settings,
     parse_coverage_config,
-    settings,
     split_patterns,
 )
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.settings import BenchRules, Override, Settings, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -445,7 +443,7 @@ def test_a_wrong_type_in_an_override_is_one_message_with_the_key(key: str, value
 
 
 def test_a_score_has_the_tolerance_of_rust_vmm_ci() -> None:
-    assert float(config.SCORE_TOLERANCE) == 0.5
+    assert float(SCORE_TOLERANCE) == 0.5
 
 
 # Platforms

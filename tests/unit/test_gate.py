@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from rustvmm_sessions.catalog import standard
+from rustvmm_sessions.gate import commands as words
 from rustvmm_sessions.gate import matrix as gate
-from rustvmm_sessions.gate.matrix import GateRequest
+from rustvmm_sessions.gate.commands import GateRequest
 from rustvmm_sessions.gate.plan import Run
-from rustvmm_sessions.rust.cargo import Cargo, Package, Toolchain, Workspace, rustflags
+from rustvmm_sessions.rust.cargo import Cargo, Package, Toolchain, Workspace
+from rustvmm_sessions.rust.configuration import rustflags
 
 ROOT = Path("/crate")
 LIB = Package(id="1", name="one", directory=ROOT, kinds=frozenset(["lib", "test"]))
@@ -60,7 +62,7 @@ def request(name: str, **given: Any) -> GateRequest:
 def commands(name: str, run: Run = ONE, *, triple: str = "", **given: Any) -> list[str]:
     asked = request(name, **given)
     assert asked.session.matrix is not None
-    return [" ".join(words) for words in gate._commands(asked, asked.session.matrix, run, triple)]
+    return [" ".join(words) for words in words.commands(asked, asked.session.matrix, run, triple)]
 
 
 # The predecessor's commands, for one combination
@@ -196,29 +198,29 @@ def message(text: str, *, level: str = "warning", code: str | None = "unused", s
 
 def test_what_is_said_of_several_targets_is_said_and_counted_once() -> None:
     said = [message("one"), message("two"), message("one"), message("two")]
-    assert gate._diagnostics("\n".join(said)) == ("warning: one\nwarning: two\n", 2)
+    assert words.diagnostics("\n".join(said)) == ("warning: one\nwarning: two\n", 2)
 
 
 def test_the_compiler_s_own_count_and_errors_are_no_warnings() -> None:
     said = [message("bad", level="error"), message("1 warning emitted", code=None, spans=0)]
-    assert gate._diagnostics("\n".join(said)) == ("error: bad\nwarning: 1 warning emitted\n", 0)
+    assert words.diagnostics("\n".join(said)) == ("error: bad\nwarning: 1 warning emitted\n", 0)
 
 
 def test_a_warning_without_a_place_counts_by_its_name() -> None:
-    assert gate._diagnostics(message("linker said", code="linker_messages", spans=0))[1] == 1
+    assert words.diagnostics(message("linker said", code="linker_messages", spans=0))[1] == 1
 
 
 @pytest.mark.parametrize("char", ["\u2028", "\x85", "\x1c", "\f", "\r"])
 def test_a_warning_with_any_character_is_one_message(char: str) -> None:
     line = message(f"a{char}b")
-    assert gate._diagnostics(f"{line}\n{message('c')}\n") == (f"warning: a{char}b\nwarning: c\n", 2)
+    assert words.diagnostics(f"{line}\n{message('c')}\n") == (f"warning: a{char}b\nwarning: c\n", 2)
 
 
 @pytest.mark.parametrize(
     "line", ["", "{", "{ not JSON", "{}", "[1]", "null", '{"reason": "build-finished"}', "text"]
 )
 def test_lines_that_are_no_messages_are_passed_over(line: str) -> None:
-    assert gate._diagnostics(f"{line}\n{message('c')}\n{line}") == ("warning: c\n", 1)
+    assert words.diagnostics(f"{line}\n{message('c')}\n{line}") == ("warning: c\n", 1)
 
 
 # The command that repeats a failure
@@ -264,4 +266,4 @@ def test_a_command_is_given_as_it_is_typed_where_nox_was_called(
     session = standard("unit-tests")
     assert session is not None
     asked = GateRequest(cargo=KnownCargo(directory=ROOT, env=env), session=session, called_from=called_from)
-    assert gate._pasteable(asked, ("cargo", "test", "--features=a"), {}) == line
+    assert words.pasteable(asked, ("cargo", "test", "--features=a"), {}) == line

@@ -29,7 +29,7 @@ PURE = {
     *("bench.statistics", "bench.table", "bench.words"),
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
-    *("gate.plan", "gate.changed", "init.scaffold", "rust.cfg"),
+    *("coverage.config", "gate.plan", "gate.tables", "init.scaffold", "rust.cfg"),
     *(
         "pipeline.model",
         "pipeline.description",

@@ -21,7 +21,7 @@ from rustvmm_sessions.settings import IgnoredAdvisory, Override, OwnSession, Set
 
 if TYPE_CHECKING:
     from rustvmm_sessions.audit import AuditRequest
-    from rustvmm_sessions.gate.matrix import GateRequest
+    from rustvmm_sessions.gate.commands import GateRequest
 
 CRATE = Path("/crate")
 CALLER = Path("/home/me")
@@ -72,8 +72,8 @@ def refused(name: str, *words: str) -> str:
 def invocations(monkeypatch: pytest.MonkeyPatch) -> list[Invocation]:
     """The runs of sessions, which do nothing."""
     begun: list[Invocation] = []
-    for name, (options, _) in list(standard._SESSIONS.items()):
-        monkeypatch.setitem(standard._SESSIONS, name, (options, begun.append))
+    for name, (options, _) in list(standard.SESSIONS.items()):
+        monkeypatch.setitem(standard.SESSIONS, name, (options, begun.append))
     return begun
 
 
@@ -87,7 +87,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[GateRequest]:
 
 
 def test_every_session_of_the_table_can_be_run() -> None:
-    assert list(standard._SESSIONS) == [s.name for s in STANDARD]
+    assert list(standard.SESSIONS) == [s.name for s in STANDARD]
 
 
 # --help

@@ -1,0 +1,139 @@
+"""``coverage_config_ARCH.json``, in which a crate says what of its coverage counts."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from rustvmm_sessions.documents import read_json
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCORE_TOLERANCE = Fraction(1, 2)
+"""Points by which rust-vmm-ci lets coverage differ from ``coverage_score``."""
+
+
+_KEYS = ("coverage_score", "exclude_path", "crate_features")
+
+
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", re.DOTALL)
+"""An escaped character, a set in brackets, or any other character of a regular expression."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverageConfig:
+    """The content of ``coverage_config_ARCH.json``; all of it may be missing.
+
+    Attributes:
+        path: Where the file is, or would be.
+        score: ``coverage_score`` in percent.
+        exclude: Regular expressions on absolute paths, of files that do not count.
+        features: None for all features, else those beside the default ones.
+        warnings: What is odd about the file but does not stop anything.
+    """
+
+    path: Path
+    score: Fraction | None = None
+    exclude: tuple[str, ...] = ()
+    features: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def parse_coverage_config(text: str, path: Path) -> CoverageConfig:
+    """Read ``coverage_config_ARCH.json``.
+
+    ``exclude_path`` separates its patterns by ``|``, or by commas as the oldest crates do.
+
+    Raises:
+        UserError: Invalid JSON, a value of the wrong type, a score outside 0 to 100, a pattern
+            that is no regular expression; file and line are named.
+    """
+    document = read_json(text, str(path), number=_decimal, allow_twice=True)
+    data = document.data
+    warnings = [
+        f"{document.at(*keys)}: the key {keys[-1]!r} is given twice; the last one counts"
+        for keys in document.twice
+    ]
+    if not isinstance(data, dict):
+        raise UserError(
+            "an object is expected",
+            where=document.at(),
+            fix='write {"coverage_score": 80.1, "exclude_path": ""}',
+        )
+    warnings += [
+        f"{document.at(key)}: the key {key!r} is unknown and ignored; {did_you_mean(key, _KEYS)}"
+        for key in data
+        if key not in _KEYS
+    ]
+
+    def string(key: str) -> str | None:
+        value = data.get(key)
+        if value is not None and not isinstance(value, str):
+            raise UserError(
+                f"{key} is a string, not {type(value).__name__}",
+                where=document.at(key),
+                fix=f'write "{key}": "..."',
+            )
+        return value
+
+    features = string("crate_features")
+    return CoverageConfig(
+        path=path,
+        score=_score(data.get("coverage_score"), document.at("coverage_score")),
+        exclude=_patterns(string("exclude_path") or "", document.at("exclude_path")),
+        features=None if features is None else tuple(f for f in re.split(r"[,\s]+", features) if f),
+        warnings=tuple(warnings),
+    )
+
+
+def _score(value: Any, where: str) -> Fraction | None:  # noqa: ANN401 - any JSON
+    if value is None:
+        return None
+    number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    if not number or not 0 <= value <= 100:
+        raise UserError(
+            f"coverage_score is a number from 0 to 100, not {value if number else repr(value)}",
+            where=where,
+            fix='write "coverage_score": 80.1',
+        )
+    return Fraction(value)
+
+
+def _decimal(text: str) -> Decimal:
+    """Read a number exactly, unless its exponent is one that no float has: that would take for ever."""
+    number = float(text)
+    return Decimal(text if 0 < abs(number) < math.inf else number)
+
+
+def _patterns(value: str, where: str) -> tuple[str, ...]:
+    patterns = split_patterns(value)
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise UserError(
+                f"exclude_path: {pattern!r} is no regular expression: {error}",
+                where=where,
+                fix="correct the pattern",
+            ) from error
+    return patterns
+
+
+def split_patterns(value: str) -> tuple[str, ...]:
+    """Split ``exclude_path`` at each ``|`` and comma that stands outside all brackets."""
+    patterns = [""]
+    depth = 0
+    for token in _TOKEN.findall(value):
+        if token in ("|", ",") and depth == 0:
+            patterns.append("")
+            continue
+        patterns[-1] += token
+        depth += (token in ("(", "{")) - (token in (")", "}"))
+    return tuple(stripped for pattern in patterns if (stripped := pattern.strip()))

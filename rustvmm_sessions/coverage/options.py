@@ -1,0 +1,118 @@
+"""The options of the session coverage, and what it does with them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.coverage.measurement import Backend, Profile, Scope
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.invocation import Invocation, Parser
+
+
+PROFILE_VARIABLE = "RUSTVMM_PROFILE"
+
+
+def add_options(parser: Parser) -> None:
+    """Add the options of the session."""
+    add = parser.add_argument
+    add(
+        "--profile",
+        choices=[str(profile) for profile in Profile],  # messages show what is to be typed
+        help="ci (default; also by RUSTVMM_PROFILE) or devel, which records",
+    )
+    backends = [str(backend) for backend in Backend]
+    add("--backend", choices=backends, default=str(Backend.AUTO), help="what counts the lines")
+    add(
+        "--scope",
+        choices=[str(scope) for scope in Scope],
+        help="all members of the workspace, or this package",
+    )
+    add("--no-default-features", action="store_true", help="without the crate's default features")
+    add(
+        "--html",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        metavar="DIR",
+        help="write HTML pages, and print the path of the first",
+    )
+    add("--lcov", type=Path, metavar="FILE", help="write an LCOV tracefile")
+    add("--cobertura", type=Path, metavar="FILE", help="write a Cobertura report")
+    add("--json", type=Path, metavar="FILE", help="write the outcome as JSON, also when the check fails")
+    add(
+        "--diff",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="coverage of the lines changed since the merge base with REF (default: upstream; nothing is "
+        "fetched)",
+    )
+    add(
+        "--repeat",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="run the tests N times, name lines not always reached",
+    )
+    add("--allow-lower", action="store_true", help="let devel record a lower value")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
+    return int(text)
+
+
+def profile_of(given: str | None) -> Profile:
+    """Return the profile that an option gives, else the one of RUSTVMM_PROFILE, else ``ci``.
+
+    Raises:
+        UserError: There is none of that name.
+    """
+    name = given or os.environ.get(PROFILE_VARIABLE) or Profile.CI
+    if name not in list(Profile):
+        raise UserError(
+            f"there is no profile {name!r}",
+            where=f"{PROFILE_VARIABLE}={name}",
+            fix=did_you_mean(name, list(Profile)),
+        )
+    return Profile(name)
+
+
+def run(invocation: Invocation) -> None:
+    """Measure coverage as the options say."""
+    from rustvmm_sessions.coverage.check import check_coverage
+    from rustvmm_sessions.coverage.request import CoverageRequest
+
+    given, crate = invocation.given, invocation.crate
+    chosen = profile_of(given.profile)
+    if given.allow_lower and chosen is not Profile.DEVEL:
+        raise UserError(
+            "--allow-lower has no meaning under the profile ci, which never writes",
+            where="--allow-lower",
+            fix="add --profile devel",
+        )
+    check_coverage(
+        CoverageRequest(
+            cargo=invocation.cargo,
+            profile=chosen,
+            scope=Scope(given.scope or (Scope.WORKSPACE if crate.workspace else Scope.CRATE)),
+            backend=Backend(given.backend),
+            default_features=not given.no_default_features,
+            tolerance=crate.coverage_tolerance,
+            allow_lower=given.allow_lower,
+            repeat=given.repeat,
+            html=given.html if given.html == Path() else invocation.path("html"),
+            lcov=invocation.path("lcov"),
+            cobertura=invocation.path("cobertura"),
+            json=invocation.path("json"),
+            diff=given.diff,
+            deadline=invocation.deadline,
+        )
+    )

@@ -1,0 +1,63 @@
+"""What a coverage run is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions.coverage.measurement import (
+    Backend,
+    Profile,
+    Scope,
+)
+from rustvmm_sessions.deadline import Deadline
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+    from pathlib import Path
+
+    from rustvmm_sessions.rust.cargo import Cargo
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoverageRequest:
+    """What a coverage run is asked to do.
+
+    Attributes:
+        cargo: Cargo in the crate's directory, where tests/coverage and the configuration lie.
+        profile: Whether a better value is recorded.
+        scope: Whether all members of the workspace are measured.
+        backend: What counts the lines.
+        default_features: Whether the crate's default features are on.
+        tolerance: Points by which a measurement may differ from tests/coverage; None for 0, and
+            for rust-vmm-ci's tolerance where ``coverage_score`` is the baseline.
+        allow_lower: Whether `Profile.DEVEL` records a lower value as well.
+        repeat: How often the tests are run to find lines that are not always reached.
+        html: Folder for HTML pages; ``Path()`` for one in the target directory.
+        lcov: File for an LCOV tracefile.
+        cobertura: File for a Cobertura report.
+        json: File for the outcome as JSON.
+        diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
+            the upstream branch.
+        deadline: When the session's time is up.
+    """
+
+    cargo: Cargo
+    profile: Profile = Profile.CI
+    scope: Scope = Scope.WORKSPACE
+    backend: Backend = Backend.AUTO
+    default_features: bool = True
+    tolerance: Fraction | None = None
+    allow_lower: bool = False
+    repeat: int = 1
+    html: Path | None = None
+    lcov: Path | None = None
+    cobertura: Path | None = None
+    json: Path | None = None
+    diff: str | None = None
+    deadline: Deadline = field(default_factory=Deadline)
+
+    @property
+    def directory(self) -> Path:
+        """The crate's directory."""
+        return self.cargo.directory

@@ -1,0 +1,232 @@
+"""What a repository has, looked at before anything is planned for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from rustvmm_sessions import catalog, files
+from rustvmm_sessions.console import warn
+from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.gate import plan as features
+from rustvmm_sessions.git.git import Git
+from rustvmm_sessions.init import scaffold
+from rustvmm_sessions.init.scaffold import Found, ManyRuns, Publishable
+from rustvmm_sessions.pipeline.custom_tests import CustomTest, parse, replaced, settings_for
+from rustvmm_sessions.pipeline.hooks import HOOKS
+from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.settings import parse_platforms, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from pathlib import Path
+
+
+_DEPTH = 4
+
+
+_KEPT = ("coverage", "commit-format")
+
+
+_PUBLISHED = re.compile(r"cargo publish(?:[^\n]*?(?:--package|-p)[ =]([\w-]+))?")
+
+
+def look(directory: Path, top: Path) -> Found:
+    """Return what the repository has.
+
+    Args:
+        directory: The crate's directory.
+        top: The repository's.
+
+    Raises:
+        UserError: There is no manifest, or a file cannot be understood.
+    """
+    submodules = _submodules(top)
+    skipped = {top / path for path in submodules.values()}
+    manifests = list(_manifests(directory, skipped))
+    if not (directory / "Cargo.toml").is_file():
+        places = [os.path.relpath(path, directory) for path in _outermost(manifests)]
+        more = f" and {len(places) - 5} more" if len(places) > 5 else ""
+        raise UserError(
+            "there is no Cargo.toml here"
+            + (f"; there is one in {', '.join(places[:5])}{more}" if places else ""),
+            where=str(directory),
+            fix=f"run it there: cd {shlex.quote(places[0])}"
+            if places
+            else "run it in the directory of a crate or workspace",
+        )
+    cargo = Cargo(directory=directory)
+    own = {member.directory for member in cargo.workspace.members} | {cargo.workspace.root}
+    apart = _outermost([path for path in manifests if path.resolve() not in own])
+    tests = _descriptions(directory, directory, skipped)
+    root, here = cargo.workspace.root, directory.resolve()
+    members = sorted(folder for folder in own if here in folder.parents)
+    place = "" if here == top.resolve() else here.relative_to(top.resolve()).as_posix()
+    beside = bool(place) and any(not path.resolve().is_relative_to(here) for path in _manifests(top, skipped))
+    packages = _publishable(cargo, beside=beside)
+    platforms = _platforms(directory / ".platform")
+    described = [test for read in tests.values() for test in read]
+    redefined = _redefined(tests)
+    names = (".github/dependabot.yml", ".github/dependabot.yaml")
+    dependabot = next((name for name in names if (top / name).exists()), names[0])
+    overrides = settings_for(described, platforms or catalog.DEFAULT_PLATFORMS)
+    crate = settings(directory, {"overrides": overrides, "skip": redefined})
+    instead = {test.name: name for test in described if (name := replaced(test, crate))}
+    return Found(
+        place=place,
+        member=root != here,
+        platforms=platforms,
+        custom_tests=tuple(tests),
+        members_tests=tuple(name for member in members for name in _descriptions(directory, member, skipped)),
+        redefined=redefined,
+        packages=packages,
+        publishing=_publishing(top, packages),
+        calling_old=tuple(
+            test.name for test in described if test.calls_rust_vmm_ci and test.name not in instead
+        ),
+        overrides=overrides,
+        replaced=instead,
+        apart=tuple(os.path.relpath(path, directory) for path in apart),
+        submodules=submodules,
+        hooks=tuple(
+            f".buildkite/hooks/{name}" for name in HOOKS if (top / ".buildkite/hooks" / name).is_file()
+        ),
+        coverage_config=any(directory.glob("coverage_config_*.json")),
+        recorded=(directory / "tests" / "coverage").exists(),
+        dependabot=dependabot,
+        updated=tuple(
+            folder
+            for folder in scaffold.updated(files.read_text(top / dependabot) or "")
+            if (top / folder / "Cargo.toml").is_file() and (top / folder).resolve() not in own - {root}
+        ),
+        workflows=any((top / ".github" / "workflows").glob("*.y*ml")),
+        buildkite=(top / ".buildkite").is_dir() or scaffold.OLD_SUBMODULE in submodules,
+        github=(top / scaffold.GITHUB).exists(),
+        many_runs=None if (directory / "noxfile.py").exists() else _many_runs(cargo),
+    )
+
+
+def _many_runs(cargo: Cargo) -> ManyRuns | None:
+    """Return the crate's feature matrix if it has very many runs; None, too, of one that is wrong."""
+    runs = _planned_runs(cargo, None)
+    if runs is not None and runs <= scaffold.MOST_RUNS:
+        return None
+    for depth in (3, 2, 1):
+        fewer = _planned_runs(cargo, depth)
+        if fewer and (fewer <= scaffold.MOST_RUNS or depth == 1):
+            return ManyRuns(runs=runs, depth=depth, fewer=fewer)
+    return None
+
+
+def _planned_runs(cargo: Cargo, depth: int | None) -> int | None:
+    """Return how many runs the feature matrix has; None where they are too many, or a table is wrong."""
+    try:
+        return len(features.plan(cargo.metadata, depth=depth).runs)
+    except UserError:
+        return None
+
+
+def _manifests(directory: Path, skipped: set[Path], depth: int = 0) -> Iterator[Path]:
+    """Yield folders with a Cargo.toml, not too deep, outside of submodules, builds and vendored sources."""
+    if os.path.isfile(directory / "Cargo.toml"):  # noqa: PTH113 - no error where it may not be looked at
+        yield directory
+    if depth < _DEPTH:
+        for path in _folders(directory):
+            if path.name not in ("target", "vendor", "node_modules") and path not in skipped:
+                yield from _manifests(path, skipped, depth + 1)
+
+
+def _folders(directory: Path) -> list[Path]:
+    """Return folders in a folder; none of one that may not be read, and none that is hidden or a link."""
+    try:
+        with os.scandir(directory) as entries:
+            names = [e.name for e in entries if e.is_dir(follow_symlinks=False) and e.name[0] != "."]
+    except OSError:
+        return []
+    return [directory / name for name in sorted(names)]
+
+
+def _outermost(folders: list[Path]) -> list[Path]:
+    return [path for path in folders if not any(parent in folders for parent in path.parents)]
+
+
+def _submodules(top: Path) -> dict[str, str]:
+    listed = Git(directory=top).line(
+        "config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$"
+    )
+    pairs = (line.partition(" ") for line in (listed or "").splitlines())
+    return {key[len("submodule.") : -len(".path")]: path for key, _, path in pairs}
+
+
+def _platforms(path: Path) -> tuple[str, ...] | None:
+    text = files.read_text(path)
+    return None if text is None else parse_platforms(text, str(path))
+
+
+def _descriptions(
+    directory: Path, crate: Path, skipped: Collection[Path]
+) -> dict[str, tuple[CustomTest, ...]]:
+    """Return the tests of a crate's description files, by the names from `directory`.
+
+    A link into rust-vmm-ci is passed over, as vhost has one: its own description is of the standard tests.
+    """
+    places = [folder.resolve() for folder in skipped]
+    names = [
+        os.path.relpath(path, directory)
+        for path in sorted((crate / ".buildkite").glob("*.json"))
+        if not any(path.resolve().is_relative_to(place) for place in places)
+    ]
+    return {name: read for name in names if (read := _read_tests(directory, name)) is not None}
+
+
+def _read_tests(directory: Path, name: str) -> tuple[CustomTest, ...] | None:
+    """Return the tests of a description file; None of what is none, or cannot be used."""
+    try:
+        text = files.read_text(directory / name) or ""
+        return parse(text, name, warn) if '"test_name"' in text else None
+    except UserError as error:
+        warn(f"{name} is left out of the noxfile:\n{error}")
+        return None
+
+
+def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
+    """Return the standard sessions that are not for this crate, as its tests take their place.
+
+    A file with most of the standard names is run by Buildkite instead of the standard tests, any
+    other one beside them. What such a file leaves out (release builds of tests that need a device of
+    few agents) is left out here, but for the checks that rust-vmm-ci has in Python.
+    """
+    standard = [session for session in catalog.STANDARD if session.alias]
+    found: list[str] = []
+    for read in tests.values():
+        names = {test.name for test in read if "pytest" not in test.command}
+        own = [session.name for session in standard if {session.name, session.alias} & names]
+        if 2 * len(own) > len(standard):
+            found += [s.name for s in standard if s.name in own or s.name not in _KEPT]
+    return tuple(dict.fromkeys(found))
+
+
+def _publishable(cargo: Cargo, *, beside: bool) -> tuple[Publishable, ...]:
+    """Return the packages that may be published; `beside` says whether other folders have some, too."""
+    packages = cargo.metadata["packages"]
+    return tuple(
+        Publishable(name=package["name"], alone=len(packages) == 1 and not beside)
+        for package in packages
+        if package["publish"] is None or "crates-io" in package["publish"]
+    )
+
+
+def _publishing(top: Path, packages: Collection[Publishable]) -> tuple[str, ...]:
+    """Return workflows of other names that publish these packages to crates.io: two would race."""
+    ours = {package.workflow for package in packages}
+    meant = {"", *(package.name for package in packages)}  # without a name, what is in the folder
+    names = [
+        path.relative_to(top).as_posix() for path in sorted((top / ".github" / "workflows").glob("*.y*ml"))
+    ]
+    return tuple(
+        name
+        for name in names
+        if name not in ours and meant & {*_PUBLISHED.findall(files.read_text(top / name) or "")}
+    )
