@@ -15,7 +15,7 @@ from rustvmm_sessions.catalog import STANDARD, StandardSession
 from rustvmm_sessions.catalog import standard as named
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.gate import matrix as gate
+from rustvmm_sessions.gate import matrix, single
 from rustvmm_sessions.invocation import Invocation, Parser
 from rustvmm_sessions.settings import IgnoredAdvisory, Override, OwnSession, Settings, settings
 
@@ -81,8 +81,8 @@ def invocations(monkeypatch: pytest.MonkeyPatch) -> list[Invocation]:
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[GateRequest]:
     """What the sessions that cargo does are asked to do; it is not done."""
     asked: list[GateRequest] = []
-    for action in ("check_format", "build_documentation", "run_matrix"):
-        monkeypatch.setattr(gate, action, asked.append)
+    for place, action in ((single, "check_format"), (single, "build_documentation"), (matrix, "run_matrix")):
+        monkeypatch.setattr(place, action, asked.append)
     return asked
 
 
