@@ -34,11 +34,10 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", *session.posargs)
         return
     # Podman has one state for all storages of a user: these run by themselves.
-    podman = [f"tests/integration/test_{name}.py" for name in ("container", "engines", "reproduce")]
-    session.run("pytest", *podman)
-    others = [f"--ignore={path}" for path in podman]
+    podman = "tests/integration/container"
+    session.run("pytest", podman)
     folders = ("tests/unit", "tests/integration", "tests/field")
-    session.run("pytest", "-n2", "--dist=loadfile", *others, *folders)
+    session.run("pytest", "-n2", "--dist=loadfile", f"--ignore={podman}", *folders)
 
 
 @nox.session

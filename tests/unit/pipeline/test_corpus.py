@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -12,8 +11,12 @@ import yaml
 from rustvmm_sessions.cli import main
 from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.pipeline import variables
+from tests.crates import REPOSITORY
 
-CORPUS = Path(__file__).parent.parent / "data" / "pipeline-corpus"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CORPUS = REPOSITORY / "tests" / "data" / "pipeline-corpus"
 CASES = sorted(path.name for path in CORPUS.iterdir() if path.is_dir())
 VARIABLES = (
     variables.X86_TAGS,
