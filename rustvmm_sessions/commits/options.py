@@ -33,7 +33,7 @@ def run(invocation: Invocation) -> None:
     if given.install_hook:
         # It reads the noxfile of the work tree that is committed in, where there is one.
         here: tuple[str, ...] = ("env", f"PYTHONPATH={running}") if (running := zipapp.archive()) else ()
-        command = (*here, sys.executable, "-m", "rustvmm_sessions.cli", "commit-format", "--message")
+        command = (*here, sys.executable, "-m", "rustvmm_sessions.cli", "commit-format")
         commit_format.install_hook(request, command)
     elif given.message is not None:
         commit_format.check_message(request, invocation.called_from / given.message)

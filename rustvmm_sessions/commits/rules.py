@@ -15,6 +15,13 @@ LOG_FORMAT = "%h%x00%P%x00%ae%x00%B%x00%(trailers:only,unfold)%x00"
 
 _FIELDS = 5
 _SQUASHED = re.compile(r"(fixup|squash|amend)! ")
+_REVERT = re.compile(r'(?:Revert|Reapply) "(.+)"')
+_REFERENCE = r"[0-9a-f]{4,64}(?: \(.+, \d{4}-\d\d-\d\d\))?"  # the second form: revert --reference
+_BY_GIT = re.compile(
+    rf"This reverts commit {_REFERENCE}(?:\.|, reversing)|changes made to {_REFERENCE}\."
+    r"|\(cherry picked from commit [0-9a-f]{4,64}\)"
+)
+"""Lines that git itself writes; object names have 40 or 64 characters, and titles may follow them."""
 _URL = re.compile(r"<?[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _PERSON = re.compile(r"[^<>\s][^<>]*<[^<>@\s]+@[^<>@\s]+>")
 _COMMENT_CHARACTERS = "#;@!$%^&|:"
@@ -155,6 +162,8 @@ def _of_title(message: Message, rules: CommitRules) -> list[Fault]:
         what = f"{squashed[1]}! commits are to be squashed into those they mend"
         found = [Fault(rule="fixup", what=what, remedy=Remedy.SQUASH)]
         title = title[squashed.end() :]
+    while reverted := _REVERT.fullmatch(title):
+        title = reverted[1]
     if len(title) > rules.title:
         what = f"the title has {len(title)} characters, {rules.title} are allowed"
         found.append(Fault(rule="title", what=what))
@@ -170,7 +179,7 @@ def _of_body(message: Message, rules: CommitRules) -> list[Fault]:
     keys = tuple(f"{key}:".lower() for key, _ in message.trailers)
     found = []
     for number, line in enumerate(lines[1:], 1):
-        if len(line) <= rules.body or line.startswith((" ", "\t", ">")):
+        if len(line) <= rules.body or line.startswith((" ", "\t", ">")) or _BY_GIT.fullmatch(line):
             continue
         if number > last_blank and re.sub(r"[ \t]+:", ":", line.lower(), count=1).startswith(keys):
             continue

@@ -138,6 +138,43 @@ def test_what_is_to_be_squashed_is_named_and_its_title_not_measured_twice(prefix
     assert found(message(f"{prefix} the thing")) == []
 
 
+@pytest.mark.parametrize(
+    "around", ['Revert "{}"', 'Reapply "{}"', 'Revert "Reapply "{}""', 'Revert "Revert "{}""']
+)
+def test_what_git_puts_around_a_title_does_not_count(around: str) -> None:
+    assert found(message(around.format("x" * 60))) == []
+    assert found(message(around.format("x" * 61))) == [
+        ("title", "the title has 61 characters, 60 are allowed")
+    ]
+    assert [rule for rule, _ in found(message("fixup! " + around.format("x" * 60)))] == ["fixup"]
+
+
+@pytest.mark.parametrize("title", ['Revert ""', 'Revert "x" ' + "x" * 60, f'Undo "{"x" * 60}"'])
+def test_a_title_that_only_begins_like_git_s_counts(title: str) -> None:
+    expected = (
+        [("title", f"the title has {len(title)} characters, 60 are allowed")] if len(title) > 60 else []
+    )
+    assert found(message(title)) == expected
+
+
+@pytest.mark.parametrize("name", ["a" * 40, "0" * 64, f"1234567 ({'A title ' * 7}, 2026-11-28)"])
+def test_lines_of_git_s_own_may_be_longer(name: str) -> None:
+    lines = [
+        f"This reverts commit {name}.",
+        f"This reverts commit {name}, reversing",
+        f"changes made to {name}.",
+    ]
+    assert found(message("Title", *lines)) == []
+    assert found(message("Title", f"(cherry picked from commit {'a' * 64})")) == []
+
+
+@pytest.mark.parametrize(
+    "line", [f"This reverts commit {'a' * 64}, as it broke", f"It reverts commit {'a' * 64}."]
+)
+def test_lines_that_only_begin_like_git_s_count(line: str) -> None:
+    assert [rule for rule, _ in found(message("Title", line))] == ["body"]
+
+
 def test_all_faults_of_a_message_are_found() -> None:
     given = Message(text=f"fixup! {'x' * 61}\nsecond\n{'y' * 80}")
 
