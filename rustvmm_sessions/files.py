@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
+import marshal
 import os
 import stat
+import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -173,6 +176,28 @@ def hide_bytecode(directory: Path) -> None:
     with contextlib.suppress(OSError):  # a read-only work tree has nothing to hide
         if folder.is_dir() and not (folder / ".gitignore").exists():
             (folder / ".gitignore").write_text("*\n")
+
+
+def bytecode_is_current(source: Path, kept: Path) -> bool:
+    """Whether the bytecode that Python has run is the file's; from now on Python goes by the content.
+
+    By itself it takes the bytecode that it keeps for current where size and second of the time stamp
+    agree: a file written anew within a second, with as many characters, runs as it was before.
+    """
+    try:
+        status, data = source.stat(), kept.read_bytes()
+    except OSError:
+        return True  # none is kept
+    stamp = struct.pack("<III", 0, int(status.st_mtime) & 0xFFFFFFFF, status.st_size & 0xFFFFFFFF)
+    if data[:16] != importlib.util.MAGIC_NUMBER + stamp:
+        return True
+    import py_compile  # noqa: PLC0415 - only a noxfile's first run pays for it
+
+    code = compile(source.read_bytes(), str(source), "exec", dont_inherit=True)
+    with contextlib.suppress(OSError):
+        mode = py_compile.PycInvalidationMode.CHECKED_HASH
+        py_compile.compile(str(source), str(kept), doraise=True, invalidation_mode=mode)
+    return bool(marshal.loads(data[16:]) == code)  # noqa: S302 - Python has run it
 
 
 def cache_directory() -> Path:

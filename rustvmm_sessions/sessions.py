@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import shlex
 import sys
 import time
 from dataclasses import fields, replace
@@ -54,6 +55,7 @@ def register(**given: Any) -> Crate:  # noqa: ANN401 - what each option takes is
         The crate, to which sessions of its own can be added.
     """
     with _ending_with_message():
+        _check_bytecode()
         crate = Crate(settings(Path.cwd(), given))
         described = _custom_tests(crate.settings)
     files.hide_bytecode(crate.settings.directory)
@@ -78,6 +80,18 @@ def _document(function: Callable[..., Any]) -> None:
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [inspect.Parameter(f.name, keyword, default=default_of(f)) for f in options]
     vars(function)["__signature__"] = inspect.Signature(parameters, return_annotation=Crate)
+
+
+def _check_bytecode() -> None:
+    """Refuse to go on where Python runs a noxfile as it was before its last change."""
+    spec = getattr(sys.modules.get("user_nox_module"), "__spec__", None)  # as nox calls it
+    if not spec or not spec.cached or files.bytecode_is_current(Path(spec.origin), Path(spec.cached)):
+        return
+    raise UserError(
+        "Python has run an older version of this noxfile, whose bytecode it had kept",
+        where=spec.origin,
+        fix=f"remove that, and run it again: `rm -f {shlex.quote(spec.cached)}`",
+    )
 
 
 def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:

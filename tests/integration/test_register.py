@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import py_compile
 import shutil
 import sys
 import sysconfig
@@ -163,6 +165,61 @@ def test_sessions_are_listed_with_a_first_line_where_rust_is_not_installed(crate
     assert [line[0] for line in outcome.out.splitlines() if " -> " in line] == [
         "*" if "quick" in session.tags else "-" for session in catalog.STANDARD
     ]
+
+
+def with_same_stamp(crate: CrateBuilder, name: str, skipped: str) -> Path:
+    """Write a noxfile that differs in nothing that Python looks at."""
+    path = crate.directory / name
+    text = OWN.format(options="", body="pass").replace("env={", f'skip=["{skipped}"], env={{')
+    path.write_text(text + 'if __name__ == "__main__":\n    nox.main()\n')
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    return path
+
+
+def left_out(outcome: Outcome) -> list[str]:
+    assert outcome.code == 0, outcome.text
+    listed = [line.split()[1] for line in outcome.out.splitlines() if " -> " in line]
+    return [session.name for session in catalog.STANDARD if session.name not in listed]
+
+
+@pytest.mark.parametrize("bytecode", [None, "1"])
+@pytest.mark.parametrize(
+    "way", [["-m", "nox", "-l"], ["-m", "nox", "-l", "-f", "other.py"], ["noxfile.py", "-l"]]
+)
+def test_a_noxfile_that_changed_is_the_one_that_runs(
+    tmp_path: Path, way: list[str], bytecode: str | None
+) -> None:
+    """Python goes by size and second of the time stamp, unless it is told otherwise."""
+    crate = new_crate(tmp_path)
+    for skipped in ("bench", "audit", "bench"):
+        with_same_stamp(crate, "other.py" if "other.py" in way else "noxfile.py", skipped)
+        env = {"PYTHONDONTWRITEBYTECODE": bytecode}
+        assert left_out(run([sys.executable, *way], cwd=crate.directory, env=env)) == [skipped]
+
+
+def test_a_noxfile_that_python_ran_as_it_was_is_refused(tmp_path: Path) -> None:
+    """The bytecode is of a time when nothing of ours ran, as after an exception above register()."""
+    crate = new_crate(tmp_path)
+    kept = Path(py_compile.compile(str(with_same_stamp(crate, "noxfile.py", "bench"))) or "")
+    with_same_stamp(crate, "noxfile.py", "audit")
+
+    outcome = crate.nox("-l")
+
+    one_message(outcome, "an older version of this noxfile", "run it again", str(kept))
+    kept.unlink()
+    assert left_out(crate.nox("-l")) == ["audit"]
+
+
+def test_bytecode_that_is_current_or_not_used_is_no_fault(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path)
+    noxfile = with_same_stamp(crate, "noxfile.py", "bench")
+    py_compile.compile(str(noxfile))
+    assert left_out(crate.nox("-l")) == ["bench"]
+    py_compile.compile(str(noxfile), invalidation_mode=py_compile.PycInvalidationMode.TIMESTAMP)
+    with_same_stamp(crate, "noxfile.py", "audit")
+    os.utime(noxfile, (1_800_000_000, 1_800_000_000))
+    for bytecode in ("1", None):
+        assert left_out(crate.nox("-l", env={"PYTHONDONTWRITEBYTECODE": bytecode})) == ["audit"]
 
 
 # What register() is told
