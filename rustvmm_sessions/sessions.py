@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
     from rustvmm_sessions.pipeline.included import Command
 
-    Body = Callable[[nox.Session], None]
+    Body = Callable[..., None]
 
 _CRATE = "rustvmm_crate"
 """Where a session in nox's registry has its crate."""
@@ -120,10 +120,23 @@ class Crate:
     """
 
     def __init__(self, checked: Settings) -> None:
-        self.settings = checked
+        self._settings = checked
         self._names: set[str] = set()
         self._steps: dict[str, list[Body]] = {}
         self._deadlines: dict[str, Deadline] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """What its ``register()`` call says, and the sessions of its own, each with its parameters."""
+        own: list[OwnSession] = []
+        for each in self._settings.own:
+            parameters = _parameters(nox.registry.get().get(each.name))
+            own += [each] if parameters is None else []
+            own += [
+                replace(each, name=f"{each.name}({p})", alias=each.name, tags=(*each.tags, *p.tags))
+                for p in parameters or ()
+            ]
+        return replace(self._settings, own=tuple(own))
 
     def session(
         self,
@@ -154,7 +167,8 @@ class Crate:
                     fix=f'give it another name, or leave the other out: register(skip=["{name}"])',
                 )
             own = own_session(f"@crate.session, {function.__name__}", name, tags, given)
-        return self._add_own(own, function, function.__doc__ or f"Run {name}.")
+        description = function.__doc__ or f"Run {name}."
+        return self._add_own(own, function, description, _parameters(function))
 
     def before(self, *sessions: str) -> Callable[[Body], Body]:
         """Add a step that runs before the named sessions; used as a decorator.
@@ -275,29 +289,38 @@ class Crate:
             own = OwnSession(name=command.label, override=override, described=True)
             self._add_own(own, body, f"Run the step of {file}.\n\n{command.script}")
 
-    def _add_own(self, own: OwnSession, body: Body, description: str) -> Any:  # noqa: ANN401
-        self.settings = replace(self.settings, own=(*self.settings.own, own))
-        return self._add(own.name, body, description, own.tags)
+    def _add_own(
+        self, own: OwnSession, body: Body, description: str, parameters: list[Any] | None = None
+    ) -> Any:  # noqa: ANN401
+        self._settings = replace(self._settings, own=(*self._settings.own, own))
+        added = self._add(own.name, body, description, own.tags)
+        if parameters is not None:
+            added.parametrize = parameters
+        return added
 
     def _add(
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False
     ) -> Any:  # noqa: ANN401
         self._names.add(name)
 
-        def session_function(session: nox.Session) -> None:
+        def session_function(session: nox.Session, /, **parameters: Any) -> None:  # noqa: ANN401 - nox's
             setting = self.settings.session(name)
-            with interruptible(), _recorded(name) as record:
+            with interruptible(), _recorded(session.name) as record:
+                reason = ""
                 if not setting.runs_on(machine()):
                     reason = f"{name} is for {', '.join(setting.platforms)}, this machine is {machine()}"
+                elif session._runner.global_config.install_only:  # noqa: SLF001 - nox has no other way to ask
+                    reason = "nothing is to be run: --install-only"
+                if reason:
                     record("skipped", reason)
                     session.skip(reason)
-                self._deadlines[name] = Deadline(minutes=setting.timeout_minutes)
+                self._deadlines[session.name] = Deadline(minutes=setting.timeout_minutes)
                 try:
                     for device in setting.devices:
                         tools.check_device(device)
                     for step in self._steps.get(name, []):
                         _run_once(step, session)
-                    body(session)
+                    body(session, **parameters)
                 except (UserError, CheckFailed) as error:
                     record("failed", str(error), error.fix, getattr(error, "output", ""))
                     _fail(session, error)
@@ -305,7 +328,7 @@ class Crate:
                     status = interrupted_status(interrupt)
                     if status == _INTERRUPTED:
                         raise
-                    logger.error(f"Session {name} interrupted.")
+                    logger.error(f"Session {session.name} interrupted.")
                     raise SystemExit(status) from interrupt
 
         vars(session_function)[_CRATE] = self
@@ -323,6 +346,11 @@ class Crate:
 
 
 _document(register)
+
+
+def _parameters(function: object) -> list[Any] | None:
+    """Return what ``nox.parametrize`` has put on a function, None where it has not been used."""
+    return getattr(function, "parametrize", None)
 
 
 def _refuse_words(session: nox.Session) -> None:

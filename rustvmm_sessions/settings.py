@@ -372,9 +372,11 @@ class OwnSession:
         tags: As in ``nox -t TAG``.
         override: What the crate sets for it.
         described: Whether a file describes it, which has the steps of the pipeline, too.
+        alias: The name of all that differ in their parameters alone; empty where there are none.
     """
 
     name: str
+    alias: str = ""
     tags: tuple[str, ...] = ()
     override: Override
     described: bool = False
@@ -509,8 +511,9 @@ class Settings:
 
     def session(self, name: str) -> SessionSettings:
         """Return all that holds for a session of the crate's own, or a standard one."""
-        own = next((each for each in self.own if each.name == name), None)
-        plain = StandardSession(name=name, summary="", tags=own.tags if own else ())
+        own = next((each for each in self.own if name in (each.name, each.alias)), None)
+        tags, alias = (own.tags, own.alias) if own else ((), "")
+        plain = StandardSession(name=name, alias=alias, summary="", tags=tags)
         row = plain if own else catalog.named(name) or plain
         given = own.override if own else self.overrides.get(name, Override())
         return SessionSettings(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import py_compile
+import re
+import shlex
 import shutil
 import sys
 import sysconfig
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.rust.cargo import machine
@@ -426,3 +429,64 @@ def test_an_own_session_may_take_the_place_of_a_standard_one(crate: CrateBuilder
     path = crate.directory / "noxfile.py"
     path.write_text(path.read_text().replace("register(", 'register(skip=["coverage"], '))
     assert crate.coverage().out == "ours\n"
+
+
+PARAMETRIZED = """\
+import nox
+from rustvmm_sessions import register
+
+crate = register(platforms=["x86_64", "aarch64"])
+
+
+{decorators}
+def own(session, feature):
+    \"\"\"Say which.\"\"\"
+    crate.run(session, "echo", "it is", feature)
+"""
+VALUES = '@nox.parametrize("feature", ["one", "two"], ids=[None, "the second"])'
+
+
+@pytest.mark.parametrize(
+    "decorators", [[VALUES, "@crate.session"], ["@crate.session(timeout_minutes=3)", VALUES]]
+)
+def test_a_session_of_its_own_may_have_parameters(crate: CrateBuilder, decorators: list[str]) -> None:
+    crate.with_file("noxfile.py", PARAMETRIZED.format(decorators="\n".join(decorators)))
+
+    every = crate.nox("-s", "own")
+    one = crate.nox("-s", "own(feature='one')")
+    listed = [step for step in steps(crate) if step["label"].startswith("own")]
+
+    assert re.findall("^it is .*", every.out, re.MULTILINE) == ["it is one", "it is two"]
+    assert re.search(r"^own\(the second\) +passed", every.out, re.MULTILINE)
+    assert re.findall("^it is .*", one.out, re.MULTILINE) == ["it is one"]
+    assert [step["label"] for step in listed] == [
+        f"own({value})-{platform}"
+        for value in ("feature='one'", "the second")
+        for platform in ("x86_64", "aarch64")
+    ]
+    assert [shlex.split(step["command"])[2] for step in listed[::2]] == [
+        "own(feature='one')",
+        "own(the second)",
+    ]
+    assert not [step for step in steps(crate, TESTS_TO_SKIP='["own"]') if step["label"].startswith("own")]
+
+
+def steps(crate: CrateBuilder, **variables: str) -> Any:
+    outcome = crate.nox("-s", "pipeline", env=dict(variables))
+    assert outcome.code == 0, outcome.text
+    return yaml.safe_load(outcome.out)["steps"]
+
+
+def test_install_only_runs_nothing(crate: CrateBuilder) -> None:
+    with_own(crate, 'crate.run(session, "touch", "ran")')
+    described = '{"tests": [{"test_name": "custom", "command": "touch ran", "platform": ["x86_64"]}]}'
+    crate.with_file(".buildkite/custom-tests.json", described)
+    path = crate.directory / "noxfile.py"
+    path.write_text(path.read_text().replace("env=", 'custom_tests=".buildkite/custom-tests.json", env='))
+
+    outcome = crate.nox("--install-only", "-s", "fmt", "coverage", "own", "custom")
+
+    assert outcome.code == 0, outcome.text
+    assert outcome.err.count("skipped: nothing is to be run: --install-only") == 4
+    assert not (crate.directory / "ran").exists()
+    assert "+ cargo" not in outcome.text
