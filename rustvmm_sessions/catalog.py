@@ -59,7 +59,7 @@ class StandardSession:
         alias: rust-vmm-ci's name of it, accepted in settings; empty where it has none.
         summary: The line of ``nox -l``.
         tags: As in ``nox -t TAG``; without ``quick`` it is not part of plain ``nox``.
-        tools: What it needs beside cargo and rustc, by the names that `tools.TOOLS` has.
+        tools: What it needs beside cargo and rustc, by the names that ``doctor`` gives them.
         timeout_minutes: Its time limit unless the crate sets another.
         matrix: What it runs for each feature combination; None where features play no part.
         parallel: Whether it may run beside others. Those that run tests take turns with these.
@@ -197,6 +197,7 @@ STANDARD = (
         alias="commit-format",
         summary="Check the messages of the commits that are not upstream yet.",
         tags=("gate",),
+        tools=("git", "git-identity"),
         parallel=True,
         platforms=(),
         propagate_environment=True,
@@ -214,6 +215,7 @@ STANDARD = (
         name=BENCH,
         summary="Compare benchmarks with upstream; what is proven to be slower fails it.",
         tags=("bench",),
+        tools=("git",),
         timeout_minutes=60,
         platforms=(AARCH64,),
         propagate_environment=True,

@@ -7,17 +7,16 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rustvmm_sessions import catalog, noxfile
 from rustvmm_sessions.bench import options as bench
 from rustvmm_sessions.commits import options as commits
-from rustvmm_sessions.console import let_go
+from rustvmm_sessions.console import let_go, tell
 from rustvmm_sessions.container import options as container
-from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
 from rustvmm_sessions.pipeline import options as pipeline
 from rustvmm_sessions.process import interrupted_status, interruptible
-from rustvmm_sessions.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +30,7 @@ def main(words: list[str] | None = None) -> int:
     0 done, 1 a check failed, 2 a wrong call or configuration; of ``reproduce``, that of the step;
     128 + N after signal N.
     """
-    parser = argparse.ArgumentParser(prog="rustvmm-sessions", description=__doc__, allow_abbrev=False)
+    parser = _Parser(prog="rustvmm-sessions", description=__doc__, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_text, options_of, _) in _COMMANDS.items():
         options_of(commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False))
@@ -41,10 +40,10 @@ def main(words: list[str] | None = None) -> int:
             _require_directory()
             _COMMANDS[given.command][2](given)
     except CheckFailed as error:
-        sys.stderr.write(f"{error}\n")
+        tell(f"{error}\n")
         return error.status
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell(f"error: {error}\n")
         return 2
     except BrokenPipeError:
         let_go(sys.stdout)
@@ -52,6 +51,13 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         return interrupted_status(interrupt)
     return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Options, of whose values messages repeat no more than can be read."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(shortened(message)))
 
 
 def _require_directory() -> None:
@@ -70,7 +76,7 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(given: argparse.Namespace) -> None:
-    noxfile.begin("doctor", given, settings(Path.cwd(), {}))
+    noxfile.begin("doctor", given, noxfile.settings_in(Path.cwd()))
 
 
 def _commit_format(given: argparse.Namespace) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.errors import UserError, printable
+from rustvmm_sessions.errors import UserError, printable, shortened
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -19,7 +19,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """Print a warning, which does not change the result."""
-    tell(f"warning: {printable(text)}\n")
+    tell(f"warning: {printable(shortened(text))}\n")
 
 
 def tell(text: str) -> None:
@@ -28,15 +28,22 @@ def tell(text: str) -> None:
     pass_on(text, sys.stderr)
 
 
-def pass_on(data: str | bytes, stream: TextIO) -> None:
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a standard stream is a terminal; one that the caller has closed is None."""
+    return stream is not None and stream.isatty()
+
+
+def pass_on(data: str | bytes, stream: TextIO | None) -> None:
     """Print `data` at once, as it is; what the terminal's encoding does not have is escaped.
 
-    Where its reader has gone, as in ``nox | head``, it is dropped: what the run does and how it ends
-    still counts.
+    Where its reader has gone, as in ``nox | head``, or the caller has closed the stream, it is
+    dropped: what the run does and how it ends still counts.
 
     Raises:
         UserError: It cannot be written, as where the disk is full.
     """
+    if stream is None:
+        return
     try:
         stream.flush()
         if isinstance(data, str):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 
+MOST_CHARACTERS = 1000
+"""What a line of a message may have; some 12 lines of a terminal."""
+_END = 400
+
 
 class UserError(Exception):
     """A problem of the user's: configuration, a missing tool, a bad option, a wrong file.
@@ -28,7 +32,7 @@ class UserError(Exception):
             lines.append(f"  where: {self.where}")
         if self.fix:
             lines.append(f"  to do: {self.fix}")
-        return printable("\n".join(lines))
+        return printable(shortened("\n".join(lines)))
 
 
 class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the program or its user
@@ -52,6 +56,17 @@ class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the prog
 
     def __str__(self) -> str:
         return printable(super().__str__())
+
+
+def shortened(text: str) -> str:
+    """Return `text` with the middle taken out of lines that are too long to be read.
+
+    A message repeats what is wrong, which may be a value of any length. What is to be copied is shorter.
+    """
+    return "\n".join(
+        line if len(line) <= MOST_CHARACTERS else f"{line[:_END]}[...]{line[-_END:]}"
+        for line in text.split("\n")
+    )
 
 
 def printable(text: str) -> str:

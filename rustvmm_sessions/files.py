@@ -35,10 +35,18 @@ def read_text(path: Path, *, most_bytes: int = MAX_BYTES, encoding: str = "utf-8
     """Return the text of a file, or None where there is no such file.
 
     Raises:
-        UserError: It is a directory, unreadable, larger than `most_bytes`, or not in that encoding (the
-            line of the first bad byte is named), or the encoding is unknown.
+        UserError: It is no file (a pipe of the shell's, in /dev, is one), unreadable, larger than
+            `most_bytes`, or not in that encoding (the line of the first bad byte is named), or the
+            encoding is unknown.
     """
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or path.is_relative_to("/dev")):
+            raise UserError(
+                "a pipe, device or socket stands where a file is expected",
+                where=str(path),
+                fix="move it away",
+            )
         with path.open("rb") as file:
             data = file.read(most_bytes + 1)
     except FileNotFoundError:

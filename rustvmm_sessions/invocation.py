@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.rust.cargo import Cargo
-from rustvmm_sessions.wording import did_you_mean
+from rustvmm_sessions.wording import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ class Invocation:
         called_from: The directory where it was called, which paths in options start from.
         toolchain: The name after a leading ``+``; empty for cargo's choice.
         command: The command line that asks for it, without options.
+        known: The names of all sessions of the noxfile.
     """
 
     crate: Settings
@@ -42,6 +43,7 @@ class Invocation:
     rest: tuple[str, ...] = ()
     toolchain: str = ""
     command: str = ""
+    known: frozenset[str] = frozenset()
 
     @property
     def cargo(self) -> Cargo:
@@ -77,11 +79,14 @@ class Parser(argparse.ArgumentParser):
         """The long names of all options."""
         return [string for action in self._actions for string in action.option_strings]
 
+    @property
+    def options(self) -> str:
+        """What a message says of them."""
+        return f"the options are {', '.join(self.known)}"
+
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print before it exits with nox."""
-        raise UserError(
-            message, where=f"nox -s {self.session.name} --", fix=f"the options are {', '.join(self.known)}"
-        )
+        raise UserError(message, where=f"nox -s {self.session.name} --", fix=self.options)
 
     def parse(self, words: Sequence[str]) -> tuple[argparse.Namespace, tuple[str, ...]]:
         """Return the options, and the words that the session does not know but forwards."""
@@ -92,9 +97,10 @@ class Parser(argparse.ArgumentParser):
         rest += words[len(own) :]
         if rest and not self.session.forwards:
             word = rest[0].partition("=")[0]
+            close = nearest(word, self.known)
             raise UserError(
                 f"the session {self.session.name} has no option {word!r}",
                 where=f"nox -s {self.session.name} -- {' '.join(words)}",
-                fix=f"{did_you_mean(word, self.known)} (all of them: {', '.join(self.known)})",
+                fix=(f"did you mean {close!r}? " if close else "") + self.options,
             )
         return given, tuple(rest)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files, standard
+from rustvmm_sessions.console import tell
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import Invocation
@@ -28,7 +28,8 @@ def settings_in(directory: Path) -> Settings:
         UserError: The noxfile cannot be run.
     """
     noxfile = directory / "noxfile.py"
-    found = _registered(noxfile, files.read_text(noxfile) or "") if noxfile.is_file() else None
+    text = files.read_text(noxfile)
+    found = None if text is None else _registered(noxfile, text)
     return found or settings(directory, {})
 
 
@@ -64,10 +65,10 @@ def _registered(noxfile: Path, text: str) -> Settings | None:
     except (Exception, SystemExit) as error:  # whatever a noxfile raises
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from error  # our own, which is said already, for nox
-        sys.stderr.write(said.getvalue())
+        tell(said.getvalue())
         what = f"the noxfile cannot be run: {error}"
         raise UserError(what, where=str(noxfile), fix="correct it; `nox -l` shows more") from error
-    sys.stderr.write(said.getvalue())
+    tell(said.getvalue())
     crate = registered()
     return crate.settings if crate else None
 

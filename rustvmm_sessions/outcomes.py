@@ -13,14 +13,13 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import say
+from rustvmm_sessions.console import say, tell
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.wording import columns, counted
 
@@ -112,7 +111,7 @@ def _finish(folder: Path, process: int) -> None:
         for text in summary(outcomes):
             say(text)
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell(f"error: {error}\n")
 
 
 def summary(outcomes: list[SessionOutcome]) -> list[str]:

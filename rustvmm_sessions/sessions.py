@@ -16,7 +16,7 @@ import nox.registry
 from nox.logger import logger
 
 from rustvmm_sessions import catalog, files, outcomes, standard
-from rustvmm_sessions.console import warn
+from rustvmm_sessions.console import tell, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interrupted_status, interruptible
@@ -234,6 +234,7 @@ class Crate:
                 crate=self.settings,
                 deadline=self._deadlines[session.name],
                 called_from=Path(running.invoked_from),
+                known=_names(running),
             )
 
         description = f"{session.summary}\n\nIts options: nox -s {session.name} -- --help"
@@ -353,6 +354,12 @@ def _parameters(function: object) -> list[Any] | None:
     return getattr(function, "parametrize", None)
 
 
+def _names(session: nox.Session) -> frozenset[str]:
+    """Return the names by which nox knows the sessions of the noxfile."""
+    every = session._runner.manifest.list_all_sessions()  # noqa: SLF001 - nox has no other way to ask
+    return frozenset(name for runner, _ in every for name in (runner.name, *runner.signatures))
+
+
 def _refuse_words(session: nox.Session) -> None:
     """Refuse words after ``--`` where a session's command is fixed and would not see them."""
     if session.posargs:
@@ -433,5 +440,5 @@ def _ending_with_message() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
+        tell(f"error: {error}\n")
         raise SystemExit(2) from error

@@ -534,9 +534,10 @@ class Settings:
         )
 
     def here(self, machine: str) -> tuple[SessionSettings, ...]:
-        """Return the sessions that run on a machine: the gate's, and those that the crate speaks of."""
-        gate = [s.name for s in catalog.STANDARD if "gate" in s.tags and s.name not in self.skip]
-        names = dict.fromkeys((*gate, *self.overrides, *(own.name for own in self.own)))
+        """Return the sessions that run on a machine: gate, bench, and those that the crate speaks of."""
+        tags = {"gate", catalog.BENCH}
+        usual = [s.name for s in catalog.STANDARD if tags & {*s.tags} and s.name not in self.skip]
+        names = dict.fromkeys((*usual, *self.overrides, *(own.name for own in self.own)))
         return tuple(found for name in names if (found := self.session(name)).runs_on(machine))
 
 

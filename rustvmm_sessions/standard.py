@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from rustvmm_sessions.settings import Settings
 
 
-def run(
+def run(  # noqa: PLR0913 - all that an invocation is made of
     name: str,
     *,
     words: Sequence[str],
     crate: Settings,
     deadline: Deadline,
     called_from: Path,
+    known: frozenset[str] = frozenset(),
 ) -> None:
     """Run a standard session with the words after ``--``; with ``--help``, show its options.
 
@@ -43,10 +44,10 @@ def run(
     toolchain = ""
     if words and words[0].startswith("+") and words[0] != "+":
         toolchain, words = words[0][1:], words[1:]
-    known = parser(settings.row)
-    given, rest = known.parse(words)
+    options = parser(settings.row)
+    given, rest = options.parse(words)
     if given.help:
-        pass_on(known.format_help(), sys.stdout)
+        pass_on(options.format_help(), sys.stdout)
         return
     begin(
         Invocation(
@@ -58,6 +59,7 @@ def run(
             called_from=called_from,
             toolchain=toolchain,
             command=f"nox -s {name} --",
+            known=known,
         )
     )
 

@@ -281,10 +281,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     worktree.check_out(started.git, started.base.commit, place / "base")
     here = request.cargo.directory.resolve()
     there = place / "base" / here.relative_to(started.top.resolve())
-    workspace = request.cargo.workspace
-    package = request.package or (
-        "" if request.workspace or not workspace.current else workspace.current.name
-    )
+    package = request.package or ("" if request.workspace else request.cargo.package.name)
     if not (there / "Cargo.toml").is_file():
         return started.nothing(BenchVerdict.NOTHING, "the base has no crate in this directory")
     targets = {"HEAD": own / "build", "base": place / "build"}

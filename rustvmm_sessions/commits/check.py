@@ -15,7 +15,7 @@ from rustvmm_sessions import files
 from rustvmm_sessions.commits import rules as commits
 from rustvmm_sessions.commits.rules import Message, Remedy
 from rustvmm_sessions.console import say
-from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.errors import CheckFailed, UserError, shortened
 from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.settings import CommitRules
@@ -98,7 +98,7 @@ def check_commits(request: CommitFormatRequest) -> None:
     say(f"{counted(len(found), 'commit')} since {base.name} ({base.commit[:12]}).")
     for commit, reason in zip(found, reasons, strict=True):
         if reason:
-            say(f"  not checked: {commit.short} {commit.message.title} ({reason})")
+            say(shortened(f"  not checked: {commit.short} {commit.message.title} ({reason})"))
     checked = [commit for commit, reason in zip(found, reasons, strict=True) if not reason]
     wrong = 0
     total = 0
@@ -107,10 +107,10 @@ def check_commits(request: CommitFormatRequest) -> None:
         wrong += bool(faults)
         total += len(faults)
         if faults:
-            say(f"{commit.short} {commit.message.title}")
+            say(shortened(f"{commit.short} {commit.message.title}"))
         for fault in faults:
             mend = commits.command(fault, commit, head=commit is found[-1], base=base.commit[:12])
-            say(f"  {fault.rule}: {fault.what}\n    to do: {mend}")
+            say(shortened(f"  {fault.rule}: {fault.what}\n    to do: {mend}"))
     if total:
         raise CheckFailed(
             f"{counted(total, 'fault')} in {wrong} of {counted(len(checked), 'commit message')}; see above"
@@ -141,7 +141,7 @@ def check_message(request: CommitFormatRequest, path: Path) -> None:
         say("A commit that is to be squashed before it is pushed is not checked.")
         return
     for fault in faults:
-        say(f"{fault.rule}: {fault.what}")
+        say(shortened(f"{fault.rule}: {fault.what}"))
     if faults:
         raise CheckFailed(f"{counted(len(faults), 'fault')} in the commit message; its text is in {path}")
 

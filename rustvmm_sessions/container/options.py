@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions import catalog
 from rustvmm_sessions.container.model import PULL, Kind
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +47,14 @@ def run_container(invocation: Invocation) -> None:
             where=f"-- {' '.join(invocation.rest)}",
             fix="name it before the second --: nox -s container -- unit-tests -- ARGUMENT",
         )
+    for name in given.sessions:
+        if name not in invocation.known:
+            meant = catalog.standard(name)
+            raise UserError(
+                f"there is no session {name!r}",
+                where=f"nox -s container -- {name}",
+                fix=f"did you mean {meant.name!r}?" if meant else did_you_mean(name, invocation.known),
+            )
     limited = "container" in crate.overrides and crate.overrides["container"].timeout_minutes is not None
     run_in_container(
         ContainerRequest(

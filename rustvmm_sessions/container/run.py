@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, files, zipapp
-from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.console import is_terminal, say, warn
 from rustvmm_sessions.container import engines
 from rustvmm_sessions.container.model import (
     CARRIED,
@@ -100,7 +100,7 @@ def run_in_container(request: ContainerRequest) -> None:
             raise UserError(
                 "a container has no engine for another one", where=name, fix="name the sessions to run"
             )
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    on_terminal = is_terminal(sys.stdin) and is_terminal(sys.stdout)
     if not (request.sessions or on_terminal or request.dry_run):
         raise UserError(
             "a shell needs a terminal",
@@ -343,7 +343,7 @@ def _variables(request: ContainerRequest) -> dict[str, str]:
     variables = kept_in(TARGET)
     if request.toolchain:
         variables["RUSTUP_TOOLCHAIN"] = request.toolchain
-    if sys.stderr.isatty() and not passed(("NO_COLOR", "FORCE_COLOR")):
+    if is_terminal(sys.stderr) and not passed(("NO_COLOR", "FORCE_COLOR")):
         variables["FORCE_COLOR"] = "1"
     return variables
 

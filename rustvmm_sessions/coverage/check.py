@@ -186,6 +186,7 @@ def _measure(
         features=config.features,
         default_features=request.default_features,
     )
+    selection.members(cargo)  # where there are none, nothing is built
     tests = ProfiledTests(cargo=cargo, own=own, selection=selection, deadline=request.deadline)
     build = tests.build()
     counted = Counted(

@@ -26,7 +26,7 @@ from rustvmm_sessions.console import tell
 from rustvmm_sessions.coverage import profile_runner
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.rust.cargo import Cargo, Package, Workspace, machine
+from rustvmm_sessions.rust.cargo import Cargo, Package, machine
 from rustvmm_sessions.rust.configuration import runner, runner_variable
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 from rustvmm_sessions.rust.turns import in_turn
@@ -72,11 +72,9 @@ class TestSelection:
             args.append(f"--features={','.join(self.features)}")
         return tuple(args)
 
-    def members(self, workspace: Workspace) -> tuple[Package, ...]:
+    def members(self, cargo: Cargo) -> tuple[Package, ...]:
         """Return the packages whose files count."""
-        if self.workspace or workspace.current is None:
-            return workspace.members
-        return (workspace.current,)
+        return cargo.workspace.members if self.workspace else (cargo.package,)
 
 
 @dataclass(frozen=True, kw_only=True)

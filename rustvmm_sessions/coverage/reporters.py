@@ -200,7 +200,7 @@ def ignored(counted: Counted) -> Iterator[str]:
     yield rf"^{root}(/.*)?/(tests|examples|benches)/"
     yield rf"^{root}(/.*)?/(tests\.rs|[0-9a-zA-Z_-]+[_-]tests\.rs)$"
     yield rf"^{re.escape(str(counted.cargo.home))}/(registry|git)/"
-    tested = counted.selection.members(workspace)
+    tested = counted.selection.members(counted.cargo)
     others = [member for member in workspace.members if member not in tested]
     for path in (
         counted.build.directory,

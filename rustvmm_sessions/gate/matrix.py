@@ -143,16 +143,9 @@ def _after_first_fix(request: GateRequest) -> GateRequest:
 
 def chosen_packages(request: GateRequest) -> tuple[str, ...] | None:
     """Return the members to run, or None for the whole workspace."""
-    workspace = request.cargo.workspace
     names = None
     if not request.workspace:
-        if workspace.current is None:
-            raise UserError(
-                "there is no package beside the noxfile, only a workspace",
-                where=str(request.cargo.directory),
-                fix="leave workspace=False out of register(), or put a noxfile into each member",
-            )
-        names = (workspace.current.name,)
+        names = (request.cargo.package.name,)
     if request.changed is None:
         return names
     chosen = [member.package for member in changed_members(request.cargo, request.changed)]

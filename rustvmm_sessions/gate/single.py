@@ -28,7 +28,7 @@ def check_format(request: GateRequest) -> None:
         UserError: There is no manifest, or cargo refuses it.
     """
     need_component(request.cargo, "fmt", "rustfmt")
-    scope = ["--all"] if request.workspace else []
+    scope = ["--all"] if request.workspace or not request.cargo.package else []
     check = [] if request.fix else ["--check"]
     done = request.cargo.run(
         "fmt", *scope, "--", *check, "--config", RUSTFMT_CONFIG, deadline=request.deadline

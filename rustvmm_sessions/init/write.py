@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, files
-from rustvmm_sessions.console import say
+from rustvmm_sessions.console import is_terminal, say
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.init import scaffold
@@ -157,7 +157,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _agreed(write: Mapping[str, str]) -> bool:
-    if not sys.stdin.isatty():
+    if not is_terminal(sys.stdin):
         raise UserError(
             "there is no terminal to ask on: nothing is written",
             where="standard input",

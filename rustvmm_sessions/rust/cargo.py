@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
+from rustvmm_sessions.console import is_terminal
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.process import Finished, StartError, command_line, run
 
@@ -247,6 +248,21 @@ class Cargo:
             current=next((member for member in members if member.directory.resolve() == here), None),
         )
 
+    @property
+    def package(self) -> Package:
+        """The package whose manifest lies in the crate's directory.
+
+        Raises:
+            UserError: There is none, as in the directory of a virtual workspace.
+        """
+        if self.workspace.current is None:
+            raise UserError(
+                "there is no package beside the noxfile, only a workspace",
+                where=str(self.directory),
+                fix="leave out --scope crate or workspace=False, or run it in a member's directory",
+            )
+        return self.workspace.current
+
 
 def _missing(name: str, error: StartError) -> UserError:
     return UserError(f"{name} cannot be run: {error.what}", where=error.where, fix=INSTALL_RUST)
@@ -255,10 +271,10 @@ def _missing(name: str, error: StartError) -> UserError:
 def coloured() -> bool:
     """Whether cargo's messages are to have colours."""
     if chosen := os.environ.get("CARGO_TERM_COLOR"):
-        return chosen == "always" or (chosen == "auto" and sys.stderr.isatty())
+        return chosen == "always" or (chosen == "auto" and is_terminal(sys.stderr))
     if os.environ.get("NO_COLOR"):
         return False
-    return sys.stderr.isatty() or bool(os.environ.get("FORCE_COLOR"))
+    return is_terminal(sys.stderr) or bool(os.environ.get("FORCE_COLOR"))
 
 
 def _colour() -> dict[str, str | None]:

@@ -84,7 +84,7 @@ def examine(cargo: Cargo, sessions: Sequence[SessionSettings]) -> tuple[Finding,
         _program("cargo-llvm-cov", "CARGO_LLVM_COV", needed_by("cargo-llvm-cov"), required=False),
         _program("cargo-audit", "CARGO_AUDIT", needed_by("cargo-audit")),
         _program("cargo-nextest", "CARGO_NEXTEST", names(lambda session: session.nextest)),
-        *_git(cargo),
+        *_git(cargo, needed_by("git"), needed_by("git-identity")),
     ]
     for device in dict.fromkeys([*(d for session in sessions for d in session.devices), "/dev/kvm"]):
         findings.append(_device(device, using(device)))
@@ -192,20 +192,21 @@ def _program(name: str, variable: str, needed_by: tuple[str, ...], *, required: 
     )
 
 
-def _git(cargo: Cargo) -> list[Finding]:
-    """Return what is known of git, which options such as ``--changed`` need, and of who commits."""
+def _git(cargo: Cargo, needed_by: tuple[str, ...], signed_by: tuple[str, ...]) -> list[Finding]:
+    """Return what is known of git, which options such as ``--changed`` need, too, and of who commits."""
     git = Git(directory=cargo.directory)
     try:
         version = git.line("--version") or ""
     except UserError as error:
-        return [Finding(name="git", needed_by=(), fix=error.fix)]
+        return [Finding(name="git", needed_by=needed_by, fix=error.fix)]
     identity = git.line("config", "user.email")
     return [
-        Finding(name="git", version=_version(version), path=shutil.which("git") or "", needed_by=()),
+        Finding(name="git", version=_version(version), path=shutil.which("git") or "", needed_by=needed_by),
         Finding(
             name="git-identity",
             version=identity or "",
-            needed_by=(),
+            needed_by=signed_by,
+            required=False,  # commits may be others'
             fix="" if identity else "say who commits: `git config --global user.email you@example.com`",
         ),
     ]

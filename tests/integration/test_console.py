@@ -41,6 +41,26 @@ def redirected(crate: CrateBuilder, redirection: str, *command: str) -> Outcome:
 
 
 @pytest.mark.parametrize(
+    ("closed", "command"),
+    [
+        *((closed, [*COMMAND, "init"]) for closed in ("<&-", ">&-", "2>&-")),
+        *((closed, [*COMMAND, "doctor"]) for closed in ("<&-", ">&-", "2>&-")),
+        *((closed, [*NOX, "fmt", "container"]) for closed in ("<&-", "2>&-")),  # nox itself needs its output
+    ],
+)
+def test_a_stream_that_the_caller_closed_is_no_traceback(
+    crate: CrateBuilder, closed: str, command: list[str]
+) -> None:
+    crate.with_git()
+    outcome = redirected(crate, closed, *command)
+    assert "Traceback" not in outcome.text
+    status = {"init": 2, "doctor": 0, "container": 1}[command[-1]]
+    assert f"exit status {status}\n" in outcome.err
+    if command[-1] == "init" and closed == "<&-":
+        assert "there is no terminal to ask on: nothing is written" in outcome.err
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["pipeline"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from rustvmm_sessions import files
 from rustvmm_sessions.errors import UserError
-from tests.crates import REPOSITORY, CrateBuilder
+from tests.crates import REPOSITORY, CrateBuilder, new_crate, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,57 @@ def bound_by_permissions(code: str, *args: str | Path) -> str:
         text=True,
         timeout=WAITS,
     )
+
+
+# Reading
+
+
+@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("kind", ["pipe", "socket", "/dev/zero"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str, linked: bool) -> None:  # noqa: FBT001 - cases
+    path = tmp_path / "coverage"
+    place = tmp_path / "elsewhere" if linked else path
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(place))
+    else:
+        place.symlink_to(kind)
+    if linked:
+        path.symlink_to(place)
+
+    with pytest.raises(UserError) as caught:
+        files.read_text(path)
+
+    assert "a pipe, device or socket stands where a file is expected" in message(caught)
+    assert str(path) in message(caught)
+
+
+def test_a_pipe_that_the_shell_names_is_read() -> None:
+    read, write = os.pipe()
+    os.write(write, b"text")
+    os.close(write)
+    assert files.read_text(Path(f"/dev/fd/{read}")) == "text"
+    os.close(read)
+
+
+@pytest.mark.parametrize("name", ["noxfile.py", "tests/coverage", ".platform"])
+def test_no_command_waits_for_a_pipe_in_the_place_of_a_file(tmp_path: Path, name: str) -> None:
+    crate = new_crate(tmp_path).with_git()
+    (tmp_path / "tests").mkdir(exist_ok=True)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    command = [sys.executable, "-m", "rustvmm_sessions.cli"]
+    words = {
+        "noxfile.py": [*command, "commit-format"],
+        ".platform": [*command, "pipeline"],
+        "tests/coverage": [sys.executable, "-m", "nox", "-s", "coverage"],
+    }[name]
+
+    outcome = run(["timeout", str(WAITS), *words], cwd=crate.directory)
+
+    assert outcome.code == (1 if name == "tests/coverage" else 2), outcome.text
+    assert "a pipe, device or socket stands where a file is expected" in outcome.err
 
 
 # Writing

@@ -52,6 +52,15 @@ def test_nothing_escapes_escaping(text: str) -> None:
     shown.encode()
 
 
+def test_a_value_of_any_length_leaves_a_message_that_can_be_read() -> None:
+    value = f"begin {'x' * 200_000} end"
+    message = str(UserError(f"bad value {value!r}", where=value, fix=f"correct it\n{value}"))
+    assert len(message) < 5_000
+    assert message.startswith("bad value 'begin xxx")
+    assert message.count("xxx[...]xxx") == message.count("xxx end") == 3
+    assert str(UserError("x" * 1000)) == "x" * 1000
+
+
 def test_foreign_text_is_escaped_in_every_part_of_a_message() -> None:
     message = str(UserError("no \x1b[31m", where="branch \x1b[32m", fix="delete \x1b[33m"))
     assert message == "no \\x1b[31m\n  where: branch \\x1b[32m\n  to do: delete \\x1b[33m"

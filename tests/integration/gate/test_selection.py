@@ -334,9 +334,19 @@ def test_features_of_a_member_are_its_own_beside_an_old_root_package(tmp_path: P
     assert "--manifest-path=inner/Cargo.toml" in commands(outcome)[0]
 
 
-def test_a_workspace_has_no_package_of_its_own_to_run(tmp_path: Path) -> None:
-    crate = workspace_in(tmp_path).with_noxfile("workspace=False")
-    outcome = session(crate, "clippy")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("workspace=False", ["clippy"]),
+        ("workspace=False", ["fmt"]),
+        ("workspace=False", ["coverage"]),
+        ("", ["coverage", "--scope=crate", "--profile=devel"]),
+    ],
+)
+def test_a_workspace_has_no_package_of_its_own_to_run(tmp_path: Path, options: str, words: list[str]) -> None:
+    crate = workspace_in(tmp_path).with_noxfile(options)
+    outcome = session(crate, *words)
+    assert "Compiling" not in outcome.err
     assert outcome.code == 1
     assert "there is no package beside the noxfile, only a workspace" in ending(outcome)
 

@@ -25,7 +25,7 @@ from tests.integration.sessions import crate_in, ending, script, session, untouc
 
 TRIPLE = musl_triple(machine())
 MUSL = [s.name for s in STANDARD if "musl" in s.tags]
-GATE = [s.name for s in STANDARD if "gate" in s.tags]
+USUAL = [s.name for s in STANDARD if {"gate", "bench"} & {*s.tags}]
 
 
 def rustc_in(directory: Path, answers: str = "") -> dict[str, str | None]:
@@ -62,10 +62,10 @@ def test_doctor_knows_every_tool_of_the_table(tmp_path: Path) -> None:
     for tool in tools.values():
         assert list(tool) == ["name", "found", "version", "path", "needed_by", "fix"]
         assert tool["found"] == (tool["fix"] is None)
-        assert set(tool["needed_by"]) <= set(GATE)
+        assert set(tool["needed_by"]) <= set(USUAL)
         if not tool["found"]:
             assert (tool["version"], tool["path"]) == (None, None)
-    assert tools["cargo"]["needed_by"] == tools["rust"]["needed_by"] == GATE
+    assert tools["cargo"]["needed_by"] == tools["rust"]["needed_by"] == USUAL
     for name in ("cargo", "rust", "cargo-audit", "git"):
         assert tools[name]["found"]
         assert tools[name]["version"][0].isdigit()
@@ -136,6 +136,8 @@ def guest(session):
     crate = new_crate(tmp_path / "crate").with_file("noxfile.py", noxfile).with_git()
     outcome, tools = doctor(crate, rustc)
     assert outcome.code == 1
+    command = [sys.executable, "-m", "rustvmm_sessions.cli", "doctor", "--json"]
+    assert run(command, cwd=crate.directory, env=rustc).out == outcome.out
     assert f"the gate cannot run here: {device}, {own} missing" in ending(outcome)
     assert tools[str(device)]["needed_by"] == ["unit-tests"]
     assert f"the device {device} is not there" in tools[str(device)]["fix"]
