@@ -58,14 +58,13 @@ class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the prog
         return printable(super().__str__())
 
 
-def shortened(text: str) -> str:
-    """Return `text` with the middle taken out of lines that are too long to be read.
+def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
+    """Return `text` with the middle taken out of lines of more than `most` characters.
 
     A message repeats what is wrong, which may be a value of any length. What is to be copied is shorter.
     """
     return "\n".join(
-        line if len(line) <= MOST_CHARACTERS else f"{line[:_END]}[...]{line[-_END:]}"
-        for line in text.split("\n")
+        line if len(line) <= most else f"{line[:_END]}[...]{line[-_END:]}" for line in text.split("\n")
     )
 
 

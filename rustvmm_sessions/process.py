@@ -9,6 +9,7 @@ virtual machines can clean up.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import selectors
@@ -26,7 +27,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rustvmm_sessions.console import pass_on, tell
 from rustvmm_sessions.deadline import Deadline
-from rustvmm_sessions.errors import CheckFailed, UserError, printable
+from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -273,7 +274,7 @@ def interrupted_status(interrupt: KeyboardInterrupt) -> int:
 
 def echo_command(args: Sequence[str]) -> None:
     """Print ``+ command`` on standard error."""
-    tell(f"+ {command_line(args)}\n")
+    tell(f"+ {shortened(command_line(args), most=10_000)}\n")  # longer than any that is to be copied
 
 
 def _start(
@@ -302,10 +303,11 @@ def _start(
                 where=command_line(argv),
                 fix="install it, or correct PATH",
             ) from error
+        fix = "check that it is an executable for this machine; of a script, also its first line"
+        if error.errno == errno.E2BIG:
+            fix = "shorten what its longest argument is made of; Linux takes 128 KiB for one"
         raise StartError(
-            f"cannot start {argv[0]!r}: {error.strerror}",
-            where=command_line(argv),
-            fix="check that it is an executable for this machine; of a script, also its first line",
+            f"cannot start {argv[0]!r}: {error.strerror}", where=command_line(argv), fix=fix
         ) from error
     except ValueError as error:  # a NUL byte in an argument
         raise UserError(

@@ -624,3 +624,12 @@ def test_the_terminal_is_left_as_it_was() -> None:
 
     assert code == 0
     assert screen.endswith("returned -9 echo\r\n")
+
+
+def test_an_argument_of_any_length_is_neither_taken_nor_repeated(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(process.StartError) as caught:
+        process.run(["true", "x" * 200_000])
+
+    assert "cannot start 'true': Argument list too long" in str(caught.value)
+    assert "shorten what its longest argument is made of" in str(caught.value)
+    assert max(len(line) for line in (str(caught.value) + capfd.readouterr().err).splitlines()) < 1000
