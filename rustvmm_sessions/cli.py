@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rustvmm_sessions import catalog, noxfile
 from rustvmm_sessions.bench import options as bench
 from rustvmm_sessions.commits import options as commits
-from rustvmm_sessions.console import let_go, tell
+from rustvmm_sessions.console import let_go, print_error
 from rustvmm_sessions.container import options as container
 from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
 from rustvmm_sessions.pipeline import options as pipeline
@@ -40,10 +40,10 @@ def main(words: list[str] | None = None) -> int:
             _require_directory()
             _COMMANDS[given.command][2](given)
     except CheckFailed as error:
-        tell(f"{error}\n")
+        print_error(error)
         return error.status
     except UserError as error:
-        tell(f"error: {error}\n")
+        print_error(error)
         return 2
     except BrokenPipeError:
         let_go(sys.stdout)

@@ -11,6 +11,8 @@ from rustvmm_sessions.errors import UserError, printable, shortened
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from rustvmm_sessions.errors import CheckFailed
+
 
 def say(text: str) -> None:
     """Print a line of the result at once, in order with what programs print."""
@@ -20,6 +22,11 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print a warning, which does not change the result."""
     tell(f"warning: {printable(shortened(text))}\n")
+
+
+def print_error(error: UserError | CheckFailed) -> None:
+    """Print why something failed, in cargo's form: what, where, what to do."""
+    tell(f"error: {error}\n")
 
 
 def tell(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend, and how foreign text is printed."""
+"""The one kind of error that is the user's to fix, and how foreign text is printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _END = 400
 class UserError(Exception):
     """A problem of the user's: configuration, a missing tool, a bad option, a wrong file.
 
-    It is caught in one place and printed as one message without a traceback.
+    It is caught in one place and printed as cargo prints its errors, without a traceback.
 
     Args:
         what: What is wrong, in one sentence.
@@ -29,9 +29,9 @@ class UserError(Exception):
     def __str__(self) -> str:
         lines = [self.what]
         if self.where:
-            lines.append(f"  where: {self.where}")
+            lines.append(f" --> {self.where}")
         if self.fix:
-            lines.append(f"  to do: {self.fix}")
+            lines.append(f"help: {self.fix}")
         return printable(shortened("\n".join(lines)))
 
 
@@ -39,8 +39,7 @@ class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the prog
     """A check ran and did not pass; the message is its last word on why.
 
     Args:
-        what: Why, and what to do about it. Nox puts a full stop behind it: a command that is to be
-            copied stands in another line than the last.
+        what: Why, and what to do about it.
         fix: What to do about it in one line, for the summary of a run of several sessions; empty
             where the first line of `what` says it.
         output: What the failing program printed, for the same summary.

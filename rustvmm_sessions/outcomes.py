@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import say, tell
+from rustvmm_sessions.console import print_error, say
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.wording import columns, counted
 
@@ -111,7 +111,7 @@ def _finish(folder: Path, process: int) -> None:
         for text in summary(outcomes):
             say(text)
     except UserError as error:
-        tell(f"error: {error}\n")
+        print_error(error)
 
 
 def summary(outcomes: list[SessionOutcome]) -> list[str]:

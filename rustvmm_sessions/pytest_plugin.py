@@ -70,5 +70,5 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     del item
     report = yield
     if call.excinfo is not None and isinstance(call.excinfo.value, UserError | CheckFailed):
-        report.longrepr = str(call.excinfo.value)
+        report.longrepr = f"error: {call.excinfo.value}"
     return report

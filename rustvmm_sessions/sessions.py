@@ -16,7 +16,7 @@ import nox.registry
 from nox.logger import logger
 
 from rustvmm_sessions import catalog, files, outcomes, standard
-from rustvmm_sessions.console import tell, warn
+from rustvmm_sessions.console import print_error, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interrupted_status, interruptible
@@ -376,12 +376,13 @@ def _fail(session: nox.Session, error: UserError | CheckFailed) -> None:
     nox itself knows 0 and 1. That holds where there are other sessions, and where a report is
     wanted, as by ``nox -j`` of the processes that it starts.
     """
+    print_error(error)
     status = getattr(error, "status", 1)
     runner = session._runner  # noqa: SLF001 - nox has no other way to ask
     if status != 1 and len(runner.manifest) == 1 and not runner.global_config.report:
-        logger.error(f"Session {session.name} aborted: {error}.")
+        logger.error(f"Session {session.name} aborted.")
         raise SystemExit(status)
-    session.error(str(error))
+    session.error()
 
 
 def _run_once(step: Body, session: nox.Session) -> None:
@@ -440,5 +441,5 @@ def _ending_with_message() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        tell(f"error: {error}\n")
+        print_error(error)
         raise SystemExit(2) from error

@@ -39,7 +39,7 @@ status=$?
 cat >&2 << END
 error: the commit message was not checked: the program that installed this hook is gone
   where: $0
-  to do: install the hook again: \\`{again}\\`, or remove it: \\`rm "$0"\\`
+help: install the hook again: \\`{again}\\`, or remove it: \\`rm "$0"\\`
 END
 exit 1
 """
@@ -110,7 +110,7 @@ def check_commits(request: CommitFormatRequest) -> None:
             say(shortened(f"{commit.short} {commit.message.title}"))
         for fault in faults:
             mend = commits.command(fault, commit, head=commit is found[-1], base=base.commit[:12])
-            say(shortened(f"  {fault.rule}: {fault.what}\n    to do: {mend}"))
+            say(shortened(f"  {fault.rule}: {fault.what}\n    help: {mend}"))
     if total:
         raise CheckFailed(
             f"{counted(total, 'fault')} in {wrong} of {counted(len(checked), 'commit message')}; see above"

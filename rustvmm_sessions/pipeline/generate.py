@@ -231,7 +231,7 @@ def _check(path: Path, text: str, form: str) -> None:
     if changes:
         raise CheckFailed(
             "\n".join(
-                [f"{path} is not the pipeline of today:", *changes, "to do: write it anew with --output"]
+                [f"{path} is not the pipeline of today:", *changes, "help: write it anew with --output"]
             )
         )
     say(f"{path} is up to date")

@@ -52,9 +52,10 @@ def status(crate: CrateBuilder) -> str:
 
 
 def ending(outcome: Outcome) -> str:
-    """What nox prints last, from where the session ended, without its full stop and the time it took."""
-    last = outcome.err[outcome.err.rindex("nox > Session ") :].strip()
-    return re.sub(r"( \(took [^)]*\))?\.$", "", last)
+    """What is printed last, beside nox's own lines: the error, where there is one."""
+    said, _, after = outcome.err.rpartition("nox > Session ")
+    start = said.rfind("error: ") if " aborted" in after else -1
+    return said[start:].strip() if start >= 0 else re.sub(r"( \(took [^)]*\))?\.$", "", after.strip())
 
 
 def repeat(crate: CrateBuilder, outcome: Outcome) -> Outcome:

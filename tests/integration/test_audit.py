@@ -94,7 +94,7 @@ def test_a_vulnerable_dependency_is_found(tmp_path: Path, database: Path) -> Non
     assert f"ID:        {ADVISORY}" in outcome.out
     assert "Crate:     time" in outcome.out
     assert "Solution:  Upgrade to >=0.2.23" in outcome.out
-    assert f"Session audit aborted: {VULNERABLE}" in ending(outcome)
+    assert f"error: {VULNERABLE}" in ending(outcome)
 
 
 def test_the_database_may_be_named_by_a_variable(tmp_path: Path, database: Path) -> None:
@@ -148,12 +148,12 @@ def test_a_local_database_that_is_broken_is_named_and_not_touched(tmp_path: Path
     file.write_text("junk")
     outcome = session(crate, "audit", "--db", str(database))
     assert outcome.code == 1
-    assert "Session audit aborted: the advisory database cannot be read: error loading" in ending(outcome)
-    assert f"\n  where: {database}\n  to do: name a folder that holds `crates/`" in ending(outcome)
+    assert "error: the advisory database cannot be read: error loading" in ending(outcome)
+    assert f"\n --> {database}\nhelp: name a folder that holds `crates/`" in ending(outcome)
     assert file.read_text() == "junk"
     missing = session(crate, "audit", "--db", "nowhere")
     assert missing.code == 1
-    assert f"\n  where: {crate.directory}/nowhere\n" in ending(missing)
+    assert f"\n --> {crate.directory}/nowhere\n" in ending(missing)
 
 
 def test_a_broken_cache_comes_back_where_no_new_one_can_be_fetched(tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_a_broken_cache_comes_back_where_no_new_one_can_be_fetched(tmp_path: Pat
     assert outcome.code == 1
     assert f"cannot be used; fetching it anew into {home}/advisory-db" in outcome.out
     assert "the advisory database cannot be read: couldn't fetch" in ending(outcome)
-    assert f"\n  where: {home}/advisory-db\n" in ending(outcome)
-    assert "to do: check the network, or name a local copy: --db DIR, or the variable" in ending(outcome)
+    assert f"\n --> {home}/advisory-db\n" in ending(outcome)
+    assert "help: check the network, or name a local copy: --db DIR, or the variable" in ending(outcome)
     assert (home / "advisory-db/mine").read_text() == "kept"
     assert [path.name for path in home.glob("advisory-db*") if path.is_dir()] == ["advisory-db"]
 
@@ -220,9 +220,7 @@ def test_what_is_no_verdict_is_not_called_one(tmp_path: Path) -> None:
     tool = script(tmp_path / "cargo-audit", "echo 'error: this is no lockfile' >&2; exit 2")
     outcome = session(vulnerable(tmp_path / "crate"), "audit", env={"CARGO_AUDIT": str(tool)})
     assert outcome.code == 1
-    assert "Session audit aborted: cargo-audit failed: exit status 2; see what it says above" in ending(
-        outcome
-    )
+    assert "error: cargo-audit failed: exit status 2; see what it says above" in ending(outcome)
 
 
 def test_making_the_lockfile_and_auditing_share_the_time(tmp_path: Path) -> None:

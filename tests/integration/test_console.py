@@ -22,8 +22,8 @@ def version(session):
 COMMAND = (sys.executable, "-m", "rustvmm_sessions.cli")
 FULL = (
     "what is printed cannot be written: No space left on device\n"
-    "  where: standard output\n"
-    "  to do: free some space, or let the output go elsewhere"
+    " --> standard output\n"
+    "help: free some space, or let the output go elsewhere"
 )
 
 
@@ -76,7 +76,8 @@ def test_a_session_whose_output_cannot_be_written_is_one_message(
     crate: CrateBuilder, words: list[str]
 ) -> None:
     outcome = redirected(crate, ">/dev/full", *NOX, *words)
-    assert outcome.err.endswith(f"nox > Session {words[0]} aborted: {FULL}.\nexit status 1\n")
+    assert f"error: {FULL}\n" in outcome.err
+    assert outcome.err.endswith(f"nox > Session {words[0]} aborted.\nexit status 1\n")
     assert "Traceback" not in outcome.err
 
 

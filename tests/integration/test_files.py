@@ -283,8 +283,8 @@ def test_on_a_full_disk_the_old_text_stays(record: Path) -> None:
 
     assert out == (
         "cannot be written, and still holds what it held: File too large\n"
-        f"  where: {record}\n"
-        "  to do: free some space, or correct the path or its permissions, then run again\n"
+        f" --> {record}\n"
+        "help: free some space, or correct the path or its permissions, then run again\n"
     )
     assert record.read_text() == "80.1\n"
     assert names(record.parent) == ["coverage"]
@@ -306,7 +306,7 @@ def test_what_is_read_only_is_not_written(
     out = bound_by_permissions(WRITE, record, "80.2\n")
 
     record.parent.chmod(0o755)
-    assert out.startswith(f"cannot be written, and still holds what it held: {reason}\n  where: {record}\n")
+    assert out.startswith(f"cannot be written, and still holds what it held: {reason}\n --> {record}\n")
     assert record.read_text() == "80.1\n"
     assert names(record.parent) == ["coverage"]
 
@@ -329,7 +329,7 @@ def test_a_directory_in_the_files_place_is_named(record: Path) -> None:
     ) as error:
         files.write_atomic(record, "80.2\n")
 
-    assert f"where: {record}\n" in message(error)
+    assert f"--> {record}\n" in message(error)
     assert names(record.parent) == ["coverage"]
 
 
@@ -363,7 +363,7 @@ def test_a_file_that_is_no_small_text_is_named(
     with pytest.raises(UserError, match=what) as error:
         files.read_text(record)
 
-    assert f"\n  where: {record}{line}\n" in message(error)
+    assert f"\n --> {record}{line}\n" in message(error)
     assert fix in error.value.fix
 
 
@@ -378,7 +378,7 @@ def test_a_directory_is_no_text(tmp_path: Path) -> None:
         files.read_text(tmp_path)
 
     assert message(error) == (
-        f"a directory stands where a file is expected\n  where: {tmp_path}\n  to do: move it away"
+        f"a directory stands where a file is expected\n --> {tmp_path}\nhelp: move it away"
     )
 
 
@@ -398,7 +398,7 @@ def test_a_link_that_leads_nowhere_is_not_taken_for_a_missing_file(
     with pytest.raises(UserError) as error:
         files.read_text(record)
 
-    assert message(error).startswith(f"{what}\n  where: {record}\n  to do: ")
+    assert message(error).startswith(f"{what}\n --> {record}\nhelp: ")
 
 
 def test_a_file_that_may_not_be_read_is_named(record: Path) -> None:
@@ -415,7 +415,7 @@ def test_a_file_that_may_not_be_read_is_named(record: Path) -> None:
         record,
     )
 
-    assert out == f"cannot be read: Permission denied\n  where: {record}\n  to do: check its permissions\n"
+    assert out == f"cannot be read: Permission denied\n --> {record}\nhelp: check its permissions\n"
 
 
 # Locks
@@ -590,6 +590,6 @@ def test_a_file_where_the_directory_should_be_is_named(tmp_path: Path) -> None:
 
     assert message(error) == (
         "the directory cannot be made: Not a directory\n"
-        f"  where: {tmp_path}/target/rustvmm-coverage\n"
-        "  to do: free some space, or correct the path or its permissions, then run again"
+        f" --> {tmp_path}/target/rustvmm-coverage\n"
+        "help: free some space, or correct the path or its permissions, then run again"
     )

@@ -236,52 +236,52 @@ def executable(path: Path, text: str) -> None:
             ["no-such-program", "--x"],
             ".",
             "the program 'no-such-program' is not there\n"
-            "  where: no-such-program --x\n"
-            "  to do: install it, or correct PATH",
+            " --> no-such-program --x\n"
+            "help: install it, or correct PATH",
             id="missing",
         ),
         pytest.param(
             ["./plain"],
             ".",
             "cannot start './plain': Permission denied\n"
-            "  where: ./plain\n"
-            "  to do: check that it is an executable for this machine; of a script, also its first line",
+            " --> ./plain\n"
+            "help: check that it is an executable for this machine; of a script, also its first line",
             id="not-executable",
         ),
         pytest.param(
             ["./garbage"],
             ".",
             "cannot start './garbage': Exec format error\n"
-            "  where: ./garbage\n"
-            "  to do: check that it is an executable for this machine; of a script, also its first line",
+            " --> ./garbage\n"
+            "help: check that it is an executable for this machine; of a script, also its first line",
             id="no-program-at-all",
         ),
         pytest.param(
             ["./script"],
             ".",
             "cannot start './script': No such file or directory\n"
-            "  where: ./script\n"
-            "  to do: check that it is an executable for this machine; of a script, also its first line",
+            " --> ./script\n"
+            "help: check that it is an executable for this machine; of a script, also its first line",
             id="interpreter-missing",
         ),
         pytest.param(
             ["true"],
             "nowhere",
-            "the directory to run in does not exist\n  where: nowhere\n  to do: make it, or correct its name",
+            "the directory to run in does not exist\n --> nowhere\nhelp: make it, or correct its name",
             id="directory-missing",
         ),
         pytest.param(
             ["true"],
             "plain",
-            "the directory to run in does not exist\n  where: plain\n  to do: make it, or correct its name",
+            "the directory to run in does not exist\n --> plain\nhelp: make it, or correct its name",
             id="directory-is-a-file",
         ),
         pytest.param(
             ["true", "a\0b"],
             ".",
             "cannot start 'true': embedded null byte\n"
-            "  where: true 'a\\x00b'\n"
-            "  to do: correct the argument, or the variable of the environment",
+            " --> true 'a\\x00b'\n"
+            "help: correct the argument, or the variable of the environment",
             id="nul-byte",
         ),
     ],

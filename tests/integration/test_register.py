@@ -231,7 +231,7 @@ def test_bytecode_that_is_current_or_not_used_is_no_fault(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ("workspce=True", ("no option 'workspce'", "where: register()", "did you mean 'workspace'?")),
+        ("workspce=True", ("no option 'workspce'", "--> register()", "did you mean 'workspace'?")),
         ('skip=["covrage"]', ("no standard session 'covrage'", "skip=", "did you mean 'coverage'?")),
         ('overrides={"coverge": {}}', ("no standard session 'coverge'", "did you mean 'coverage'?")),
         (

@@ -13,15 +13,13 @@ from rustvmm_sessions.errors import CheckFailed, UserError, printable
 
 def test_a_message_says_what_where_and_what_to_do() -> None:
     error = UserError("the file is empty", where="tests/coverage:1", fix="git checkout -- tests/coverage")
-    assert str(error) == (
-        "the file is empty\n  where: tests/coverage:1\n  to do: git checkout -- tests/coverage"
-    )
+    assert str(error) == ("the file is empty\n --> tests/coverage:1\nhelp: git checkout -- tests/coverage")
 
 
 def test_a_message_leaves_out_what_it_does_not_know() -> None:
     assert str(UserError("the disk is full")) == "the disk is full"
     assert str(UserError("the disk is full", fix="free some space")) == (
-        "the disk is full\n  to do: free some space"
+        "the disk is full\nhelp: free some space"
     )
 
 
@@ -63,5 +61,5 @@ def test_a_value_of_any_length_leaves_a_message_that_can_be_read() -> None:
 
 def test_foreign_text_is_escaped_in_every_part_of_a_message() -> None:
     message = str(UserError("no \x1b[31m", where="branch \x1b[32m", fix="delete \x1b[33m"))
-    assert message == "no \\x1b[31m\n  where: branch \\x1b[32m\n  to do: delete \\x1b[33m"
+    assert message == "no \\x1b[31m\n --> branch \\x1b[32m\nhelp: delete \\x1b[33m"
     assert str(CheckFailed("test \x1b[31m failed")) == "test \\x1b[31m failed"

@@ -75,16 +75,16 @@ def test_all_faults_of_all_commits_are_said_with_what_mends_them(upstream: Crate
     assert outcome.out.splitlines()[-12:] == [
         f"{wrong} {'x' * 61}",
         "  title: the title has 61 characters, 60 are allowed",
-        f"    to do: git rebase --interactive {wrong}^  # and mark {wrong} as reword",
+        f"  help: git rebase --interactive {wrong}^  # and mark {wrong} as reword",
         f"  body: line 3 has 76 characters, 75 are allowed: {'y' * 40}...",
-        f"    to do: git rebase --interactive {wrong}^  # and mark {wrong} as reword",
+        f"  help: git rebase --interactive {wrong}^  # and mark {wrong} as reword",
         "  sign-off: there is no trailer Signed-off-by: Name <address>",
-        f"    to do: git rebase --signoff {base}",
+        f"  help: git rebase --signoff {base}",
         f"{last} squash! first of the work",
         "  fixup: squash! commits are to be squashed into those they mend",
-        f"    to do: git rebase --interactive --autosquash {base}",
+        f"  help: git rebase --interactive --autosquash {base}",
         "  sign-off: there is no trailer Signed-off-by: Name <address>",
-        "    to do: git commit --amend --no-edit --signoff",
+        "  help: git commit --amend --no-edit --signoff",
     ]
     assert outcome.err == "6 faults in 3 of 5 commit messages; see above\n"
 
@@ -354,7 +354,7 @@ def test_what_is_no_branch_is_refused_and_nothing_run(upstream: CrateBuilder, br
 
     assert outcome.code == 2
     if "upload" not in branch:
-        assert outcome.err.startswith(f"error: {branch!r} is no name of a branch\n  where: the base branch\n")
+        assert outcome.err.startswith(f"error: {branch!r} is no name of a branch\n --> the base branch\n")
     assert "Traceback" not in outcome.text
     assert state(crate) == before
 
@@ -572,7 +572,7 @@ def test_beside_a_hook_of_somebody_else_s_the_line_that_is_advised_works(
     assert outcome.code == 2
     assert "there is a commit-msg hook already" in outcome.err
     assert hook.read_text() == '#!/bin/sh\nexec true "$@"\n'
-    (line,) = re.findall(r"to do: add the line `(.*)` right below its first line\n", outcome.err)
+    (line,) = re.findall(r"help: add the line `(.*)` right below its first line\n", outcome.err)
     write(hook, f'#!/bin/sh\n{line}\nexec true "$@"\n')
     assert [attempted(crate, "x" * length).code for length in (40, 41)] == [0, 1]
 
@@ -636,7 +636,7 @@ def test_a_hook_whose_python_is_gone_says_what_to_do(
     assert outcome.code == 1
     again = "nox -s commit-format -- --install-hook" if noxfile else "rustvmm-sessions commit-format"
     assert "error: the commit message was not checked: " in outcome.err
-    assert f"to do: install the hook again: `{again}" in outcome.err
+    assert f"help: install the hook again: `{again}" in outcome.err
     assert 'or remove it: `rm ".git/hooks/commit-msg"`' in outcome.err
 
 

@@ -190,7 +190,7 @@ def test_a_declared_device_that_is_missing_is_the_message_of_the_session(tmp_pat
     outcome = contain(crate, "unit-tests")
 
     assert outcome.code == 1
-    assert "the device /dev/no-such is not there\n  where: /dev/no-such\n" in outcome.err
+    assert "the device /dev/no-such is not there\n --> /dev/no-such\n" in outcome.err
     assert "podman run" not in outcome.err
 
 
@@ -198,8 +198,8 @@ def test_a_session_that_fails_fails_the_caller(tmp_path: Path) -> None:
     outcome = contain(small(tmp_path / "crate"), "fail")
 
     assert outcome.code == 1
-    assert "Session fail aborted: false: exit status 1" in outcome.err
-    assert "Session container aborted: fail failed in the container: exit status 1" in outcome.err
+    assert "error: false: exit status 1" in outcome.err
+    assert "error: fail failed in the container: exit status 1" in outcome.err
 
 
 @pytest.mark.parametrize("status", [3, 125, 127])  # the last two are also what engines say of themselves
@@ -211,7 +211,7 @@ def test_a_custom_tests_exit_status_is_that_of_the_caller(status: int, tmp_path:
     outcome = contain(crate, "custom")
 
     assert outcome.code == status, outcome.text
-    assert f"Session container aborted: custom failed in the container: exit status {status}" in outcome.err
+    assert f"error: custom failed in the container: exit status {status}" in outcome.err
 
 
 def test_a_custom_test_gets_the_devices_and_rights_of_its_description(tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_read_only_work_tree_is_one_message(tmp_path: Path) -> None:
         subprocess.run(["umount", crate.directory], check=True)
 
     assert outcome.code == 1
-    assert f"the work tree is on a read-only file system\n  where: {crate.directory}\n" in outcome.err
+    assert f"the work tree is on a read-only file system\n --> {crate.directory}\n" in outcome.err
     assert "podman run" not in outcome.err
 
 
@@ -522,7 +522,7 @@ def test_an_image_that_is_missing_is_one_message(tmp_path: Path) -> None:
     outcome = contain(crate, "--image", "localhost/no-such-image", "show")
 
     assert outcome.code == 1
-    assert "the image localhost/no-such-image is not here\n  where: podman, --pull=never\n" in outcome.err
+    assert "the image localhost/no-such-image is not here\n --> podman, --pull=never\n" in outcome.err
 
 
 def test_an_image_that_is_here_for_another_architecture_is_not_run(tmp_path: Path) -> None:
@@ -557,7 +557,7 @@ def test_an_image_without_python_is_one_message(tmp_path: Path) -> None:
     outcome = contain(crate, "--image", image, "show")
 
     assert outcome.code == 1
-    assert f"python3 cannot be started in the image\n  where: {image}\n" in outcome.err
+    assert f"python3 cannot be started in the image\n --> {image}\n" in outcome.err
 
 
 def test_a_work_tree_that_the_engine_may_not_see_is_one_message(tmp_path: Path) -> None:
@@ -580,7 +580,7 @@ def test_a_work_tree_that_the_engine_may_not_see_is_one_message(tmp_path: Path) 
 
     assert outcome.code == 1
     assert f"docker may not see {crate.directory}, as on network and FUSE file systems" in outcome.err
-    assert f"  where: {said}\n" in outcome.err
+    assert f" --> {said}\n" in outcome.err
 
 
 @pytest.mark.parametrize("session", ["container", "reproduce"])
@@ -588,7 +588,7 @@ def test_a_container_in_a_container_is_one_message(session: str, tmp_path: Path)
     outcome = contain(small(tmp_path / "crate"), session)
 
     assert outcome.code == 1
-    assert f"a container has no engine for another one\n  where: {session}\n" in outcome.err
+    assert f"a container has no engine for another one\n --> {session}\n" in outcome.err
 
 
 def test_the_image_has_neither_pip_nor_nox() -> None:
@@ -719,7 +719,7 @@ def test_a_socket_that_is_not_for_this_user_is_one_message() -> None:
         done = as_somebody(directory / "crate", directory / ZIPAPP, "--engine=docker", "show", env=env)
 
     assert done.returncode == 1
-    assert "docker may not be used by this user\n  where: permission denied" in done.stderr
+    assert "docker may not be used by this user\n --> permission denied" in done.stderr
 
 
 def test_the_docker_client_is_stopped_as_well(tmp_path: Path) -> None:

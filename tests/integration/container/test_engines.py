@@ -61,7 +61,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_docker_client_without_an_engine_says_so(path: Path) -> None:
     for asked in (None, "docker"):
         assert message(asked).startswith(
-            "docker is there, but its engine does not answer\n  where: Cannot connect to the Docker daemon"
+            "docker is there, but its engine does not answer\n --> Cannot connect to the Docker daemon"
         )
 
 
@@ -91,8 +91,8 @@ def test_an_engine_whose_socket_is_not_for_this_user_is_one_message(fakes: Fakes
 
     assert message() == (
         "docker may not be used by this user\n"
-        "  where: permission denied while trying to connect to the Docker daemon socket at unix:///x\n"
-        "  to do: join the group that owns its socket, and log in anew: `sudo usermod -aG docker $USER`"
+        " --> permission denied while trying to connect to the Docker daemon socket at unix:///x\n"
+        "help: join the group that owns its socket, and log in anew: `sudo usermod -aG docker $USER`"
     )
 
 
@@ -136,7 +136,7 @@ def test_an_old_client_that_succeeds_without_an_engine_is_not_believed(fakes: Fa
     answers(fakes, "podman", PODMAN)
 
     assert engines.find(None).kind is Kind.PODMAN
-    assert "  where: Cannot connect\n" in message("docker")
+    assert " --> Cannot connect\n" in message("docker")
 
 
 def test_selinux_is_told_apart(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,15 +166,15 @@ def test_an_unknown_engine_in_the_variable_is_one_message(
     monkeypatch.setenv(engines.VARIABLE, "rkt")
 
     assert message() == (
-        "there is no engine 'rkt'\n  where: RUSTVMM_CONTAINER_ENGINE=rkt\n  to do: name one of docker, podman"
+        "there is no engine 'rkt'\n --> RUSTVMM_CONTAINER_ENGINE=rkt\nhelp: name one of docker, podman"
     )
 
 
 def test_without_an_engine_there_is_one_message(fakes: Fakes) -> None:
-    install = "  to do: install podman or docker: `sudo apt-get install podman`"
+    install = "help: install podman or docker: `sudo apt-get install podman`"
 
-    assert message() == f"there is no container engine\n  where: PATH\n{install}"
-    assert message("docker") == f"docker is not there\n  where: --engine=docker, PATH\n{install}"
+    assert message() == f"there is no container engine\n --> PATH\n{install}"
+    assert message("docker") == f"docker is not there\n --> --engine=docker, PATH\n{install}"
 
 
 def test_where_neither_works_both_reasons_are_given(fakes: Fakes) -> None:
@@ -183,13 +183,11 @@ def test_where_neither_works_both_reasons_are_given(fakes: Fakes) -> None:
 
     assert message() == (
         "neither docker nor podman works here\n"
-        "  where: docker: no daemon; podman: no storage\n"
-        "  to do: mend one of them, and name it by --engine to see its message alone"
+        " --> docker: no daemon; podman: no storage\n"
+        "help: mend one of them, and name it by --engine to see its message alone"
     )
     assert message("podman") == (
-        "podman is there, but its engine does not answer\n"
-        "  where: no storage\n"
-        "  to do: see what `podman info` says"
+        "podman is there, but its engine does not answer\n --> no storage\nhelp: see what `podman info` says"
     )
 
 

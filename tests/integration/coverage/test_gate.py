@@ -354,8 +354,8 @@ def test_a_file_that_is_not_understood_fails_and_stays(
     path.write_bytes(content)
     outcome = crate.coverage(f"--profile={profile}", "--allow-lower" if profile == "devel" else "--repeat=1")
     assert outcome.code == 1
-    assert f"  where: {path}{line}\n" in outcome.err
-    assert "  to do: " in outcome.err
+    assert f" --> {path}{line}\n" in outcome.err
+    assert "help: " in outcome.err
     assert len(outcome.text) < 2000
     assert "Traceback" not in outcome.text
     assert path.read_bytes() == content
@@ -390,7 +390,7 @@ def test_a_link_out_of_the_crate_is_refused(crate: CrateBuilder, tmp_path: Path,
     outcome = crate.coverage(f"--profile={profile}")
     assert outcome.code == 1
     assert "tests/coverage is a symbolic link that leads out of the crate" in outcome.err
-    assert f"where: {path} -> {tmp_path / 'record'}" in outcome.err
+    assert f"--> {path} -> {tmp_path / 'record'}" in outcome.err
     assert path.is_symlink()
     assert (tmp_path / "record").read_text() == "80.1\n"
 

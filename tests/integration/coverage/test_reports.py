@@ -140,7 +140,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_built(
 ) -> None:
     outcome = crate.coverage(f"{option}={tmp_path}/lost/report")
     assert outcome.code == 1
-    assert f"where: {option}={tmp_path}/lost/report" in outcome.err
+    assert f"--> {option}={tmp_path}/lost/report" in outcome.err
     assert "Traceback" not in outcome.text
     assert runs(crate) == 0
 

@@ -43,9 +43,7 @@ def test_bad_format_fails_and_fix_mends_it(tmp_path: Path) -> None:
     outcome = session(crate, "fmt")
     assert outcome.code == 1
     assert "-    if x<0{" in outcome.out
-    assert ending(outcome) == (
-        "nox > Session fmt aborted: the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it"
-    )
+    assert ending(outcome) == ("error: the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it")
     fixed = crate.nox("-s", "fmt", "--", "--fix")
     assert fixed.code == 0, fixed.text
     assert (crate.directory / "src/lib.rs").read_text() == LIB
@@ -122,7 +120,7 @@ def test_a_compiler_warning_fails_builds_and_clippy_but_no_tests(tmp_path: Path)
         # the library and its tests have the line in common; it is said once
         assert outcome.err.count("warning: function `unused` is never used\n --> src/lib.rs:3:4\n") == 1
         assert ending(outcome).startswith(
-            "nox > Session build-gnu aborted: sample with default features fails; repeat it:\n"
+            "error: sample with default features fails; repeat it:\n"
             "  cargo build --release --all-targets --package=sample "
         )
         assert ending(outcome).endswith("\n  1 warning, in run 1 of 1")
@@ -270,7 +268,7 @@ def test_a_failing_unit_test_fails_in_debug_and_release(tmp_path: Path) -> None:
         outcome = session(crate, name)
         assert outcome.code == 1
         assert "test tests::positive ... FAILED" in outcome.out
-        assert f"Session {name} aborted: sample with default features fails" in ending(outcome)
+        assert "error: sample with default features fails" in ending(outcome)
         again = repeat(crate, outcome)
         assert again.code == 101
         assert "test tests::positive ... FAILED" in again.out
@@ -415,7 +413,7 @@ def test_a_bug_under_one_combination_is_found_and_the_combination_named(tmp_path
     assert ran[-1] == "sample with features a, c"
     assert set(ran[:-1]) >= {"sample with all features", "sample with feature a", "sample with feature c"}
     assert ending(outcome) == (
-        "nox > Session unit-tests aborted: sample with features a, c fails; repeat it:\n"
+        "error: sample with features a, c fails; repeat it:\n"
         "  cargo test --package=sample --no-default-features --features=a,c --lib\n"
         f"  exit status 101, in run {len(ran)} of 8"
     )
@@ -495,7 +493,7 @@ def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:
     outcome = untouched(crate, lambda: crate.nox("-s", *names, env=env))
     assert outcome.code == 1
     for name in names:
-        assert f"Session {name} aborted: sample with default features fails" in outcome.err
+        assert "error: sample with default features fails" in outcome.err
         _, _, repeated = outcome.out.partition(f"\n{name} failed:\n")
         assert "(signal: 9, SIGKILL: kill)" in repeated.partition(" failed:\n")[0]
     assert "exit status 101, in run 1 of 1" in ending(outcome)
@@ -518,7 +516,7 @@ def test_a_killed_compiler_of_any_kind_is_a_failure_that_says_so(
     env: dict[str, str | None] = {"RUSTC_WRAPPER": str(killer), "RUSTDOC": str(documenter)}
     outcome = untouched(crate, lambda: crate.nox("-s", name, env=env))
     assert outcome.code == 1
-    assert f"Session {name} aborted: {message}" in ending(outcome)
+    assert f"error: {message}" in ending(outcome)
     assert "(signal: 9, SIGKILL: kill)" in outcome.err
     assert "Once more" not in outcome.out
 
@@ -558,7 +556,7 @@ def test_a_full_disk_fails_every_session_that_builds(tmp_path: Path, name: str) 
     env: dict[str, str | None] = {"CARGO_TARGET_DIR": str(tmp_path / "small")}
     outcome = untouched(crate, lambda: run(command, cwd=crate.directory, env=env))
     assert outcome.code == 1
-    assert f"Session {name} aborted: " in ending(outcome)
+    assert "error: " in ending(outcome)
     assert said.partition(" (")[0] in outcome.err
     assert not (crate.directory / "Cargo.lock").exists()
 
@@ -568,7 +566,7 @@ def test_a_disk_without_any_room_is_one_message(tmp_path: Path) -> None:
     outcome = session(crate, "build-gnu", env={"CARGO_TARGET_DIR": "/dev/full/target"})
     assert outcome.code == 1
     assert "the directory cannot be made" in ending(outcome)
-    assert "where: /dev/full/target/rustvmm-sessions" in ending(outcome)
+    assert "--> /dev/full/target/rustvmm-sessions" in ending(outcome)
 
 
 def test_a_session_that_needs_a_device_says_where_it_is_missing(tmp_path: Path) -> None:
@@ -576,8 +574,8 @@ def test_a_session_that_needs_a_device_says_where_it_is_missing(tmp_path: Path) 
     crate = crate_in(tmp_path / "crate", options=f'overrides={{"unit-tests": {{"devices": {devices}}}}}')
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
-    assert f"Session unit-tests aborted: the device {tmp_path}/kvm is not there" in ending(outcome)
-    assert "to do: run where the device is, or take it out of devices= in the noxfile" in ending(outcome)
+    assert f"error: the device {tmp_path}/kvm is not there" in ending(outcome)
+    assert "help: run where the device is, or take it out of devices= in the noxfile" in ending(outcome)
     assert "cargo test" not in outcome.err
     assert session(crate, "unit-tests-release").code == 0
 
@@ -592,9 +590,7 @@ def test_a_session_that_needs_a_device_says_when_it_may_not_be_opened(tmp_path: 
     command = [*words, sys.executable, "-m", "nox", "-s", "unit-tests"]
     outcome = untouched(crate, lambda: run(command, cwd=crate.directory))
     assert outcome.code == 1
-    assert f"Session unit-tests aborted: the device {device} may not be opened by this user" in ending(
-        outcome
-    )
-    assert "to do: change its permissions" in ending(outcome)
+    assert f"error: the device {device} may not be opened by this user" in ending(outcome)
+    assert "help: change its permissions" in ending(outcome)
     device.chmod(0o600)
     assert session(crate, "unit-tests").code == 0

@@ -103,7 +103,7 @@ def test_a_test_that_does_not_build_names_its_combination(tmp_path: Path) -> Non
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
     assert ending(outcome) == (
-        "nox > Session unit-tests aborted: the whole workspace with default features fails; repeat it:\n"
+        "error: the whole workspace with default features fails; repeat it:\n"
         "  cargo test --workspace\n"
         "  exit status 101, in run 1 of 3"
     )
@@ -155,7 +155,7 @@ def test_what_fails_alone_is_found(tmp_path: Path, manifest: str, files: dict[st
     crate = with_common(tmp_path, manifest, files)
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
-    assert "Session unit-tests aborted: sample without features fails" in ending(outcome)
+    assert "error: sample without features fails" in ending(outcome)
     assert "exit status 101" in ending(outcome)
     assert repeat(crate, outcome).code == 101
 
@@ -165,5 +165,5 @@ def test_what_nextest_finds_alone_is_found(tmp_path: Path) -> None:
     crate.with_noxfile('overrides={"unit-tests": {"runner": "nextest"}}').commit("nextest")
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
-    assert "Session unit-tests aborted: sample without features fails" in ending(outcome)
+    assert "error: sample without features fails" in ending(outcome)
     assert repeat(crate, outcome).code == 100

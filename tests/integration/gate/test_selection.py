@@ -111,8 +111,8 @@ def test_a_share_without_runs_says_so(abc: CrateBuilder) -> None:
 def test_a_share_that_is_none_is_one_message(abc: CrateBuilder) -> None:
     outcome = session(abc, "clippy", "--partition", "3/2")
     assert outcome.code == 1
-    assert "Session clippy aborted: '3/2' is no share of a plan." in ending(outcome)
-    assert "to do: write I/N with I from 1 to N" in ending(outcome)
+    assert "error: '3/2' is no share of a plan." in ending(outcome)
+    assert "help: write I/N with I from 1 to N" in ending(outcome)
 
 
 # A workspace

@@ -82,7 +82,7 @@ def test_any_name_of_a_commit_will_do(upstream: CrateBuilder, name: str) -> None
 )
 def test_what_names_no_commit_is_an_error(upstream: CrateBuilder, reference: str) -> None:
     assert str(why_not(upstream, reference)).startswith(
-        f"{reference!r} names no commit of this repository\n  where: {upstream.directory}\n  to do: check"
+        f"{reference!r} names no commit of this repository\n --> {upstream.directory}\nhelp: check"
     )
 
 
@@ -100,7 +100,7 @@ def test_a_branch_of_unrelated_history_is_an_error(upstream: CrateBuilder) -> No
     upstream.with_file("other", "").commit("other")
 
     assert str(why_not(upstream, "main")) == (
-        f"HEAD and 'main' have no commit in common\n  where: {upstream.directory}\n  to do: name another one"
+        f"HEAD and 'main' have no commit in common\n --> {upstream.directory}\nhelp: name another one"
     )
 
 
@@ -128,7 +128,7 @@ def test_where_the_merge_base_was_not_fetched_the_command_fetches_it(
     crate = upstream.clone(*options)
 
     error = why_not(crate, "origin/main")
-    assert str(error).startswith(f"{what}\n  where: {crate.directory}\n  to do: ")
+    assert str(error).startswith(f"{what}\n --> {crate.directory}\nhelp: ")
 
     do(error, crate)
     assert base_of(crate, "origin/main").commit == upstream.git("rev-parse", "start").strip()
@@ -142,7 +142,7 @@ def test_a_shallow_clone_that_holds_the_merge_base_is_enough(upstream: CrateBuil
 
 def test_where_there_is_no_repository_the_message_says_so(tmp_path: Path) -> None:
     assert str(why_not(CrateBuilder(tmp_path), "main")).startswith(
-        f"this is no git repository\n  where: {tmp_path}\n"
+        f"this is no git repository\n --> {tmp_path}\n"
     )
 
 

@@ -271,7 +271,7 @@ def test_a_noxfile_that_cannot_be_run_is_one_message_and_nothing_is_written(crat
 
     assert outcome.code == 2
     assert "error: the noxfile cannot be run: No module named 'nothing_like_it'" in outcome.err
-    assert f"where: {crate.directory}/noxfile.py" in outcome.err
+    assert f"--> {crate.directory}/noxfile.py" in outcome.err
     assert "Traceback" not in outcome.text
     assert written(crate) == []
 
@@ -557,13 +557,13 @@ def test_without_a_manifest_the_message_says_where_there_is_one(tmp_path: Path) 
 
     assert several.code == 2
     assert several.err.startswith("error: there is no Cargo.toml here; there is one in a, b\n")
-    assert "to do: run it there: cd a" in several.err
+    assert "help: run it there: cd a" in several.err
 
 
 def test_the_command_that_goes_to_the_manifest_is_quoted(tmp_path: Path) -> None:
     crate = CrateBuilder(tmp_path).with_file("my crate/Cargo.toml", MANIFEST.format(name="b"))
 
-    assert "to do: run it there: cd 'my crate'\n" in init(crate.with_git()).err
+    assert "help: run it there: cd 'my crate'\n" in init(crate.with_git()).err
 
 
 def test_a_crate_in_a_folder_of_the_repository_has_its_files_where_they_count(tmp_path: Path) -> None:
@@ -684,4 +684,4 @@ def test_a_wrong_platform_file_is_one_message(crate: CrateBuilder) -> None:
 
     assert outcome.code == 2
     assert "there is no platform 'arm64'" in outcome.err
-    assert f"where: {crate.directory}/.platform:2" in outcome.err
+    assert f"--> {crate.directory}/.platform:2" in outcome.err

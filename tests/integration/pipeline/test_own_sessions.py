@@ -148,7 +148,7 @@ def test_words_that_a_custom_test_cannot_take_are_refused(crate: CrateBuilder) -
     outcome = crate.nox("-s", "one", "--", "--list")
 
     assert outcome.code == 1
-    assert "the session one takes no options\n  where: nox -s one -- --list" in outcome.err
+    assert "the session one takes no options\n --> nox -s one -- --list" in outcome.err
     assert not (crate.directory / "ran").exists()
 
 
@@ -285,14 +285,8 @@ def test_a_time_limit_is_for_all_that_a_session_runs(crate: CrateBuilder) -> Non
 
     outcome = crate.nox("-s", "own", "late")
 
-    assert (
-        "Session own aborted: sleep 60: stopped at the time limit timeout_minutes=0.05 after 1 s"
-        in outcome.err
-    )
-    assert (
-        "Session late aborted: cargo --version: not started, past the time limit timeout_minutes=0.01"
-        in outcome.err
-    )
+    assert "error: sleep 60: stopped at the time limit timeout_minutes=0.05 after 1 s" in outcome.err
+    assert "error: cargo --version: not started, past the time limit timeout_minutes=0.01" in outcome.err
 
 
 def test_a_step_before_a_standard_session_is_of_its_time(crate: CrateBuilder) -> None:
@@ -302,7 +296,7 @@ def test_a_step_before_a_standard_session_is_of_its_time(crate: CrateBuilder) ->
     outcome = crate.nox("-s", "fmt")
 
     said = "rustfmt failed: not started, past the time limit timeout_minutes=0.01"
-    assert f"Session fmt aborted: {said}" in outcome.err
+    assert f"error: {said}" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -323,7 +317,7 @@ def test_a_wrong_option_of_a_session_is_one_message(
 
     assert outcome.code == 2
     assert outcome.err.startswith(f"error: {what}")
-    assert f"\n  where: {where}\n" in outcome.err
+    assert f"\n --> {where}\n" in outcome.err
     assert "Traceback" not in outcome.text
 
 
@@ -390,7 +384,7 @@ def test_without_hooks_the_message_says_where_they_would_be(crate: CrateBuilder)
 
     assert outcome.code == 1
     assert "there is no hook to run" in outcome.err
-    assert f"where: {crate.directory}/.buildkite/hooks" in outcome.err
+    assert f"--> {crate.directory}/.buildkite/hooks" in outcome.err
 
 
 # How nox ends
@@ -415,7 +409,7 @@ def test_a_custom_tests_exit_status_is_noxs_where_it_runs_alone(crate: CrateBuil
     reported = crate.nox("--report", "report.json", "-s", "three")
 
     assert (alone.code, killed.code) == (3, 128 + signal.SIGKILL)
-    assert "Session three aborted: three: exit status 3." in alone.err
+    assert "error: three: exit status 3." in alone.err
     assert with_another.code == 1
     assert "Session good was successful" in with_another.err
     assert reported.code == 1

@@ -251,7 +251,7 @@ def test_platforms_and_variables_count_for_sessions_too(tmp_path: Path) -> None:
     done = crate.nox("-s", "pipeline")
     assert (done.code, done.out) == (1, "")
     assert "the file names no platform" in done.err
-    assert "where: .platform" in done.err
+    assert "--> .platform" in done.err
 
 
 def test_an_option_that_the_session_does_not_know_is_named(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_a_missing_rustc_is_one_message(fakes: Fakes, monkeypatch: pytest.Monkey
         _ = fakes.cargo.toolchain
 
     assert str(error.value) == (
-        f"rustc cannot be run: the program 'rustc' is not there\n  where: rustc -vV\n  to do: {RUSTUP}"
+        f"rustc cannot be run: the program 'rustc' is not there\n --> rustc -vV\nhelp: {RUSTUP}"
     )
 
 
@@ -128,7 +128,7 @@ def test_a_missing_cargo_is_one_message(fakes: Fakes) -> None:
             call("test")
 
         assert str(error.value) == (
-            f"cargo cannot be run: the program 'cargo' is not there\n  where: cargo test\n  to do: {RUSTUP}"
+            f"cargo cannot be run: the program 'cargo' is not there\n --> cargo test\nhelp: {RUSTUP}"
         )
 
 

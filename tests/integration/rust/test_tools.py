@@ -145,8 +145,8 @@ def test_a_variable_that_names_another_version_is_an_error(
 
     assert str(error.value) == (
         f"rustc needs the tools of LLVM 99, this one is {which}\n"
-        f"  where: {variable}={wrong}\n"
-        "  to do: unset LLVM_COV and LLVM_PROFDATA, or point both to matching tools"
+        f" --> {variable}={wrong}\n"
+        "help: unset LLVM_COV and LLVM_PROFDATA, or point both to matching tools"
     )
 
 
@@ -175,8 +175,8 @@ def test_a_variable_that_names_nothing_there_is_an_error(
 
     assert str(error.value) == (
         f"the variable {variable} names a program that is not there\n"
-        f"  where: {variable}=/no/such/tool\n"
-        f"  to do: correct it, or unset {variable}"
+        f" --> {variable}=/no/such/tool\n"
+        f"help: correct it, or unset {variable}"
     )
 
 
@@ -200,8 +200,8 @@ def test_missing_tools_are_one_message_with_the_one_command(fakes: Fakes) -> Non
     assert str(error.value) == (
         "llvm-cov and llvm-profdata of LLVM 99 are missing "
         "(rustc 9.9.9 writes profiles that only LLVM 99 reads)\n"
-        "  where: LLVM_COV, PATH, rustc's sysroot, /usr/lib/llvm-99/bin\n"
-        "  to do: run `nox -s setup`, which provides it"
+        " --> LLVM_COV, PATH, rustc's sysroot, /usr/lib/llvm-99/bin\n"
+        "help: run `nox -s setup`, which provides it"
     )
 
 
@@ -264,8 +264,8 @@ def test_a_variable_that_names_an_older_cargo_llvm_cov_is_an_error(
 
     assert str(error.value) == (
         f"cargo-llvm-cov 0.9 or newer is needed, this one {which}\n"
-        f"  where: CARGO_LLVM_COV={old}\n"
-        "  to do: unset CARGO_LLVM_COV, or point it to a newer one"
+        f" --> CARGO_LLVM_COV={old}\n"
+        "help: unset CARGO_LLVM_COV, or point it to a newer one"
     )
 
 

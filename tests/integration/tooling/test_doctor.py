@@ -95,7 +95,7 @@ def test_doctor_fails_where_the_gate_cannot_run_and_says_what_to_do(
         "musl-target     missing\n"
         f"                needed by {', '.join(MUSL)}; run `rustup target add {TRIPLE}`\n"
     ) in text.out
-    assert "Session doctor aborted: the gate cannot run here: musl-target missing" in ending(text)
+    assert "error: the gate cannot run here: musl-target missing" in ending(text)
 
 
 def test_doctor_passes_where_all_that_the_crate_runs_is_there(
@@ -226,8 +226,8 @@ def test_a_missing_musl_target_is_one_message(tmp_path: Path, rustc: dict[str, s
     for name in MUSL:
         outcome = session(crate, name, env=rustc)
         assert outcome.code == 1
-        assert f"Session {name} aborted: the target {TRIPLE} is missing for rustc " in ending(outcome)
-        assert f"\n  to do: run `rustup target add {TRIPLE}`" in ending(outcome)
+        assert f"error: the target {TRIPLE} is missing for rustc " in ending(outcome)
+        assert f"\nhelp: run `rustup target add {TRIPLE}`" in ending(outcome)
         assert "+ cargo" not in outcome.err
 
 
@@ -242,9 +242,9 @@ def test_a_missing_component_is_one_message(tmp_path: Path, name: str, command: 
     crate = crate_in(tmp_path / "crate")
     outcome = session(crate, name, env={"CARGO": str(cargo)})
     assert outcome.code == 1
-    assert f"Session {name} aborted: cargo {command} does not work with rustc" in ending(outcome)
+    assert f"error: cargo {command} does not work with rustc" in ending(outcome)
     assert f": {component} is missing\n" in ending(outcome)
-    assert f"\n  to do: run `rustup component add {component}`" in ending(outcome)
+    assert f"\nhelp: run `rustup component add {component}`" in ending(outcome)
     _, tools = doctor(crate, {"CARGO": str(cargo)})
     assert tools[component]["fix"] == f"run `rustup component add {component}`"
 
@@ -252,11 +252,8 @@ def test_a_missing_component_is_one_message(tmp_path: Path, name: str, command: 
 def test_a_missing_cargo_is_one_message(tmp_path: Path) -> None:
     outcome = session(crate_in(tmp_path), "clippy", env={"CARGO": "/not/there/cargo"})
     assert outcome.code == 1
-    assert (
-        "Session clippy aborted: cargo cannot be run: the program '/not/there/cargo' is not there"
-        in ending(outcome)
-    )
-    assert "to do: install Rust from https://rustup.rs, or correct PATH" in ending(outcome)
+    assert "error: cargo cannot be run: the program '/not/there/cargo' is not there" in ending(outcome)
+    assert "help: install Rust from https://rustup.rs, or correct PATH" in ending(outcome)
 
 
 def test_a_missing_toolchain_is_not_called_a_wrong_manifest(tmp_path: Path) -> None:
@@ -294,8 +291,8 @@ def test_without_cargo_audit_there_is_one_message(
         crate, lambda: run([str(python), "-m", "nox", "-s", "audit"], cwd=crate.directory, env=env)
     )
     assert outcome.code == 1
-    assert "Session audit aborted: cargo-audit is missing\n" in ending(outcome)
-    assert "to do: run `nox -s setup`, which provides it" in ending(outcome)
+    assert "error: cargo-audit is missing\n" in ending(outcome)
+    assert "help: run `nox -s setup`, which provides it" in ending(outcome)
 
 
 def test_without_cargo_nextest_there_is_one_message(
@@ -306,8 +303,8 @@ def test_without_cargo_nextest_there_is_one_message(
     command = [str(python), "-m", "nox", "-s", "unit-tests"]
     outcome = untouched(crate, lambda: run(command, cwd=crate.directory, env=env))
     assert outcome.code == 1
-    assert "Session unit-tests aborted: cargo-nextest is missing\n" in ending(outcome)
-    assert 'where: runner="nextest"' in ending(outcome)
+    assert "error: cargo-nextest is missing\n" in ending(outcome)
+    assert '--> runner="nextest"' in ending(outcome)
 
 
 # setup

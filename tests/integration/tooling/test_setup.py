@@ -204,8 +204,8 @@ def test_what_cannot_be_provided_is_one_message(fakes: Fakes, apt: str) -> None:
 
     assert str(error.value) == (
         "LLVM 99 tools for rustc 9.9.9 could not be provided\n"
-        "  where: rustc's sysroot, /usr/lib/llvm-99/bin\n"
-        "  to do: install them (`rustup component add llvm-tools`, or your distribution's package llvm-99), "
+        " --> rustc's sysroot, /usr/lib/llvm-99/bin\n"
+        "help: install them (`rustup component add llvm-tools`, or your distribution's package llvm-99), "
         "or set LLVM_COV and LLVM_PROFDATA to them"
     )
 

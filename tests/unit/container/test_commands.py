@@ -212,6 +212,6 @@ def test_without_an_emulator_there_is_one_message(registered: dict[str, str]) ->
 
     assert str(caught.value) == (
         "the step is for aarch64, and nothing here (x86_64) runs its programs in containers\n"
-        "  where: /proc/sys/fs/binfmt_misc/qemu-aarch64\n"
-        "  to do: install qemu-user-static (Debian, Ubuntu), or run the step on such a machine"
+        " --> /proc/sys/fs/binfmt_misc/qemu-aarch64\n"
+        "help: install qemu-user-static (Debian, Ubuntu), or run the step on such a machine"
     )

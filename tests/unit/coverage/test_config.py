@@ -135,7 +135,7 @@ def test_a_key_given_twice_is_named_with_its_line_and_the_last_one_counts() -> N
 
 def test_a_line_is_that_of_the_files_own_key() -> None:
     text = '{\n  "coverage_score": "80",\n  "old": {\n    "coverage_score": 1\n  }\n}'
-    assert f"where: {PATH}:2\n" in message(lambda: parse_coverage_config(text, PATH))
+    assert f"--> {PATH}:2\n" in message(lambda: parse_coverage_config(text, PATH))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ WRONG_SCORES = [
 def test_a_broken_file_is_one_message_with_the_line(text: str, line: int, what: str) -> None:
     said = message(lambda: parse_coverage_config(text, PATH))
     assert said.startswith(what)
-    assert f"\n  where: {PATH}:{line}\n  to do: " in said
+    assert f"\n --> {PATH}:{line}\nhelp: " in said
 
 
 @pytest.mark.parametrize(("value", "shown"), WRONG_SCORES)
@@ -198,7 +198,7 @@ def test_a_score_that_is_no_percentage_is_one_message_with_the_line(value: str, 
     text = f'{{\n  "exclude_path": "",\n  "coverage_score": {value}\n}}'
     assert message(lambda: parse_coverage_config(text, PATH)) == (
         f"coverage_score is a number from 0 to 100, not {shown}\n"
-        f'  where: {PATH}:3\n  to do: write "coverage_score": 80.1'
+        f' --> {PATH}:3\nhelp: write "coverage_score": 80.1'
     )
 
 
@@ -209,7 +209,7 @@ def test_a_score_that_is_no_percentage_is_one_message_with_the_line(value: str, 
 def test_a_key_of_the_wrong_type_is_one_message_with_the_line(key: str, value: str, kind: str) -> None:
     text = f'{{\n  "coverage_score": 80.1,\n  "{key}": {value}\n}}'
     assert message(lambda: parse_coverage_config(text, PATH)) == (
-        f'{key} is a string, not {kind}\n  where: {PATH}:3\n  to do: write "{key}": "..."'
+        f'{key} is a string, not {kind}\n --> {PATH}:3\nhelp: write "{key}": "..."'
     )
 
 
@@ -218,7 +218,7 @@ def test_a_pattern_that_is_no_regular_expression_is_named_with_the_line(pattern:
     text = f'{{\n  "coverage_score": 80.1,\n  "exclude_path": "{pattern}"\n}}'
     said = message(lambda: parse_coverage_config(text, PATH))
     assert "is no regular expression" in said
-    assert f"  where: {PATH}:3\n" in said
+    assert f" --> {PATH}:3\n" in said
 
 
 # What a noxfile gives to register
@@ -292,7 +292,7 @@ def test_a_session_has_its_settings_in_one_place() -> None:
     both = {"unit-tests": {"timeout_minutes": 5}, "unittests-gnu": {"devices": ["/dev/kvm"]}}
     said = message(lambda: given_settings(overrides=both))
     assert said.startswith("the session 'unit-tests' is given twice, by both its names\n")
-    assert "  where: register(overrides=...)\n" in said
+    assert " --> register(overrides=...)\n" in said
 
 
 UNKNOWN = [
@@ -364,7 +364,7 @@ def test_a_wrong_name_is_one_message_with_the_nearest_right_one(
     given: dict[str, Any], what: str, where: str, fix: str
 ) -> None:
     said = message(lambda: given_settings(**given))
-    assert said.startswith(f"{what}\n  where: {where}\n  to do: {fix}")
+    assert said.startswith(f"{what}\n --> {where}\nhelp: {fix}")
 
 
 STRINGS = "a list of strings"
@@ -413,8 +413,8 @@ WRONG_TYPES = [
 def test_a_wrong_type_is_one_message_with_the_option(option: str, value: Any, what: str) -> None:
     said = message(lambda: given_settings(**{option: value}))
     assert said.startswith(what)
-    assert f"\n  where: register({option}" in said
-    assert said.endswith("\n  to do: correct the noxfile")
+    assert f"\n --> register({option}" in said
+    assert said.endswith("\nhelp: correct the noxfile")
 
 
 @pytest.mark.parametrize(
@@ -437,9 +437,7 @@ def test_a_wrong_type_is_one_message_with_the_option(option: str, value: Any, wh
 def test_a_wrong_type_in_an_override_is_one_message_with_the_key(key: str, value: Any, what: str) -> None:
     said = message(lambda: given_settings(overrides={"coverage": {key: value}}))
     assert said.startswith(what)
-    assert said.endswith(
-        f"\n  where: register(overrides={{'coverage': ...}}), {key}\n  to do: correct the noxfile"
-    )
+    assert said.endswith(f"\n --> register(overrides={{'coverage': ...}}), {key}\nhelp: correct the noxfile")
 
 
 def test_a_score_has_the_tolerance_of_rust_vmm_ci() -> None:

@@ -212,4 +212,4 @@ def test_a_broken_export_is_one_message(text: str) -> None:
     with pytest.raises(UserError) as caught:
         llvm_export.parse(text, ROOT)
     assert "the output of llvm-cov is not understood" in str(caught.value)
-    assert "to do: check that its version is rustc's" in str(caught.value)
+    assert "help: check that its version is rustc's" in str(caught.value)

@@ -159,7 +159,7 @@ def test_a_malformed_file_is_one_message_with_file_and_line(text: str, line: int
         parse(text, PATH)
     message = str(caught.value)
     assert what in message
-    assert f"\n  where: /crate/tests/coverage:{line}\n  to do: " in message
+    assert f"\n --> /crate/tests/coverage:{line}\nhelp: " in message
     assert len(message) < 400
 
 

@@ -50,9 +50,9 @@ def test_no_feature_at_all_is_not_all_of_them() -> None:
 @pytest.mark.parametrize("names", ["a", 3, True, [1], [None], [""], ["a", ["b"]]])
 def test_features_that_are_no_list_of_names(names: Any) -> None:
     message = refused(features=names)
-    assert "where: register(features=...)" in message
+    assert "--> register(features=...)" in message
     assert "string" in message
-    assert "to do: correct the noxfile" in message
+    assert "help: correct the noxfile" in message
 
 
 @pytest.mark.parametrize("depth", [1, 2, 1000])
@@ -64,7 +64,7 @@ def test_a_depth(depth: int) -> None:
 def test_a_depth_that_is_none(depth: Any) -> None:
     message = refused(depth=depth)
     assert f"{depth!r} is not a whole number from 1" in message
-    assert "where: register(depth=...)" in message
+    assert "--> register(depth=...)" in message
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_doctests_are_on_or_off(value: Any) -> None:
 def test_a_runner_that_is_none(runner: Any, todo: str) -> None:
     message = refused(overrides={"unit-tests": {"runner": runner}})
     assert f"there is no runner {runner!r}" in message
-    assert "where: register(overrides={'unit-tests': ...})" in message
+    assert "--> register(overrides={'unit-tests': ...})" in message
     assert todo in message
 
 
@@ -124,8 +124,8 @@ def test_a_runner_that_is_none(runner: Any, todo: str) -> None:
 def test_a_session_without_tests_does_not_take_what_it_would_ignore(name: str, key: str, value: Any) -> None:
     message = refused(overrides={name: {key: value}})
     assert f"{name} runs no tests, so it has no {key!r}" in message
-    assert f"where: register(overrides={{{name!r}: ...}})" in message
-    assert "to do: take it out" in message
+    assert f"--> register(overrides={{{name!r}: ...}})" in message
+    assert "help: take it out" in message
 
 
 # What nox is told
@@ -173,7 +173,7 @@ def test_nothing_is_ignored_unless_it_is_said(given: Any) -> None:
 def test_a_list_of_advisories_lacks_the_reasons(given: Any) -> None:
     message = refused(audit_ignore=given)
     assert '{"RUSTSEC-2020-0071": ("why it does no harm", "2027-06-30")}' in message
-    assert "where: register(audit_ignore=...)" in message
+    assert "--> register(audit_ignore=...)" in message
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_what_is_no_id_of_an_advisory(advisory: Any) -> None:
 def test_an_advisory_without_a_reason_and_a_day(entry: Any) -> None:
     message = refused(audit_ignore={"RUSTSEC-2020-0071": entry})
     assert 'is not a reason and a last day, ("why", "2027-06-30")' in message
-    assert "where: register(audit_ignore=...), RUSTSEC-2020-0071" in message
-    assert "to do: correct the noxfile" in message
+    assert "--> register(audit_ignore=...), RUSTSEC-2020-0071" in message
+    assert "help: correct the noxfile" in message
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "\n", None, 7])

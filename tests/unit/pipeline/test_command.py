@@ -97,7 +97,7 @@ def test_a_wrong_description_is_one_message(crate: Crate, content: bytes, parts:
     code, out, err = crate.run("-t", "t.json", "--output", "out.yml")
     assert (code, out) == (2, "")
     assert [part for part in parts if part not in err] == []
-    assert "to do:" in err
+    assert "help:" in err
     assert Path("out.yml").read_text() == OLD
     assert sorted(p.name for p in crate.directory.iterdir()) == ["out.yml", "t.json"]
 
@@ -116,7 +116,7 @@ def test_files_that_are_none(crate: Crate, make: Any, what: str) -> None:
         code, out, err = crate.run(option, "it")
         assert (code, out) == (2, ""), option
         assert what in err
-        assert "where: it" in err
+        assert "--> it" in err
 
 
 STEP_FAULTS: list[tuple[dict[str, Any], str, str]] = [
@@ -292,7 +292,7 @@ def test_check_passes_what_says_the_same_and_fails_what_is_stale(crate: Crate) -
         "- b",
         "~ a: timeout_in_minutes: 15 -> 30",
         "+ c",
-        "to do: write it anew with --output",
+        "help: write it anew with --output",
     ]
     assert Path("ci.yml").read_text() == f"# by hand\n{before}"
 

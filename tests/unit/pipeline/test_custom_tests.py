@@ -77,8 +77,8 @@ def test_what_is_wrong_or_odd_is_said_as_the_pipeline_says_it() -> None:
         a_test(plarform=["x86_64"])
     assert str(error.value).splitlines() == [
         "a test has no key 'plarform'",
-        "  where: tests.json:1, test 'x', key 'plarform'",
-        "  to do: did you mean 'platform'?",
+        " --> tests.json:1, test 'x', key 'plarform'",
+        "help: did you mean 'platform'?",
     ]
     said: list[str] = []
     parse('{"tests": [{"test_name": "x", "command": "y", "label": "z"}]}', "f.json", said.append)
