@@ -38,7 +38,7 @@ status=$?
 {command} --help > /dev/null 2>&1 && exit "$status"
 cat >&2 << END
 error: the commit message was not checked: the program that installed this hook is gone
-  where: $0
+ --> $0
 help: install the hook again: \\`{again}\\`, or remove it: \\`rm "$0"\\`
 END
 exit 1

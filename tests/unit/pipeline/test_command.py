@@ -288,7 +288,7 @@ def test_check_passes_what_says_the_same_and_fails_what_is_stale(crate: Crate) -
     code, out, err = crate.run("-t", "tests.json", "--check", "ci.yml")
     assert (code, out) == (1, "")
     assert err.splitlines() == [
-        "ci.yml is not the pipeline of today:",
+        "error: ci.yml is not the pipeline of today:",
         "- b",
         "~ a: timeout_in_minutes: 15 -> 30",
         "+ c",
