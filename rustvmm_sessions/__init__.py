@@ -17,10 +17,10 @@ __version__ = "1.0.0"
 __all__ = ["Crate", "UserError", "__version__", "register"]
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+def __getattr__(name: str) -> Any:
     """Import `register` and `Crate` when they are asked for: nox is slow to import."""
     if name in ("register", "Crate"):
-        from rustvmm_sessions import sessions  # noqa: PLC0415
+        from rustvmm_sessions import sessions
 
         return getattr(sessions, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

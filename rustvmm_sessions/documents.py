@@ -127,7 +127,7 @@ def read_json(
     )
 
 
-def _check_depth(data: Any, depth: int = 0) -> None:  # noqa: ANN401 - any JSON
+def _check_depth(data: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise RecursionError
     if isinstance(data, dict | list):
@@ -208,7 +208,7 @@ class _Builder:
         self.text = text
         self.left = MAX_NODES
 
-    def build(self, node: Any, depth: int = 0) -> Any:  # noqa: ANN401 - a yaml.Node, and any YAML
+    def build(self, node: Any, depth: int = 0) -> Any:
         self.left -= 1
         if self.left < 0 or depth > MAX_DEPTH:
             raise self.error(node, "aliases or nesting without end")
@@ -239,7 +239,7 @@ class _Builder:
         return UserError(what, where=f"{self.name}:{node.start_mark.line + 1}", fix="correct it there")
 
 
-def scalar(text: str) -> Any:  # noqa: ANN401 - whatever it stands for
+def scalar(text: str) -> Any:
     """Return what a plain scalar is to go-yaml v3 (resolve.go)."""
     if text in _WORDS:
         return _WORDS[text]
@@ -252,7 +252,7 @@ def scalar(text: str) -> Any:  # noqa: ANN401 - whatever it stands for
     return float(digits) if _FLOAT.fullmatch(digits) else text
 
 
-def _yaml_places(node: Any, path: Keys = ()) -> Places:  # noqa: ANN401 - a yaml.Node
+def _yaml_places(node: Any, path: Keys = ()) -> Places:
     """Yield the path and line of every key and list item."""
     if node is None or node.id == "scalar":
         return
@@ -271,7 +271,7 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _FLAT = re.compile("[^\x20-\x7e\n\t\xa0-\u2027\u2030-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_yaml(data: Any) -> str:  # noqa: ANN401 - any JSON
+def write_yaml(data: Any) -> str:
     """Return `data` as YAML that YAML 1.1 (PyYAML) and 1.2 (Buildkite's agent) read alike.
 
     For the 20,000 steps of 500 crates this takes 0.7 s and 36 MB. PyYAML's dumper takes 5 s with its C
@@ -294,7 +294,7 @@ def write_yaml(data: Any) -> str:  # noqa: ANN401 - any JSON
     return text
 
 
-def _write(data: Any, indent: str, lines: list[str]) -> None:  # noqa: ANN401
+def _write(data: Any, indent: str, lines: list[str]) -> None:
     """Append the lines of a mapping, a list or a scalar that stands on lines of its own."""
     if isinstance(data, dict) and data:
         for key, value in data.items():
@@ -316,7 +316,7 @@ def _write(data: Any, indent: str, lines: list[str]) -> None:  # noqa: ANN401
         lines.append(f"{indent}{_scalar(data, indent)}")
 
 
-def _scalar(value: Any, indent: str) -> str:  # noqa: ANN401
+def _scalar(value: Any, indent: str) -> str:
     if isinstance(value, str):
         return _text(value, indent + "  ")
     if value is None or isinstance(value, bool):

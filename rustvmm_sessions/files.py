@@ -212,7 +212,7 @@ def cache_directory() -> Path:
     """Return our folder of the user's cache directory, or of the temporary one where that fails."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     try:
-        home = Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()  # noqa: PTH117
+        home = Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()  # noqa: PTH117 - of a variable, empty or not
         (home / "rustvmm-sessions").mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         pass

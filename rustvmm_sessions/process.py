@@ -293,7 +293,7 @@ def _start(
             process_group=0 if alone else None,
         )
     except OSError as error:
-        if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112
+        if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112 - no error where it may not be looked at
             raise UserError(
                 "the directory to run in does not exist", where=str(cwd), fix="make it, or correct its name"
             ) from error

@@ -46,7 +46,7 @@ _INTERRUPTED = 130
 """The exit status that nox gives any KeyboardInterrupt."""
 
 
-def register(**given: Any) -> Crate:  # noqa: ANN401 - what each option takes is declared in config.py
+def register(**given: Any) -> Crate:
     """Register the standard sessions for the crate whose noxfile calls this.
 
     A wrong option is printed as one message, and ends nox with exit status 2.
@@ -67,7 +67,7 @@ def register(**given: Any) -> Crate:  # noqa: ANN401 - what each option takes is
         crate._add_custom(name, tests)  # noqa: SLF001 - the two are one
     if crate.settings.pipeline_include:
         with _ending_with_message():
-            crate._add_included(crate.settings.pipeline_include)  # noqa: SLF001
+            crate._add_included(crate.settings.pipeline_include)  # noqa: SLF001 - the two are one
     return crate
 
 
@@ -145,8 +145,8 @@ class Crate:
         *,
         name: str | None = None,
         tags: Sequence[str] = (),
-        **given: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401 - the function as nox registers it, or a decorator
+        **given: Any,
+    ) -> Any:
         """Add a session of the crate's own; used as a decorator, with or without options.
 
         Args:
@@ -292,7 +292,7 @@ class Crate:
 
     def _add_own(
         self, own: OwnSession, body: Body, description: str, parameters: list[Any] | None = None
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         self._settings = replace(self._settings, own=(*self._settings.own, own))
         added = self._add(own.name, body, description, own.tags)
         if parameters is not None:
@@ -301,10 +301,10 @@ class Crate:
 
     def _add(
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         self._names.add(name)
 
-        def session_function(session: nox.Session, /, **parameters: Any) -> None:  # noqa: ANN401 - nox's
+        def session_function(session: nox.Session, /, **parameters: Any) -> None:
             setting = self.settings.session(name)
             with interruptible(), _recorded(session.name) as record:
                 reason = ""

@@ -65,7 +65,7 @@ Check = Callable[[str, object], Any]
 """Returns a value as it is kept; `UserError`, with the place that comes first, where it is wrong."""
 
 
-def option(check: Check, what: str, default: Any = None) -> Any:  # noqa: ANN401 - a field of any type
+def option(check: Check, what: str, default: Any = None) -> Any:
     """Declare an option of ``register()``, or a key of one of its tables, in the one place that has it.
 
     Args:
@@ -79,7 +79,7 @@ def option(check: Check, what: str, default: Any = None) -> Any:  # noqa: ANN401
     return field(default=default, metadata=metadata)
 
 
-def default_of(declared: Field[Any]) -> Any:  # noqa: ANN401
+def default_of(declared: Field[Any]) -> Any:
     """Return what holds where an option is not given."""
     factory = declared.default_factory
     return declared.default if factory is MISSING else factory()
@@ -236,7 +236,7 @@ def _checked(
     *,
     example: str = "",
     place: str = "{where}, {name}",
-    **fixed: Any,  # noqa: ANN401 - fields of any type
+    **fixed: Any,
 ) -> _Table:
     """Return a table of options as the dataclass `made` declares them, beside its `fixed` fields.
 

@@ -45,7 +45,7 @@ def pairs(
         noise: The standard deviation of a time, in percent; every tenth pair has ten times as much.
         seed: Another one gives other noise.
     """
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
 
     def times(level: float) -> float:
         spread = noise * (10 if chance.random() < 0.1 else 1)

@@ -99,7 +99,7 @@ def job(step: Mapping[str, Any], label: str) -> Job:
     )
 
 
-def _docker(plugins: Any) -> Mapping[str, Any]:  # noqa: ANN401 - any JSON
+def _docker(plugins: Any) -> Mapping[str, Any]:
     for plugin in plugins if isinstance(plugins, list) else [plugins]:
         for name, options in plugin.items() if isinstance(plugin, dict) else ():
             plain = str(name).partition("#")[0].removesuffix(".git").rpartition("/")[2]
@@ -113,7 +113,7 @@ def _script(step: Mapping[str, Any]) -> str:
     return interpolated("\n".join(map(str, given)) if isinstance(given, list | tuple) else str(given))
 
 
-def _words(value: Any, where: str) -> tuple[str, ...]:  # noqa: ANN401
+def _words(value: Any, where: str) -> tuple[str, ...]:
     if value is False or value is None:
         return ()
     if not isinstance(value, list | tuple):
@@ -129,5 +129,5 @@ def _strings(docker: Mapping[str, Any], option: str, where: str) -> tuple[str, .
     return tuple(interpolated(entry) for entry in found)
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
+def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

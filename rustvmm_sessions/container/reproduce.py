@@ -117,7 +117,7 @@ def _step(pipeline: Pipeline, label: str) -> _Found:
     )
 
 
-def _flat(steps: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - steps of Buildkite
+def _flat(steps: Any) -> list[dict[str, Any]]:
     found = []
     for step in steps if isinstance(steps, list) else ():
         if isinstance(step, dict):

@@ -93,7 +93,7 @@ def parse_coverage_config(text: str, path: Path) -> CoverageConfig:
     )
 
 
-def _score(value: Any, where: str) -> Fraction | None:  # noqa: ANN401 - any JSON
+def _score(value: Any, where: str) -> Fraction | None:
     if value is None:
         return None
     number = isinstance(value, int | Decimal) and not isinstance(value, bool)

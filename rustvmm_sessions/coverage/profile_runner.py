@@ -12,7 +12,7 @@ import sys
 if __name__ == "__main__":
     directory, count, *command = sys.argv[1:]
     name = os.path.basename(command[int(count)])  # noqa: PTH119 - pathlib would double the start-up
-    with open(os.path.join(directory, name + ".started"), "w"):  # noqa: PTH118, PTH123
+    with open(os.path.join(directory, name + ".started"), "w"):  # noqa: PTH118, PTH123 - starts with each test: no pathlib
         pass
-    os.environ["LLVM_PROFILE_FILE"] = os.path.join(directory, name + "-%p-%m.profraw")  # noqa: PTH118
+    os.environ["LLVM_PROFILE_FILE"] = os.path.join(directory, name + "-%p-%m.profraw")  # noqa: PTH118 - starts with each test: no pathlib
     os.execvp(command[0], command)  # noqa: S606 - no shell

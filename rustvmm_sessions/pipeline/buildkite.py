@@ -56,7 +56,7 @@ def _step(step: Step, place: Place) -> dict[str, Any]:
     return data if step.authored else _escaped(data, place)
 
 
-def _escaped(value: Any, place: Place) -> Any:  # noqa: ANN401 - any JSON
+def _escaped(value: Any, place: Place) -> Any:
     """Double every ``$``, so that the agent's interpolation gives the text back."""
     if isinstance(value, str):
         if "\\$" in value:  # the agent would read the pair as an escaped $
@@ -117,7 +117,7 @@ def _check_step(place: Place, step: dict[str, Any], keys: Container[str]) -> Non
             )
 
 
-def _flat(place: Place, step: Any) -> Iterator[tuple[Place, dict[str, Any]]]:  # noqa: ANN401
+def _flat(place: Place, step: Any) -> Iterator[tuple[Place, dict[str, Any]]]:
     if isinstance(step, dict):
         inner = step.get("steps") or []
         if not isinstance(inner, list):
@@ -127,21 +127,21 @@ def _flat(place: Place, step: Any) -> Iterator[tuple[Place, dict[str, Any]]]:  #
             yield from _flat(functools.partial(place, "steps", index), entry)
 
 
-def _dependencies(given: Any) -> Iterator[str]:  # noqa: ANN401
+def _dependencies(given: Any) -> Iterator[str]:
     for entry in given if isinstance(given, list) else [given]:
         key = entry.get("step") if isinstance(entry, dict) else entry
         if isinstance(key, str):
             yield key
 
 
-def _is_empty_matrix(matrix: Any) -> bool:  # noqa: ANN401
+def _is_empty_matrix(matrix: Any) -> bool:
     setup = matrix.get("setup") if isinstance(matrix, dict) else matrix
     if isinstance(setup, dict):
         return not setup or not all(setup.values())
     return not setup
 
 
-def _texts(value: Any) -> Iterator[str]:  # noqa: ANN401
+def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         if "$" in value:
             yield value
@@ -229,7 +229,7 @@ def _by_label(steps: list[Any]) -> dict[str, Any]:
     return found
 
 
-def label_of(step: Any) -> str:  # noqa: ANN401 - a step of Buildkite
+def label_of(step: Any) -> str:
     """Return what people see of a step; empty where it has nothing to say."""
     if not isinstance(step, dict):
         return ""
@@ -237,7 +237,7 @@ def label_of(step: Any) -> str:  # noqa: ANN401 - a step of Buildkite
     return next((step[key] for key in keys if step.get(key) and isinstance(step[key], str)), "")
 
 
-def _changes(old: Any, new: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401
+def _changes(old: Any, new: Any, path: str = "") -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
             inner = f"{path}.{key}" if path else str(key)

@@ -286,7 +286,7 @@ def commands(
     return found
 
 
-def _cases(matrix: Any) -> Iterator[dict[str, str]]:  # noqa: ANN401 - any JSON
+def _cases(matrix: Any) -> Iterator[dict[str, str]]:
     """Yield the cases of a matrix: values by dimension, the only one of a list without a name."""
     setup = matrix.get("setup", []) if isinstance(matrix, Mapping) else matrix
     adjustments = matrix.get("adjustments", []) if isinstance(matrix, Mapping) else []

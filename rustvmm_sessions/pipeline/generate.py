@@ -138,7 +138,7 @@ def _platforms(directory: Path, name: Path) -> Platforms:
 
 
 def _members(directory: Path, shared: Path | None) -> list[Member]:
-    from rustvmm_sessions.pipeline import manifests  # noqa: PLC0415 - only workspaces pay for it
+    from rustvmm_sessions.pipeline import manifests
 
     found = []
     for package in manifests.members(directory):
@@ -184,7 +184,7 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
         )
     text = rendered(pipeline, given.format)
     if given.explain:
-        from rustvmm_sessions.pipeline.table import explain  # noqa: PLC0415 - late
+        from rustvmm_sessions.pipeline.table import explain
 
         say(explain(pipeline))
     elif given.output:
@@ -203,7 +203,7 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
 def rendered(pipeline: Pipeline, form: str) -> str:
     """Return a pipeline for ``buildkite`` or ``github``."""
     if form == "github":
-        from rustvmm_sessions.pipeline import github  # noqa: PLC0415 - late
+        from rustvmm_sessions.pipeline import github
 
         return github.render(pipeline, warn=warn)
     return write_yaml(buildkite.render(pipeline))
@@ -239,7 +239,7 @@ def _check(path: Path, text: str, form: str) -> None:
 
 def _upload(text: str) -> None:
     """Hand the pipeline to buildkite-agent in one piece: it takes all of it or nothing."""
-    from rustvmm_sessions.process import run  # noqa: PLC0415 - late
+    from rustvmm_sessions.process import run
 
     with tempfile.TemporaryDirectory(prefix="rustvmm-pipeline-") as folder:
         file = Path(folder) / "pipeline.yml"

@@ -83,7 +83,7 @@ def parse(text: str, name: str) -> tuple[Included, ...]:
     return tuple(found)
 
 
-def _kind(step: Any) -> str:  # noqa: ANN401 - a step of Buildkite
+def _kind(step: Any) -> str:
     return step if isinstance(step, str) else next((word for word in _WORDS if word in step), "")
 
 
@@ -93,7 +93,7 @@ def commands(included: Iterable[Included]) -> Iterator[Command]:
         yield from _commands(step.data)
 
 
-def _commands(step: Any) -> Iterator[Command]:  # noqa: ANN401 - a step of Buildkite
+def _commands(step: Any) -> Iterator[Command]:
     if not isinstance(step, dict):
         return
     for inner in step.get("steps") or ():
@@ -112,7 +112,7 @@ def _commands(step: Any) -> Iterator[Command]:  # noqa: ANN401 - a step of Build
         )
 
 
-def _shown(value: Any) -> str:  # noqa: ANN401
+def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.15g}"
     return str(value).lower() if isinstance(value, bool) else str(value)

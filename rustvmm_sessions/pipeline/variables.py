@@ -114,7 +114,7 @@ def read(environ: Mapping[str, str]) -> Variables:
     )
 
 
-def _value(environ: Mapping[str, str], variable: str, example: str) -> Any:  # noqa: ANN401 - any JSON
+def _value(environ: Mapping[str, str], variable: str, example: str) -> Any:
     text = environ.get(variable)
     if not text:
         return None

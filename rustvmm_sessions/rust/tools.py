@@ -238,7 +238,7 @@ def check_device(device: str) -> None:
     Raises:
         UserError: It is not; the message says how it gets so.
     """
-    if not os.path.exists(device):  # noqa: PTH110
+    if not os.path.exists(device):  # noqa: PTH110 - no error where it may not be looked at
         raise UserError(
             f"the device {device} is not there",
             where=device,

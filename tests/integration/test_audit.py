@@ -213,7 +213,7 @@ def test_a_broken_cache_is_replaced_by_what_is_fetched(
     assert outcome.code == code
     assert said in ending(outcome)
     assert [path.name for path in home.glob("advisory-db*") if path.is_dir()] == ["advisory-db"]
-    assert os.listdir(home / "advisory-db") == ["crates"]  # noqa: PTH208
+    assert os.listdir(home / "advisory-db") == ["crates"]
 
 
 def test_what_is_no_verdict_is_not_called_one(tmp_path: Path) -> None:

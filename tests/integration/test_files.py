@@ -54,7 +54,7 @@ def bound_by_permissions(code: str, *args: str | Path) -> str:
 
 @pytest.mark.parametrize("linked", [False, True])
 @pytest.mark.parametrize("kind", ["pipe", "socket", "/dev/zero"])
-def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str, linked: bool) -> None:  # noqa: FBT001 - cases
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str, linked: bool) -> None:
     path = tmp_path / "coverage"
     place = tmp_path / "elsewhere" if linked else path
     if kind == "pipe":

@@ -586,7 +586,7 @@ def attached(script: str, typed: str = "", signum: signal.Signals | None = None)
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ["PYTHONPATH"] = str(REPOSITORY)
-        os.execv(sys.executable, [sys.executable, "-c", ATTACHED, script])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-c", ATTACHED, script])
     screen = b""
     too_long = threading.Timer(HANGS, os.kill, (pid, signal.SIGKILL))
     too_long.start()

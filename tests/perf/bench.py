@@ -164,14 +164,14 @@ def main() -> None:
         subprocess.run(["cargo", "generate-lockfile", "--quiet"], cwd=crate.directory, check=True)
         crate.with_git()
         stack.enter_context(spinning(busy))
-        print(f"{machine_line()}{f', {busy} spinning beside' if busy else ''}\n")  # noqa: T201
+        print(f"{machine_line()}{f', {busy} spinning beside' if busy else ''}\n")
         shown, kept = itertools.tee(rows(crate, place / "ours", given.runs))
         for line in table(shown):
-            print(line, flush=True)  # noqa: T201
+            print(line, flush=True)
         if not given.no_predecessor:
             took, usual = predecessor(crate, place / "theirs"), max(float(row["s"]) for row in kept)
-            print(f"\nrust-vmm-ci's way takes {took:.1f} s; ours at most {usual / took:.2f} of that")  # noqa: T201
-        print(f"\n{TARGETS}")  # noqa: T201
+            print(f"\nrust-vmm-ci's way takes {took:.1f} s; ours at most {usual / took:.2f} of that")
+        print(f"\n{TARGETS}")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def simulate(noise: Noise, slower: float, benchmarks: int, chance: random.Random
 
 def rates(noise: Noise, slower: float, benchmarks: int, runs: int, seed: int = 1) -> Rates:
     """Return the rates of so many runs of so many benchmarks each, all equally slower."""
-    chance = random.Random(seed)  # noqa: S311 - noise, no secret
+    chance = random.Random(seed)
     results = [[simulate(noise, slower, benchmarks, chance) for _ in range(benchmarks)] for _ in range(runs)]
     every = [result for run in results for result in run]
 
@@ -220,9 +220,9 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 10, 100], help="benchmarks of a run")
     given = parser.parse_args()
     day = dt.datetime.now(tz=dt.UTC).date()
-    print(f"{day}, {given.benchmarks} benchmarks for each figure\n")  # noqa: T201
+    print(f"{day}, {given.benchmarks} benchmarks for each figure\n")
     for line in table(rows(given.sizes, given.benchmarks)):
-        print(line, flush=True)  # noqa: T201
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -130,9 +130,9 @@ def main() -> None:
             )
             rows += crate_rows(name, crate, place / name, rounds)
         rows += start_rows(place, 4 * rounds)
-    print(f"{machine_line()}, medians of {rounds} rounds\n")  # noqa: T201
-    print("| crate | way | seconds | by rust-vmm-ci |\n|---|---|---:|---:|")  # noqa: T201
-    print("\n".join(rows))  # noqa: T201
+    print(f"{machine_line()}, medians of {rounds} rounds\n")
+    print("| crate | way | seconds | by rust-vmm-ci |\n|---|---|---:|---:|")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

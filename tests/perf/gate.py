@@ -238,9 +238,9 @@ def main() -> None:
             else:
                 table += rows(timed, place, given.states, given.sessions, given)
     if table:
-        print(f"{machine_line()}\n")  # noqa: T201
-        print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")  # noqa: T201
-        print("\n".join(table))  # noqa: T201
+        print(f"{machine_line()}\n")
+        print("| crate | state | rust-vmm-ci, s | nox, s | ratio |\n|---|---|---:|---:|---:|")
+        print("\n".join(table))
 
 
 if __name__ == "__main__":

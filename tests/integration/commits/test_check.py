@@ -616,7 +616,7 @@ def test_beside_pre_commit_s_hook_a_hook_of_its_configuration_is_advised(
 def test_a_hook_whose_python_is_gone_says_what_to_do(
     upstream: CrateBuilder,
     tmp_path: Path,
-    noxfile: bool,  # noqa: FBT001 - a case
+    noxfile: bool,
 ) -> None:
     crate = upstream.clone()
     if noxfile:

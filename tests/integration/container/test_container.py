@@ -169,7 +169,7 @@ def test_builds_and_downloads_are_kept_in_volumes(tmp_path: Path) -> None:
     assert {build.name, downloads.name} <= set(podman("volume", "ls", "--quiet").split())
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/kvm"), reason="this machine has no /dev/kvm")  # noqa: PTH110
+@pytest.mark.skipif(not os.path.exists("/dev/kvm"), reason="this machine has no /dev/kvm")
 def test_kvm(tmp_path: Path) -> None:
     crate = sample("kvm-guest", tmp_path / "kvm-guest")
     # The crates come along: the image may not know the way to a registry that the machine has.
@@ -424,7 +424,7 @@ def on_terminal(
     if pid == 0:
         os.chdir(crate.directory)
         os.environ.update({"PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"})
-        os.execv(sys.executable, [sys.executable, "-m", "nox", "-s", "container", "--", *words])  # noqa: S606
+        os.execv(sys.executable, [sys.executable, "-m", "nox", "-s", "container", "--", *words])
     screen = b""
     os.write(terminal, typed.encode())
     deadline = time.monotonic() + HANGS
@@ -700,7 +700,7 @@ def test_a_user_of_docker_gets_files_that_are_the_callers() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.startswith(f"{SOMEBODY}\n{home}/crate\nstart\n")
         assert "test result: ok. 1 passed" in done.stdout
-        if os.path.exists("/dev/kvm") and Path("/dev/kvm").stat().st_mode & 0o006 == 0:  # noqa: PTH110
+        if os.path.exists("/dev/kvm") and Path("/dev/kvm").stat().st_mode & 0o006 == 0:
             assert "the device /dev/kvm may not be opened by this user; the container has none" in done.stderr
         owners = {path.stat().st_uid for path in (home / "crate").rglob("*")}
         assert owners == {SOMEBODY}

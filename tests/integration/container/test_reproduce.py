@@ -179,7 +179,7 @@ def test_a_missing_device_and_another_architecture_are_one_message_each(tmp_path
     architecture = reproduce(crate, f"clippy-{other}")
 
     assert "the device /dev/no-such is not there" in device.err
-    if not os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{other}"):  # noqa: PTH110
+    if not os.path.exists(f"/proc/sys/fs/binfmt_misc/qemu-{other}"):
         assert f"the step is for {other}, and nothing here ({MACHINE}) runs its programs" in architecture.err
 
 

@@ -287,7 +287,7 @@ with lockfile_kept(workspace, keep):
 @pytest.mark.parametrize("committed", [False, True])
 def test_what_a_killed_run_left_is_removed_by_the_next_one_unless_it_is_committed(
     kept: Kept,
-    committed: bool,  # noqa: FBT001
+    committed: bool,
 ) -> None:
     root = kept.lock.parent
     crate = CrateBuilder(root).with_file("Cargo.toml", "").with_git()
@@ -304,7 +304,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one_unless_it_is_committe
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_lock_file_that_a_killed_run_completed_is_put_back_by_the_next_one_unless_it_is_committed(
     kept: Kept,
-    committed: bool,  # noqa: FBT001
+    committed: bool,
 ) -> None:
     root = kept.lock.parent
     crate = CrateBuilder(root).with_file("Cargo.lock", "old\n").with_git()

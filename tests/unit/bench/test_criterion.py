@@ -54,7 +54,7 @@ def test_benchmarks_that_no_filter_tells_apart_share_one() -> None:
     ("title", "cut"),
     [("short...", False), (f"{LONG[:100]}...", True), (LONG[:100], False), (f"{'µ' * 50}...", True)],
 )
-def test_a_title_that_is_cut_off_is_known(title: str, cut: bool) -> None:  # noqa: FBT001
+def test_a_title_that_is_cut_off_is_known(title: str, cut: bool) -> None:
     assert criterion.is_cut(title) is cut
 
 

@@ -44,7 +44,7 @@ CLOSE_PAIRS = st.lists(
 
 def noisy(percent: float, pairs: int, *, sigma: float = 0.01, seed: int = 1) -> list[tuple[float, float]]:
     """Return pairs of a change in percent, seen through normal noise."""
-    draw = random.Random(seed)  # noqa: S311 - noise, no secret
+    draw = random.Random(seed)
     return [(100.0, (100 + percent) * math.exp(draw.gauss(0, sigma))) for _ in range(pairs)]
 
 

@@ -224,7 +224,7 @@ def test_who_only_looks_like_dependabot_is_checked(address: str) -> None:
         (Message(text="T\n\nSigned-off-by: a\n\nmore"), True, "git commit --amend"),
     ],
 )
-def test_each_fault_has_the_command_that_mends_it(given: Message, head: bool, expected: str) -> None:  # noqa: FBT001 - a case
+def test_each_fault_has_the_command_that_mends_it(given: Message, head: bool, expected: str) -> None:
     (fault,) = commits.faults(given, RULES)
 
     assert commits.command(fault, commit(message=given), head=head, base="base") == expected

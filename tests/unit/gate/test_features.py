@@ -730,7 +730,7 @@ def test_the_order_in_the_metadata_does_not_matter() -> None:
     made = plan(metadata)
 
     for seed in range(5):
-        shuffled = random.Random(seed)  # noqa: S311
+        shuffled = random.Random(seed)
         again = vhost_workspace()
         shuffled.shuffle(again["packages"])
         shuffled.shuffle(again["workspace_members"])
