@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rustvmm_sessions import catalog
-    from rustvmm_sessions.gate import plan as features
     from rustvmm_sessions.rust.cargo import Cargo
+    from rustvmm_sessions.rust.features import Run
 
 
 _TARGET_OPTIONS = {f"--{kind}{plural}" for kind in ("bin", "test", "example") for plural in ("", "s")} | {
@@ -64,9 +64,7 @@ class GateRequest:
     specs: Mapping[str, str] = field(default_factory=dict)
 
 
-def commands(
-    request: GateRequest, spec: catalog.CargoRun, run: features.Run, triple: str
-) -> list[tuple[str, ...]]:
+def commands(request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str) -> list[tuple[str, ...]]:
     """Return the cargo commands for one combination."""
     target = (f"--target={triple}",) if triple else ()
     matrix = (*run.arguments(request.specs), *target)
@@ -99,7 +97,7 @@ def own_words(rest: tuple[str, ...]) -> tuple[str, ...]:
     return rest[: rest.index("--")] if "--" in rest else rest
 
 
-def has_library(cargo: Cargo, run: features.Run) -> bool:
+def has_library(cargo: Cargo, run: Run) -> bool:
     """Whether cargo test --doc has something to test; without a library it is an error."""
     libraries = {"lib", "rlib", "dylib", "cdylib", "staticlib", "proc-macro"}
     return any(

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.process import Finished
     from rustvmm_sessions.rust.cargo import Workspace
+    from rustvmm_sessions.rust.features import Run
 
 
 def run_matrix(request: GateRequest) -> None:
@@ -84,7 +85,7 @@ def run_matrix(request: GateRequest) -> None:
             request = _after_first_fix(request)
 
 
-def _alone(run: features.Run, cargo: Cargo) -> str:
+def _alone(run: Run, cargo: Cargo) -> str:
     """Say of a member's own run what it lacks; with cargo all-features it never ran so."""
     alone = len(run.packages) == 1 < len(cargo.workspace.members)
     return ", alone: without the features that other members switch on" if alone else ""
@@ -108,7 +109,7 @@ def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Pla
 
 
 def _build_tests(
-    request: GateRequest, spec: catalog.CargoRun, run: features.Run, triple: str, place: str
+    request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str, place: str
 ) -> frozenset[BuiltFile]:
     """Build the tests of one combination before they take their turn; return the files that they are.
 

@@ -6,28 +6,6 @@ every distinct pair (package, resolved feature set) gets one run, and the worksp
 default features and with all of them, so that features which meet only through another member
 are seen too. A run of one package stands alone, so it also finds a member that compiles only
 because another member asks more of a shared dependency.
-
-Which subsets a package allows is said by its ``[package.metadata.cargo-all-features]`` table, read
-as cargo-all-features 1.12 reads it (its ``src/cargo_metadata.rs`` and ``src/features_finder.rs``):
-
-* Varied are the features other than ``default`` and names starting with two underscores, and the
-  optional dependencies that have a feature of their own name (not with
-  `skip_optional_dependencies`); then `extra_features`. `allowlist` replaces all that and excludes
-  most other keys. `denylist` and `always_include_features` are taken out.
-* Each subset of at most `max_combination_size` of them is allowed, save those that hold a whole
-  set of `skip_feature_sets`; then `always_include_features` joins each.
-* These keys speak of what is asked for, not of what that implies: with ``a = ["b"]`` and
-  ``denylist = ["b"]`` the subset ``a`` is allowed, and switches b on.
-* `skip_package` leaves a member out.
-
-The two workspace runs are no such subsets. For them the tables are read so that what is kept
-apart stays apart: nothing is asked for that a table denies (by `denylist`, or by leaving it out of
-`allowlist`), what it always includes is asked for, and no whole skip set is on, not even by way of
-another member's dependencies. The other keys, and the underscores, are about what is worth
-combining, and limit nothing here. Where plain ``--all-features`` would break this, it becomes as
-many runs as it takes for each permitted feature to be on in one; where plain default features
-would, they become those of them that are permitted. A member with `skip_package` takes part with
-its default features in both.
 """
 
 from __future__ import annotations
@@ -35,76 +13,16 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.gate.tables import (
-    Member,
-    members_of,
-    nearest_name,
-)
+from rustvmm_sessions.rust.features import Key, Member, Run, chosen_of, joint_runs, members_of, narrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
 LIMIT: Final = 10_000
 """Runs of one package above which a plan is refused: cargo would be at it for hours."""
-
-
-_Key: TypeAlias = tuple[tuple[str, frozenset[str]], ...]
-"""What a run is: its packages, each with its resolved feature set."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One run of cargo.
-
-    Attributes:
-        packages: Names of the packages to run, alphabetical; empty for the whole workspace.
-        features: What to ask for, as cargo's ``--features`` takes it. ``member/feature`` where
-            the run is of several packages.
-        no_default: Whether the default features stay off. False with no `features` and not
-            `all_features` is a plain run.
-        all_features: Whether all features are on; then the two others are empty and False.
-        manifest: The manifest to start from, relative to the workspace's root; empty for the root's
-            own. Needed where cargo's first resolver applies the feature options to the package it
-            starts from and to no other: beside a root package of the 2015 or 2018 edition.
-    """
-
-    packages: tuple[str, ...] = ()
-    features: tuple[str, ...] = ()
-    no_default: bool = False
-    all_features: bool = False
-    manifest: str = ""
-
-    def arguments(self, specs: Mapping[str, str] = MappingProxyType({})) -> tuple[str, ...]:
-        """Return what to put behind ``cargo CMD``, run in the workspace's root directory.
-
-        Args:
-            specs: By which word cargo knows a package whose name is not enough.
-        """
-        arguments = [f"--manifest-path={self.manifest}"] if self.manifest else []
-        arguments += [f"--package={specs.get(name, name)}" for name in self.packages] or ["--workspace"]
-        if self.all_features:
-            arguments.append("--all-features")
-        if self.no_default:
-            arguments.append("--no-default-features")
-        if self.features:
-            arguments.append(f"--features={','.join(self.features)}")
-        return tuple(arguments)
-
-    def describe(self) -> str:
-        """Return the run in words: ``vmm-sys-util with features serde, with-serde``."""
-        what = ", ".join(self.packages) or "the whole workspace"
-        if self.all_features:
-            return f"{what} with all features"
-        if not self.no_default:
-            return f"{what} with default features"
-        if not self.features:
-            return f"{what} without features"
-        plural = "s" if len(self.features) > 1 else ""
-        return f"{what} with feature{plural} {', '.join(self.features)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,14 +77,14 @@ def plan(
         )
     warnings: list[str] = []
     members = members_of(metadata, warnings)
-    chosen = _chosen(members, packages)
+    chosen = chosen_of(members, packages)
     predecessor = len(chosen) * sum(_count_subsets(members[name]) for name in chosen)
     if features is not None:
-        members = _narrowed(members, features)
+        members = narrowed(members, features)
 
     notes: list[str] = []
-    runs: dict[_Key, Run] = {}
-    for key, run in _joint_runs(members, chosen, notes):
+    runs: dict[Key, Run] = {}
+    for key, run in joint_runs(members, chosen, notes):
         runs.setdefault(key, run)
     distinct = 0
     for member in (members[name] for name in chosen):
@@ -233,42 +151,6 @@ def _bad_share(text: str) -> UserError:
 
 
 # What the plan was asked for -------------------------------------------------------------------
-
-
-def _chosen(members: Mapping[str, Member], packages: Collection[str] | None) -> tuple[str, ...]:
-    """Return the names of the packages to plan for, in alphabetical order."""
-    if packages is None:
-        return tuple(members)
-    for name in [packages] if isinstance(packages, str) else sorted(packages):
-        if name not in members:
-            raise UserError(
-                f"{name} is no package of the workspace.{nearest_name(name, members)}",
-                where="packages",
-                fix=f"its packages are {', '.join(members)}",
-            )
-    return (packages,) if isinstance(packages, str) else tuple(sorted(set(packages)))
-
-
-def _narrowed(members: Mapping[str, Member], features: Collection[str]) -> dict[str, Member]:
-    """Return the members with only these features varied and the others denied."""
-    wanted = {features} if isinstance(features, str) else set(features)
-    varied = {name for member in members.values() for name in (*member.listed, *member.always)}
-    for name in sorted(wanted - varied):
-        known = any(name in member.features for member in members.values())
-        why = "is left out by the tables" if known else "is no feature of the workspace"
-        raise UserError(
-            f"{name} cannot be varied: it {why}.{nearest_name(name, varied)}",
-            where="register(features=...)",
-            fix=f"features that can: {', '.join(sorted(varied)) or 'none'}",
-        )
-    return {
-        name: replace(
-            member,
-            listed=tuple(each for each in member.listed if each in wanted),
-            denied=member.denied | (member.features.keys() - wanted - member.always),
-        )
-        for name, member in members.items()
-    }
 
 
 # The subsets of one package --------------------------------------------------------------------
@@ -377,156 +259,3 @@ def _count_subsets(member: Member) -> int:
     return sum(
         sum(by_size[: max_size + 1]) for lacking, by_size in counts.items() if frozenset() not in lacking
     )
-
-
-# All packages at once --------------------------------------------------------------------------
-
-
-def _joint_runs(
-    members: Mapping[str, Member], chosen: Sequence[str], notes: list[str]
-) -> Iterator[tuple[_Key, Run]]:
-    """Yield the runs of all chosen packages: with default features, then with all features.
-
-    Where tables limit the latter, they are as many as it takes for each permitted feature to be on
-    once; some may be the same.
-    """
-    if not chosen:
-        return
-    always = {name: members[name].always for name in chosen}
-
-    # The whole list of default features first: it may hold more than names of features.
-    usual = [
-        (name, feature)
-        for name in chosen
-        for feature in ("default", *sorted(members[name].features.get("default", ())))
-        if feature in members[name].features and members[name].permits(feature)
-    ]
-    asked = _joined(members, always, usual)
-    limited = _other_than(members, asked, dict.fromkeys(chosen, ("default",)))
-    if limited:
-        notes.append(
-            f"The table of {' and of '.join(limited)} denies default features or always includes "
-            "others, so the run with default features is one with what the tables permit."
-        )
-    yield _joint_run(members, asked, plain=None if limited else Run())
-
-    permitted = sorted(
-        ((name, feature) for name in chosen for feature in members[name].features),
-        key=lambda pair: (pair[1], pair[0]),
-    )
-    permitted = [(name, feature) for name, feature in permitted if members[name].permits(feature)]
-    missing = [pair for pair in permitted if pair[1] != "default"]
-    keys: set[_Key] = set()
-    while True:
-        asked = _joined(members, always, [*missing, *permitted])
-        limited = _other_than(members, asked, {name: members[name].features for name in chosen})
-        key, run = _joint_run(members, asked, plain=None if limited else Run(all_features=True))
-        keys.add(key)
-        yield key, run
-        on = _unified(members, asked)
-        left = [(name, feature) for name, feature in missing if feature not in on[name]]
-        if not left or left == missing:
-            break
-        missing = left
-    if limited:
-        notes.append(
-            f"The table of {' and of '.join(limited)} does not permit all features at once, so the "
-            f"run with all features is {len(keys)} with as many as the tables permit."
-        )
-
-
-def _joint_run(
-    members: Mapping[str, Member], asked: Mapping[str, frozenset[str]], *, plain: Run | None
-) -> tuple[_Key, Run]:
-    """Return the run that asks for these, and what it is; `plain` if that does the same."""
-    key = tuple((name, members[name].resolved(features)) for name, features in asked.items())
-    scope = tuple(asked) if len(asked) == 1 or len(asked) < len(members) else ()
-    manifest = members[scope[0]].manifest if len(scope) == 1 else ""
-    if plain is not None:
-        return key, replace(plain, packages=scope, manifest=manifest)
-    features = [
-        # A dependency's feature cannot be asked of one member alone.
-        feature if len(asked) == 1 or "/" in feature else f"{name}/{feature}"
-        for name in asked
-        for feature in members[name].shortened(asked[name])
-    ]
-    return key, Run(packages=scope, features=tuple(features), no_default=True, manifest=manifest)
-
-
-def _other_than(
-    members: Mapping[str, Member],
-    asked: Mapping[str, frozenset[str]],
-    plain: Mapping[str, Iterable[str]],
-) -> list[str]:
-    """Return the packages for which `asked` and `plain` resolve to different features."""
-    return [
-        name
-        for name, member in members.items()
-        if name in asked and member.resolved(asked[name]) != member.resolved(plain[name])
-    ]
-
-
-def _joined(
-    members: Mapping[str, Member],
-    asked: Mapping[str, frozenset[str]],
-    wanted: Sequence[tuple[str, str]],
-) -> dict[str, frozenset[str]]:
-    """Return the request with each (package, feature) wanted, in turn, that makes no new clash.
-
-    Halves are tried before single ones: what clashes never stops clashing, so that comes to the
-    same, and mostly there is nothing that clashes.
-    """
-    asked = dict(asked)
-    known = _clashes(members, asked)
-    todo = [wanted]
-    while todo:
-        group = todo.pop()
-        trial = dict(asked)
-        for name, feature in group:
-            trial[name] |= {feature}
-        if _clashes(members, trial) <= known:
-            asked = trial
-        elif len(group) > 1:
-            half = len(group) // 2
-            todo += [group[half:], group[:half]]
-    return asked
-
-
-def _clashes(
-    members: Mapping[str, Member], asked: Mapping[str, frozenset[str]]
-) -> set[tuple[str, frozenset[str]]]:
-    """Return the skip sets, with their package, that are wholly on when all run together."""
-    return {
-        (name, skip)
-        for name, on in _unified(members, asked).items()
-        for skip in members[name].skip_sets
-        if skip and skip <= on
-    }
-
-
-def _unified(members: Mapping[str, Member], asked: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
-    """Return what is on in each member, also by way of others, when those asked run together.
-
-    It is an upper bound: dependencies of every kind and platform count, save the development
-    dependencies of members that are not run themselves.
-    https://doc.rust-lang.org/cargo/reference/features.html#feature-unification
-    """
-    requests = dict(asked)
-    unified: dict[str, frozenset[str]] = {}
-    todo = list(asked)
-    while todo:
-        member = members[todo.pop()]
-        on = member.resolved(requests[member.name])
-        if unified.get(member.name) == on:
-            continue
-        unified[member.name] = on
-        for link in member.links:
-            if (link.dev and member.name not in asked) or (link.optional and f"dep:{link.key}" not in on):
-                continue
-            prefix = f"{link.key}/"
-            request = link.features.union(
-                entry.removeprefix(prefix) for entry in on if entry.startswith(prefix)
-            )
-            requests[link.target] = requests.get(link.target, frozenset()) | request
-            todo.append(link.target)
-    return unified

@@ -13,9 +13,9 @@ from rustvmm_sessions.catalog import standard
 from rustvmm_sessions.gate import commands as words
 from rustvmm_sessions.gate import matrix as gate
 from rustvmm_sessions.gate.commands import GateRequest
-from rustvmm_sessions.gate.plan import Run
 from rustvmm_sessions.rust.cargo import Cargo, Package, Toolchain, Workspace
 from rustvmm_sessions.rust.configuration import rustflags
+from rustvmm_sessions.rust.features import Run
 
 ROOT = Path("/crate")
 LIB = Package(id="1", name="one", directory=ROOT, kinds=frozenset(["lib", "test"]))

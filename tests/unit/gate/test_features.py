@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.gate.plan import LIMIT, Plan, Run, parse_partition, partition, plan
+from rustvmm_sessions.gate.plan import LIMIT, Plan, parse_partition, partition, plan
+from rustvmm_sessions.rust.features import Run
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
