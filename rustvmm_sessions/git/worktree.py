@@ -1,12 +1,13 @@
 """A work tree of our own for another commit, outside the user's, whose files and index stay as they are.
 
 Git notes it under ``.git/worktrees``, where ``git worktree list`` shows it; it is detached, so no branch
-is taken. Of the user's hooks none runs.
+is taken. Of the user's hooks none runs, and it is whole where the user's is a sparse checkout.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tarfile
 import tempfile
@@ -22,7 +23,10 @@ from rustvmm_sessions.git.git import Git
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
+_QUIET = (
+    *("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"),
+    *("-c", "core.sparseCheckout=false"),
+)
 _SUBMODULE = "160000"
 """The mode of a submodule in git's trees."""
 
@@ -80,6 +84,7 @@ def _reuse(git: Git, commit: str, directory: Path) -> bool:
         and ours.top == directory.resolve()
         and ours.read(*_QUIET, "checkout", "--quiet", "--force", "--detach", commit, "--").ok
         and ours.read(*_QUIET, "clean", "-ffdxq", "--").ok
+        and not re.search(r"^S ", ours.output("ls-files", "-t"), re.MULTILINE)  # files left out stay so
     )
 
 

@@ -113,6 +113,24 @@ def test_a_submodule_without_the_commit_is_said(
     assert "the submodule dep has no commit 111111111111" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("how", [("--cone",), ("--cone", "--sparse-index"), ("--no-cone",)])
+def test_of_a_sparse_checkout_it_is_whole_and_stays_so(tmp_path: Path, how: tuple[str, ...]) -> None:
+    crate = CrateBuilder(tmp_path / "crate").with_file("a/in", "1").with_file("b/out", "1").with_git()
+    crate.with_file("a/in", "2").with_file("b/new", "2").commit("second")
+    crate.git("sparse-checkout", "set", *how, "a")
+    base = tmp_path / "base"
+    crate.git("worktree", "add", "--quiet", "--detach", str(base), "HEAD~1")
+    assert not (base / "b/out").exists(), "git's own is as sparse, as one that was left here may be"
+    for directory in (base, tmp_path / "another"):
+        for reference, names in (("HEAD~1", {"in", "out"}), ("HEAD", {"in", "out", "new"})):
+            checked_out(crate, directory, reference)
+            assert {path.name for path in directory.glob("[ab]/*")} == names
+            assert CrateBuilder(directory).git("status", "--porcelain") == ""
+            CrateBuilder(directory).git("checkout", "--quiet", "--force", "--detach", "HEAD")
+            assert {path.name for path in directory.glob("[ab]/*")} == names
+    assert not (crate.directory / "b").exists()
+
+
 def test_what_git_refuses_is_one_message(crate: CrateBuilder, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="git cannot check out 111111111111") as caught:
         worktree.check_out(Git(directory=crate.directory), "1" * 40, tmp_path / "base")
