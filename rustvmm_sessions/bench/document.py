@@ -24,7 +24,7 @@ from rustvmm_sessions.bench.model import (
 )
 from rustvmm_sessions.bench.statistics import (
     FAMILY_ALPHA,
-    SUSPICION,
+    NOTES,
     hear_witness,
     judge,
     overall,
@@ -38,7 +38,7 @@ MOST_PAIRS = 1000
 _SHORTEST, _LONGEST = 1e-6, 1e18
 """Nanoseconds that may be a time: a millionth of one, and thirty years."""
 
-_UNMEASURED = (BenchVerdict.IDENTICAL, BenchVerdict.NOTHING)
+_UNMEASURED = (BenchVerdict.IDENTICAL, BenchVerdict.NOTHING, BenchVerdict.INCONCLUSIVE)
 
 
 def to_json(report: BenchReport) -> dict[str, Any]:
@@ -110,10 +110,9 @@ def analyse(report: BenchReport, threshold: float | None = None) -> BenchReport:
 
 def _judged(comparison: Comparison, threshold: float) -> Comparison:
     times = judge(comparison.pairs, alpha=comparison.looks.alpha, threshold=threshold)
-    witness = None if comparison.time_only else comparison.instructions_change
-    judgement, suspicion = hear_witness(times, witness)
-    own = comparison.note.removesuffix(SUSPICION).removesuffix("; ")
-    return replace(comparison, judgement=judgement, note="; ".join(filter(None, (own, suspicion))))
+    heard = (times, "") if comparison.time_only else hear_witness(times, comparison.instructions_change)
+    own = [note for note in comparison.note.split("; ") if note and note not in NOTES]
+    return replace(comparison, judgement=heard[0], note="; ".join(filter(None, (*own, heard[1]))))
 
 
 def from_json(text: str, where: str) -> BenchReport:

@@ -42,11 +42,27 @@ RESOLUTION = 5.0
 SAME_INSTRUCTIONS = 0.1
 """A change of the number of instructions in percent that is none; two runs of one program differ by 0.03."""
 
+SMALL_CHANGE = 5.0
+"""A change in percent that layout alone can cause: below it, time and instructions must agree."""
+
+AGREEING_INSTRUCTIONS = 0.5
+"""A change of instructions in percent that explains a small one in time; calls of code that only moved differ
+by up to 0.4."""
+
 MOST_INSTRUCTIONS = 32.0
 """More instructions than a processor executes in a nanosecond: six or so in a cycle, five cycles."""
 
 SUSPICION = "both builds execute the same instructions: suspected to be layout of code or the host"
 """What is said of a change in time that no change of the instructions explains."""
+
+DISAGREEMENT = "instructions do not explain so small a change in time: suspected to be layout of code"
+"""What is said where instructions change, but too little, or the other way."""
+
+UNCOUNTED = "no instructions were counted, so this may be layout of code (valgrind counts them)"
+"""What is said of a small change in time that nothing confirms."""
+
+
+NOTES = (SUSPICION, DISAGREEMENT, UNCOUNTED)
 
 
 def process_estimate(iterations: Sequence[float], times: Sequence[float]) -> float:
@@ -187,14 +203,24 @@ def hear_witness(judgement: Judgement, instructions_change: float | None) -> tup
     """Return the judgement and what must be said of it after the instructions were counted.
 
     Where both builds execute the same instructions, a change in time comes from where code and
-    data happen to lie, or from the machine: it is not held against the change under test.
+    data happen to lie, or from the machine: it is not held against the change under test. That can
+    also add to what the change does, so one that is not proven to be of `SMALL_CHANGE` counts only
+    where the instructions change the same way, and enough.
 
     Args:
         judgement: What the times prove.
         instructions_change: Change of the number of instructions in percent; None where it is not
-            known, or says nothing about this benchmark.
+            known.
     """
-    decided = judgement.verdict in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT)
-    if not decided or instructions_change is None or abs(instructions_change) >= SAME_INSTRUCTIONS:
+    if judgement.verdict not in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT):
         return judgement, ""
-    return replace(judgement, verdict=BenchVerdict.INCONCLUSIVE), SUSPICION
+    slower = judgement.verdict is BenchVerdict.REGRESSION
+    proven = 100 * math.expm1(judgement.low if slower else -judgement.high)
+    if instructions_change is None:
+        return judgement, UNCOUNTED if proven < SMALL_CHANGE else ""
+    if abs(instructions_change) < SAME_INSTRUCTIONS:
+        return replace(judgement, verdict=BenchVerdict.INCONCLUSIVE), SUSPICION
+    agreeing = instructions_change if slower else -instructions_change
+    if proven >= SMALL_CHANGE or agreeing >= min(AGREEING_INSTRUCTIONS, max(SAME_INSTRUCTIONS, proven)):
+        return judgement, ""
+    return replace(judgement, verdict=BenchVerdict.INCONCLUSIVE), DISAGREEMENT

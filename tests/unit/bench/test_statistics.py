@@ -13,9 +13,11 @@ from scipy import stats
 
 from rustvmm_sessions.bench.model import BenchVerdict, Judgement
 from rustvmm_sessions.bench.statistics import (
+    DISAGREEMENT,
     FAMILY_ALPHA,
     LOOKS,
     SUSPICION,
+    UNCOUNTED,
     bound_rank,
     detectable,
     fewest_pairs,
@@ -420,3 +422,56 @@ def test_a_change_with_one_in_instructions_stands(judgement: Judgement, instruct
 def test_a_benchmark_that_did_not_change_needs_no_witness(instructions: float | None) -> None:
     same = judge([(100, 100)] * 30, alpha=ALPHA, threshold=1)
     assert hear_witness(same, instructions) == (same, "")
+
+
+def proven(percent: float) -> Judgement:
+    """Return the judgement of equal pairs: all of their interval is this change."""
+    return judge([(100, 100 + percent)] * 30, alpha=ALPHA, threshold=1)
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["slower", "faster"])
+@pytest.mark.parametrize(
+    ("instructions", "note"),
+    [
+        (0.6, ""),
+        (5.0, ""),
+        (0.4, DISAGREEMENT),
+        (-0.4, DISAGREEMENT),
+        (-5.0, DISAGREEMENT),
+        (None, UNCOUNTED),
+    ],
+)
+@pytest.mark.parametrize("change", [1.1, 1.8, 4.5])
+def test_a_small_change_needs_one_of_instructions_the_same_way(
+    sign: int, instructions: float | None, note: str, change: float
+) -> None:
+    judgement = proven(sign * change)
+    heard, said = hear_witness(judgement, None if instructions is None else sign * instructions)
+    assert said == note
+    assert heard.verdict is (INCONCLUSIVE if note == DISAGREEMENT else judgement.verdict)
+
+
+@pytest.mark.parametrize("instructions", [None, -3.0, 0.2, 3.0])
+def test_a_large_change_may_come_of_slower_instructions(instructions: float | None) -> None:
+    assert hear_witness(proven(8), instructions) == (proven(8), "")
+
+
+def test_below_half_a_percent_as_many_instructions_as_time_are_enough() -> None:
+    judgement = judge([(1000, 1003)] * 30, alpha=ALPHA, threshold=0.2)
+    assert hear_witness(judgement, 0.31) == (judgement, "")
+    assert hear_witness(judgement, 0.2)[1] == DISAGREEMENT
+
+
+def test_what_layout_does_fails_nothing_and_hides_no_slow_down_of_five_percent() -> None:
+    """Layout moves times by a few percent; the instructions of moved code are the same within 0.4 %."""
+    chance = random.Random(7)
+
+    def heard(work: float, seed: int) -> BenchVerdict:
+        judgement = judge(noisy(work + chance.gauss(0, 1), 60, seed=seed), alpha=ALPHA, threshold=1)
+        return hear_witness(judgement, work + chance.uniform(-0.4, 0.4))[0].verdict
+
+    moved = [heard(0, seed) for seed in range(1000)]
+    assert moved.count(REGRESSION) <= 1
+    assert moved.count(INCONCLUSIVE) > 100
+    slower = [heard(5, seed) for seed in range(1000)]
+    assert slower.count(REGRESSION) > 950
