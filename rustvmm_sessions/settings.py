@@ -152,6 +152,15 @@ def _patterns_of_ids(where: str, value: object) -> tuple[str, ...]:
     return patterns
 
 
+def _below(where: str, value: object) -> tuple[str, ...]:
+    patterns = _strings(where, value)
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise _wrong(where, "a pattern of files in the crate's directory", pattern)
+    return patterns
+
+
 def _environment(where: str, value: object) -> dict[str, str]:
     good = isinstance(value, Mapping) and all(
         isinstance(name, str)
@@ -324,6 +333,11 @@ class BenchRules:
         _patterns_of_ids,
         "regular expressions on ids of benchmarks dominated by system calls, where instruction counts are "
         "meaningless",
+        (),
+    )
+    files: tuple[str, ...] = option(
+        _below,
+        "patterns of files and folders that git ignores and the base needs: they are copied to it",
         (),
     )
 

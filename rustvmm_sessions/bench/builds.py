@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.bench import criterion
-from rustvmm_sessions.console import warn
+from rustvmm_sessions.bench.model import TimeUp
+from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 from rustvmm_sessions.rust.cargo import Cargo, package_specs
 from rustvmm_sessions.rust.configuration import configurations, rustflags
+from rustvmm_sessions.rust.features import Run, fullest
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.messages import artifacts_in
 from rustvmm_sessions.rust.tools import find_program
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HARNESS = "main"
 """The benchmark target that is compared, as in rust-vmm-ci."""
@@ -40,6 +45,7 @@ class Build:
         remap: Folders of both sides with what they are called in the programs, so that equal
             sources give equal programs; the same for both, as flags are a part of what is built.
         config: Files that cargo reads for HEAD and would not find for this side.
+        run: The packages and features that are built.
         deadline: When the session's time is up.
     """
 
@@ -49,6 +55,7 @@ class Build:
     package: str = ""
     remap: tuple[tuple[Path, str], ...] = ()
     config: tuple[Path, ...] = ()
+    run: Run = field(default_factory=Run)
     deadline: Deadline = field(default_factory=Deadline)
 
     @property
@@ -106,25 +113,132 @@ class Executable:
     criterion: tuple[int, int]
 
 
-def build_head(build: Build, own: Path) -> tuple[tuple[Executable, ...], str | None]:
-    """Build HEAD; Cargo.lock stays as it is found.
+def build_both(
+    base: Build, head: Build, own: Path, features: str | None
+) -> tuple[tuple[Executable, ...], tuple[Executable, ...]]:
+    """Build the base and HEAD, whose Cargo.lock stays as it is found.
+
+    The base gets HEAD's versions of dependencies where it commits none of its own.
+
+    Args:
+        base: The one side.
+        head: The other.
+        own: Our folder in HEAD's target directory.
+        features: Those to ask for, beside the default ones; None for as many as may go together.
 
     Returns:
-        The executables, and the text of the Cargo.lock that they were built with.
+        The executables of the base and of HEAD, none where benchmarks of the base are not criterion's.
+
+    Raises:
+        CheckFailed: One of them does not build.
+        TimeUp: There is no time left.
+        UserError: Benchmarks of HEAD are not criterion's, or a feature is unknown.
     """
-    workspace = build.cargo.workspace
-    with lockfile_kept(workspace, own):
-        built = _compile(build)
-        lock = workspace.root / "Cargo.lock"
-        return built, lock.read_text() if lock.exists() else None
+    lock, base_lock = (build.cargo.workspace.root / "Cargo.lock" for build in (head, base))
+    committed = base_lock.exists()
+
+    def share_lock() -> None:
+        if lock.exists() and not committed:
+            shutil.copyfile(lock, base_lock)
+
+    with lockfile_kept(head.cargo.workspace, own):
+        for name, why in _not_criterion(head).items():
+            raise UserError(
+                f"the benchmarks of {name} are no criterion harness: {why}",
+                where=str(head.cargo.directory),
+                fix=f"{WITH_CRITERION}, or name other packages with --package",
+            )
+        share_lock()
+        others = _not_criterion(base)
+        packages = [name for name in base.harnesses if name not in others]
+        if not set(packages) & set(head.harnesses):
+            return (), ()
+        base, head = _with_features(base, packages, head, features)
+        built = _compile(head)
+        share_lock()
+    return _compile(base), built
 
 
-def build_base(build: Build, lock: str | None) -> tuple[Executable, ...]:
-    """Build the base, with HEAD's versions of dependencies where the base commits none of its own."""
-    own = build.cargo.workspace.root / "Cargo.lock"
-    if lock is not None and not own.exists():
-        own.write_text(lock)
-    return _compile(build)
+def _with_features(
+    base: Build, packages: Sequence[str], head: Build, features: str | None
+) -> tuple[Build, Build]:
+    """Return both sides with what is built of them: the same features, as far as both have them."""
+    if features is None:
+        run, off = fullest(head.cargo.metadata, head.harnesses)
+        other, _ = fullest(base.cargo.metadata, packages, off=off)
+        for each in dict.fromkeys((run, other)):
+            if not each.all_features:
+                say(f"Building {each.describe()}: the table of cargo-all-features permits no more.")
+        return replace(base, run=other), replace(head, run=run)
+    asked = [name for name in re.split(r"[,\s]+", features) if name]
+    known = _features(head, head.harnesses)
+    for name in asked:
+        if not _is_among(name, known):
+            raise UserError(
+                f"no package with benchmarks has the feature {name!r}",
+                where="--features",
+                fix=did_you_mean(name, known),
+            )
+    both = [name for name in asked if _is_among(name, _features(base, packages))]
+    if both != asked:
+        warn(f"the base is built without {', '.join(n for n in asked if n not in both)}, which it has not")
+    return (
+        replace(base, run=Run(packages=tuple(packages), features=tuple(both))),
+        replace(head, run=Run(packages=head.harnesses, features=tuple(asked))),
+    )
+
+
+def _features(build: Build, packages: Sequence[str]) -> set[str]:
+    """Return what can be asked for: ``feature`` of these packages, ``member/feature`` of all."""
+    every = build.cargo.metadata["packages"]
+    own = (name for each in every if each["name"] in packages for name in each["features"])
+    return {"default", *own, *(f"{each['name']}/{name}" for each in every for name in each["features"])}
+
+
+def _is_among(name: str, known: set[str]) -> bool:
+    """Whether a feature is known; that of a dependency may be."""
+    owner, slash, _ = name.rpartition("/")
+    return name in known or bool(slash and not any(each.startswith(f"{owner}/") for each in known))
+
+
+def _not_criterion(build: Build) -> dict[str, str]:
+    """Return why benchmarks are no criterion harness, by package; what cannot be known yet is not in it."""
+    cargo, found = build.cargo, {}
+    members = [each for each in cargo.metadata["packages"] if each["name"] in build.harnesses]
+    for member in members:
+        benches = tomllib.loads(Path(member["manifest_path"]).read_text()).get("bench", [])
+        if not any(each.get("name") == HARNESS and each.get("harness") is False for each in benches):
+            found[member["name"]] = "it is cargo's own, for want of `harness = false`"
+    configuration = (f"--config={path}" for path in build.config)
+    platform = f"--filter-platform={cargo.toolchain.host}"
+    done = cargo.read("metadata", "--format-version=1", "--all-features", platform, *configuration)
+    if not done.ok:
+        return found  # what is wrong there is the build's to say
+    resolved = json.loads(done.stdout)
+    nodes = {node["id"]: node["deps"] for node in resolved["resolve"]["nodes"]}
+    names = {each["id"]: f"{each['name']} {each['version']}" for each in resolved["packages"]}
+    for member in members:
+        reached, todo = set(), [member["id"]]
+        while todo:
+            package = todo.pop()
+            if package not in reached:
+                reached.add(package)
+                todo += [each["pkg"] for each in nodes[package]]
+        if not any(map(criterion.parse_version, reached)):
+            stands_in = [names[each["pkg"]] for each in nodes[member["id"]] if each["name"] == "criterion"]
+            why = f"its criterion is {stands_in[0]}" if stands_in else "it does not depend on criterion"
+            found.setdefault(member["name"], why)
+    return found
+
+
+def of_base(side: str) -> str:
+    """Return what else must be known of a failure of this side; empty for HEAD."""
+    if side != "base":
+        return ""
+    return (
+        "; the base is in a work tree of its own, which has only what git has: name files that are "
+        'untracked or ignored in register(bench={"files": [...]})'
+    )
 
 
 def foreign_configuration(cargo: Cargo, base: Path) -> tuple[Path, ...]:
@@ -172,16 +286,21 @@ def _compile(build: Build) -> tuple[Executable, ...]:
     cargo = build.cargo
     remap = tuple(f"--remap-path-prefix={folder}={name}" for folder, name in build.remap)
     flags, variables = rustflags(cargo, "rustflags", remap)
+    asked = replace(build.run, manifest=build.run.manifest and str(cargo.workspace.root / build.run.manifest))
     command = (
-        *("bench", "--no-run", f"--bench={HARNESS}", "--all-features"),
-        *((f"--package={package_specs(cargo).get(build.package, build.package)}",) if build.package else ()),
+        *("bench", "--no-run", f"--bench={HARNESS}", *asked.arguments(package_specs(cargo))),
         *(f"--config={path}" for path in build.config),
         *(f"--target-dir={build.target}", "--message-format=json-render-diagnostics", *flags),
     )
     env: dict[str, str | None] = {**variables, "CARGO_BUILD_BUILD_DIR": str(build.target)}
     done = cargo.read(*command, env=env, echo=True, deadline=build.deadline)
+    if done.timed_out:
+        raise TimeUp(f"the time was up while the benchmarks of {build.name} were built")
     if not done.ok:
-        raise CheckFailed(f"the benchmarks of {build.name} do not build ({done.ending})", output=done.output)
+        raise CheckFailed(
+            f"the benchmarks of {build.name} do not build ({done.ending}){of_base(build.name)}",
+            output=done.output,
+        )
     return tuple(_executables(build, done.stdout))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +23,11 @@ from rustvmm_sessions.bench.model import (
     BenchVerdict,
     Comparison,
     Revision,
+    TimeUp,
     with_option,
 )
 from rustvmm_sessions.bench.pairs import Harness, Machine, Unit
-from rustvmm_sessions.bench.statistics import overall
+from rustvmm_sessions.bench.statistics import hear_witness, overall
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -71,6 +73,7 @@ class BenchRequest:
         cargo: Cargo in the crate's directory.
         workspace: Whether the workspace's default members are meant, or the crate's own package.
         package: The package whose benchmarks are meant; empty for what `workspace` says.
+        features: Those to build with beside the default ones; None for as many as may go together.
         base: The reference whose merge base with HEAD is compared with; empty for upstream.
         filter: A regular expression that is found in the ids of the benchmarks meant.
         rules: What the crate asks of its benchmarks.
@@ -84,6 +87,7 @@ class BenchRequest:
     cargo: Cargo
     workspace: bool = True
     package: str = ""
+    features: str | None = None
     base: str = ""
     filter: str = ""
     rules: BenchRules = field(default_factory=BenchRules)
@@ -101,10 +105,11 @@ class BenchRequest:
     @property
     def options(self) -> tuple[str, ...]:
         """The options of the command line that ask for this comparison."""
-        threshold = "" if self.threshold is None else f"{self.threshold:g}"
-        witness = "" if self.witness else "off"
-        values = (self.base, self.package, self.filter, threshold, witness)
-        return tuple(f"{name}={value}" for name, value in zip(OPTIONS, values, strict=True) if value)
+        threshold = None if self.threshold is None else f"{self.threshold:g}"
+        witness = None if self.witness else "off"
+        values = (self.base or None, self.package or None, self.features, self.filter or None)
+        named = zip(OPTIONS, (*values, threshold, witness), strict=True)
+        return tuple(f"{name}={value}" for name, value in named if value is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,10 +144,15 @@ class _Run:
         return criterion.is_cut(title) or bool(self.wanted.search(prefix + title))
 
     def nothing(self, verdict: BenchVerdict, reason: str) -> BenchReport:
-        """Return the report of a run that has nothing to measure."""
-        threshold = self.request.limit
+        """Return the report of a run that measured nothing."""
         return BenchReport(
-            base=self.base, head=self.head, threshold=threshold, verdict=verdict, reason=reason
+            base=self.base,
+            head=self.head,
+            threshold=self.request.limit,
+            options=self.request.options,
+            command=self.request.command,
+            verdict=verdict,
+            reason=reason,
         )
 
 
@@ -175,7 +185,7 @@ class _Built:
             self.prefix(executable) + title
             for executable in side
             if executable.package not in both
-            for title in bench_runs.list_titles(executable)
+            for title in bench_runs.list_titles(executable, started.request.deadline)
             if started.wants(self.prefix(executable), title)
         ]
 
@@ -198,7 +208,10 @@ def check_benchmarks(request: BenchRequest) -> None:
         return
     own = own_folder(request.cargo.workspace, "rustvmm-bench")
     with started.alone(own, "compares benchmarks here"):
-        report = _compare(started, own, worktree.own_place(started.top))
+        try:
+            report = _compare(started, own, worktree.own_place(started.top))
+        except TimeUp as up:
+            report = started.nothing(BenchVerdict.INCONCLUSIVE, str(up))
     deliver(report, request.delivery)
 
 
@@ -247,6 +260,10 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
     _annotate(report)
     if delivery.report_only:
         return
+    if report.verdict is BenchVerdict.INCONCLUSIVE and not report.benchmarks:
+        raise CheckFailed(
+            f"nothing was measured: {report.reason}; run it again, builds are kept, or {bench_runs.MORE_TIME}"
+        )
     slower = [c.id for c in report.benchmarks if c.judgement.verdict is BenchVerdict.REGRESSION]
     if slower:
         raise CheckFailed(
@@ -280,7 +297,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     say(f"Base: {started.base.commit[:12]}, the merge base with {started.base.ref}.")
     worktree.check_out(started.git, started.base.commit, place / "base")
     here = request.cargo.directory.resolve()
-    there = place / "base" / here.relative_to(started.top.resolve())
+    _bring(request.rules.files, here, there := place / "base" / here.relative_to(started.top.resolve()))
     package = request.package or ("" if request.workspace else request.cargo.package.name)
     if not (there / "Cargo.toml").is_file():
         return started.nothing(BenchVerdict.NOTHING, "the base has no crate in this directory")
@@ -309,8 +326,10 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     if reason:
         return started.nothing(BenchVerdict.NOTHING, reason)
     bench_builds.warn_of_toolchains(base.cargo, head.cargo)
-    of_head, lock = bench_builds.build_head(head, own)
-    built = _Built(base=bench_builds.build_base(base, lock), head=of_head)
+    of_base, of_head = bench_builds.build_both(base, head, own, request.features)
+    if not of_base:
+        return started.nothing(BenchVerdict.NOTHING, "the benchmarks of the base are not criterion's")
+    built = _Built(base=of_base, head=of_head)
     scratch = bench_builds.empty(place / "scratch")
     changed = [h for h in built.harnesses if not bench_builds.same_program(h.base.path, h.head.path, scratch)]
     if not changed:
@@ -326,6 +345,31 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
         only_in_base=(*report.only_in_base, *built.ids_alone(built.base, started)),
         only_in_head=(*report.only_in_head, *built.ids_alone(built.head, started)),
     )
+
+
+def _bring(patterns: Sequence[str], here: Path, there: Path) -> None:
+    """Copy what matches in the crate's folder to the base's, but for files that the base has itself."""
+
+    def copy(source: str, target: str) -> None:
+        if not os.path.lexists(target):
+            shutil.copy2(source, target)
+
+    for pattern in patterns:
+        found = sorted(path for path in here.glob(pattern) if path.exists())
+        if not found:
+            warn(f"register(bench=...), files: nothing here matches {pattern!r}")
+        for path in found:
+            target = there / path.relative_to(here)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if path.is_dir():
+                    shutil.copytree(path, target, copy_function=copy, dirs_exist_ok=True)
+                else:
+                    copy(str(path), str(target))
+            except OSError as error:
+                raise UserError(
+                    f"it cannot be copied to the base: {error}", where=str(path), fix="correct what it says"
+                ) from error
 
 
 def _why_nothing(base: Build, head: Build) -> str:
@@ -347,7 +391,11 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
     new: list[str] = []
     for harness in harnesses:
         of_base, of_head = (
-            [title for title in bench_runs.list_titles(side) if started.wants(harness.prefix, title)]
+            [
+                title
+                for title in bench_runs.list_titles(side, machine.deadline)
+                if started.wants(harness.prefix, title)
+            ]
             for side in (harness.base, harness.head)
         )
         gone += [harness.prefix + title for title in of_base if title not in of_head]
@@ -374,11 +422,7 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
             f"{words.VERDICTS[judgement.verdict]} after {counted(len(heard.pairs), 'pair')}"
         )
     if units and not compared:
-        raise UserError(
-            "the time was up before a pair was measured",
-            where=counted(len(names), "benchmark"),
-            fix=bench_runs.MORE_TIME,
-        )
+        raise TimeUp("the time was up before a pair was measured")
     measured = {comparison.id for comparison in compared}
     unmeasured = tuple(name for name in names if name not in measured)
     verdicts = [c.judgement.verdict for c in compared]
@@ -424,7 +468,8 @@ def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison, mac
     decided = comparison.judgement.verdict in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT)
     valgrind = find_program("valgrind", "VALGRIND") if request.witness and decided else None
     if valgrind is None or len(unit.ids) > 1:
-        return comparison
+        _, note = hear_witness(comparison.judgement, None)
+        return replace(comparison, note=note)
     return bench_runs.witness(unit, comparison, valgrind, machine)
 
 

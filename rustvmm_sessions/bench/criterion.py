@@ -120,6 +120,10 @@ def _id(names: dict[str, Any]) -> str:
 
 
 def parse_version(package_id: str) -> tuple[int, int] | None:
-    """Return major and minor version in cargo's id of the package criterion, None for others."""
-    match = re.search(r"(?:^|[/#])criterion[@# ](?:.*#)?(\d+)\.(\d+)\.", package_id)
+    """Return major and minor version in cargo's id of the package criterion, None for others.
+
+    CodSpeed's fork of criterion 0.5 has a number of its own, the same command line, and writes the same.
+    """
+    names = "(?:criterion|codspeed-criterion-compat-walltime)"
+    match = re.search(rf"(?:^|[/#]){names}[@# ](?:.*#)?(\d+)\.(\d+)\.", package_id)
     return (int(match[1]), int(match[2])) if match else None

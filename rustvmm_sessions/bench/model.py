@@ -23,6 +23,10 @@ class BenchVerdict(StrEnum):
     NOTHING = "nothing-to-compare"
 
 
+class TimeUp(Exception):  # noqa: N818 - no fault of anyone's
+    """The time was up before anything was measured; the message says at what."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Revision:
     """One of the two things compared.
@@ -128,7 +132,7 @@ class Comparison:
 SESSION = "nox -s bench --"
 """The command line of the session."""
 
-OPTIONS = ("--base", "--package", "--filter", "--threshold", "--witness")
+OPTIONS = ("--base", "--package", "--features", "--filter", "--threshold", "--witness")
 """The options of the command line that say what is compared and how it is judged."""
 
 

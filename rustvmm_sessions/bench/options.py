@@ -23,6 +23,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="compare with the merge base with REF, which is known here (default: upstream, fetched)",
     )
     add("--package", default="", metavar="NAME", help="the package whose benchmarks are meant; or PACKAGE")
+    add(
+        "--features",
+        metavar="LIST",
+        help="build with these beside the default ones (default: as many as may go together)",
+    )
     add("--filter", default="", metavar="REGEX", help="only benchmarks in whose id it is found")
     add(
         "--threshold",
@@ -77,6 +82,7 @@ def run(invocation: Invocation) -> None:
             cargo=cargo,
             workspace=invocation.crate.workspace,
             package=given.package or cargo.variable("PACKAGE"),
+            features=given.features,
             base=given.base,
             filter=given.filter,
             rules=invocation.crate.bench,

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import criterion
-from rustvmm_sessions.bench.model import Comparison, Judgement, Looks
+from rustvmm_sessions.bench.builds import of_base
+from rustvmm_sessions.bench.model import Comparison, Judgement, Looks, TimeUp
 from rustvmm_sessions.bench.statistics import (
     fewest_pairs,
     hear_witness,
@@ -21,7 +22,7 @@ from rustvmm_sessions.bench.statistics import (
     wanted_pairs,
 )
 from rustvmm_sessions.console import tell
-from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.process import run
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from rustvmm_sessions.process import Finished
 
 MORE_TIME = "give it more: --max-minutes, or timeout_minutes of the session bench"
-_LIST_SECONDS = 60.0
 _WITNESS_SECONDS = 120.0
 
 
@@ -104,21 +104,28 @@ class Machine:
     deadline: Deadline
 
 
-def list_titles(executable: Executable) -> tuple[str, ...]:
+def list_titles(executable: Executable, deadline: Deadline) -> tuple[str, ...]:
     """Return the titles of an executable's benchmarks.
+
+    Args:
+        executable: The program.
+        deadline: When the session's time is up.
 
     Raises:
         CheckFailed: It does not list them.
+        TimeUp: There is no time left.
     """
     done = run(
         [executable.path, *criterion.LIST],
         cwd=executable.directory,
         env=executable.env,
-        timeout=_LIST_SECONDS,
+        deadline=deadline,
         read_stdout=True,
         read_stderr=True,
         echo=False,
     )
+    if done.timed_out:
+        raise TimeUp(f"the time was up while the benchmarks of {executable.side} were listed")
     if not done.ok:
         raise _failed(executable, "its benchmarks cannot be listed", done)
     return criterion.parse_list(done.stdout)
@@ -129,7 +136,7 @@ def try_out(harness: Harness, pattern: str, machine: Machine) -> Unit:
 
     Raises:
         CheckFailed: The benchmark fails.
-        UserError: There is no time left.
+        TimeUp: There is no time left.
     """
     version = min(harness.base.criterion, harness.head.criterion)
     for effort in criterion.efforts(version):
@@ -139,11 +146,7 @@ def try_out(harness: Harness, pattern: str, machine: Machine) -> Unit:
             results = measure(executable, pattern, effort, machine)
             seconds += time.monotonic() - started
             if machine.deadline.left <= 0:
-                raise UserError(
-                    f"the time was up while {_readable(pattern)} was measured for the first time",
-                    where=f"{executable.package}, {executable.side}",
-                    fix=MORE_TIME,
-                )
+                raise TimeUp(f"the time was up while {_readable(pattern)} was measured for the first time")
             if results is None:
                 break  # it takes too long
             ids.append(results)
@@ -288,15 +291,13 @@ def _pair(unit: Unit, machine: Machine) -> dict[str, tuple[float, float]] | None
 def witness(unit: Unit, compared: Comparison, valgrind: Path, machine: Machine) -> Comparison:
     """Return the comparison after the instructions of one iteration were counted on both sides.
 
-    Where they cannot be counted, nothing changes.
+    Where they cannot be counted, only that is noted.
     """
     base, head = (
         _instructions(side, unit.pattern, valgrind, machine)
         for side in (unit.harness.base, unit.harness.head)
     )
-    if not base or not head:
-        return compared
-    change = instructions_change(base, head, compared.medians[0])
+    change = instructions_change(base, head, compared.medians[0]) if base and head else None
     judgement, note = hear_witness(compared.judgement, change)
     return replace(compared, judgement=judgement, instructions_change=change, note=note)
 
@@ -332,6 +333,7 @@ def _readable(pattern: str) -> str:
 def _failed(executable: Executable, what: str, done: Finished) -> CheckFailed:
     tell(done.output)
     return CheckFailed(
-        f"{executable.package}, {executable.side}: {what} ({done.ending}); see what it says above",
+        f"{executable.package}, {executable.side}: {what} ({done.ending}); see what it says above"
+        f"{of_base(executable.side)}",
         output=done.output,
     )

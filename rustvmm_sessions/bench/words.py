@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench.model import BenchVerdict, percent, with_option
-from rustvmm_sessions.bench.statistics import SUSPICION, detectable
+from rustvmm_sessions.bench.statistics import NOTES, detectable
 from rustvmm_sessions.errors import printable
 from rustvmm_sessions.wording import counted
 
@@ -177,12 +177,13 @@ def headline(report: BenchReport) -> str:
         for verdict in (BenchVerdict.REGRESSION, BenchVerdict.IMPROVEMENT, BenchVerdict.INCONCLUSIVE)
     )
     undecided += len(report.unmeasured)
+    if report.verdict is BenchVerdict.INCONCLUSIVE and not report.benchmarks:
+        return "Nothing was measured"
     rest = [f"{faster} got faster"] * bool(faster) + [f"{undecided} could not be decided"] * bool(undecided)
     match report.verdict:
-        case BenchVerdict.IDENTICAL:
-            return "There is nothing to measure"
-        case BenchVerdict.NOTHING:
-            return "There is nothing to compare"
+        case BenchVerdict.IDENTICAL | BenchVerdict.NOTHING:
+            identical = report.verdict is BenchVerdict.IDENTICAL
+            return f"There is nothing to {'measure' if identical else 'compare'}"
         case BenchVerdict.REGRESSION:
             return "; ".join((f"{slower} of {total} got slower {by}", *rest))
         case BenchVerdict.INCONCLUSIVE:
@@ -279,10 +280,12 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
                 (_AGAIN, _again(report, _only(slower))),
                 ("Where it is meant, let the job pass:", _again(report, "--report-only")),
             ]
+        case BenchVerdict.INCONCLUSIVE if not report.benchmarks:
+            return [("Go on, with the builds that are kept:", _again(report))]
         case BenchVerdict.INCONCLUSIVE:
             undecided = having(report, BenchVerdict.INCONCLUSIVE)
             ids = [*(c.id for c in undecided), *report.unmeasured]
-            if not report.unmeasured and all(SUSPICION in comparison.note for comparison in undecided):
+            if not report.unmeasured and all(c.note.endswith(NOTES) for c in undecided):
                 why = _AGAIN
             elif not report.unmeasured and all(len(c.pairs) >= c.looks.wanted for c in undecided):
                 why = "Measure on a machine that does less beside:"
@@ -295,15 +298,16 @@ def next_steps(report: BenchReport) -> list[tuple[str, str]]:
             return []
 
 
-def _again(report: BenchReport, option: str) -> str:
+def _again(report: BenchReport, option: str = "") -> str:
     """Return the command that asks for the same comparison with one option more, or another value of it."""
-    return " ".join((report.command, *map(_quoted, with_option(report.options, option))))
+    options = with_option(report.options, option) if option else report.options
+    return " ".join((report.command, *map(_quoted, options))).removesuffix(" --")
 
 
 def _quoted(option: str) -> str:
     """Write an option for a shell, a placeholder for a value that cannot be read and copied."""
-    name, _, value = option.partition("=")
-    if not value:
+    name, equals, value = option.partition("=")
+    if not equals:
         return name
     quoted = f"{name}{'=' if value.startswith('-') else ' '}{shlex.quote(value)}"
     return quoted if quoted == one_line(quoted) else f"{name} REGEX"

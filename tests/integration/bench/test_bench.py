@@ -190,7 +190,7 @@ def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
     crate.crate.with_file("benches/main.rs", "use criterion as _;\n#[test] fn one() {}\n").commit("forget it")
     outcome = crate.with_benches("one", "other").bench("--base", "HEAD")
     assert outcome.code == 1
-    assert "no benchmarks are listed" in outcome.err
+    assert "it is cargo's own, for want of `harness = false`" in outcome.err
     assert '`[[bench]] name = "main" harness = false`' in outcome.err
 
 

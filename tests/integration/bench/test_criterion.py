@@ -144,7 +144,7 @@ def machine(scratch: Path, seconds: float | None = None) -> Machine:
 def test_every_benchmark_is_listed_and_has_a_filter_of_its_own_or_shares_one(
     built: Mapping[str, Harness], version: str
 ) -> None:
-    titles = bench_runs.list_titles(built[version].head)
+    titles = bench_runs.list_titles(built[version].head, Deadline())
     assert len(titles) == len(IDS)
     assert len(criterion.patterns(titles)) == len(IDS) - 2
 
@@ -153,7 +153,7 @@ def test_every_benchmark_is_listed_and_has_a_filter_of_its_own_or_shares_one(
 def test_every_benchmark_is_measured_in_short_whatever_its_settings(
     built: Mapping[str, Harness], version: str, tmp_path: Path
 ) -> None:
-    titles = bench_runs.list_titles(built[version].head)
+    titles = bench_runs.list_titles(built[version].head, Deadline())
     units = [
         bench_runs.try_out(built[version], pattern, machine(tmp_path))
         for pattern in criterion.patterns(titles)
@@ -181,7 +181,7 @@ def test_a_harness_that_lists_nothing_because_it_fails_is_named(
 ) -> None:
     program = script(tmp_path / "main", "echo no device >&2; exit 3")
     with pytest.raises(CheckFailed, match="versions, HEAD: its benchmarks cannot be listed") as caught:
-        bench_runs.list_titles(harness(program).head)
+        bench_runs.list_titles(harness(program).head, Deadline())
     assert "exit status 3" in str(caught.value)
     assert "no device" in capfd.readouterr().err
 

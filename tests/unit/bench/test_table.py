@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.bench import words
+from rustvmm_sessions.bench.markdown import markdown
 from rustvmm_sessions.bench.model import BenchReport, BenchVerdict, Judgement, Looks
+from rustvmm_sessions.bench.page import page
 from rustvmm_sessions.bench.statistics import SUSPICION, plan_looks
 from rustvmm_sessions.bench.table import PLAIN, lines
 from rustvmm_sessions.wording import width
@@ -381,3 +383,17 @@ def test_a_command_to_repeat_a_run_asks_for_the_same_comparison() -> None:
 def test_a_command_to_copy_is_one_argument_or_none(name: str, option: str) -> None:
     (_, command), _ = words.next_steps(report(compared(name, 9.0)))
     assert command == f"nox -s bench -- {option}"
+
+
+def test_a_run_that_measured_nothing_says_so_and_how_to_go_on() -> None:
+    up = "the time was up while the benchmarks of HEAD were built"
+    run = report(verdict=BenchVerdict.INCONCLUSIVE, reason=up)
+    shown = lines(replace(run, options=("--package=a", "--features=")))
+    assert f"Nothing was measured: {up}." in shown
+    assert shown[-2:] == [
+        "Go on, with the builds that are kept:",
+        "  nox -s bench -- --package a --features ''",
+    ]
+    assert lines(run)[-1] == "  nox -s bench"
+    assert "Nothing was measured" in markdown(run)
+    assert "Nothing was measured" in page(run)
