@@ -110,7 +110,7 @@ def check_commits(request: CommitFormatRequest) -> None:
             say(shortened(f"{commit.short} {commit.message.title}"))
         for fault in faults:
             mend = commits.command(fault, commit, head=commit is found[-1], base=base.commit[:12])
-            say(shortened(f"  {fault.rule}: {fault.what}\n    help: {mend}"))
+            say(shortened(f"  {fault.rule}: {fault.what}\n  help: {mend}"))
     if total:
         raise CheckFailed(
             f"{counted(total, 'fault')} in {wrong} of {counted(len(checked), 'commit message')}; see above"

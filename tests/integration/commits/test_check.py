@@ -86,7 +86,7 @@ def test_all_faults_of_all_commits_are_said_with_what_mends_them(upstream: Crate
         "  sign-off: there is no trailer Signed-off-by: Name <address>",
         "  help: git commit --amend --no-edit --signoff",
     ]
-    assert outcome.err == "6 faults in 3 of 5 commit messages; see above\n"
+    assert outcome.err == "error: 6 faults in 3 of 5 commit messages; see above\n"
 
 
 def test_the_commands_mend_what_they_are_named_for(upstream: CrateBuilder) -> None:
