@@ -369,8 +369,8 @@ def test_the_time_limit_ends_the_container(tmp_path: Path) -> None:
     outcome = contain(crate, "wait")
 
     assert outcome.code == 1
-    assert "the container was stopped at the time limit timeout_minutes=0.1 after 6 s" in outcome.err
-    assert time.monotonic() - began < 6 + SECONDS
+    assert "the container was stopped at the time limit timeout_minutes=0.1 after" in outcome.err
+    assert 6 <= time.monotonic() - began < 6 + SECONDS
     assert ours() == []
 
 
