@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -108,33 +109,30 @@ names = st.text(min_size=1, max_size=90)
 times = st.floats(min_value=0.01, max_value=1e10)
 
 
-@st.composite
-def runs(draw: st.DrawFn) -> BenchReport:
-    ids = draw(st.lists(names, max_size=4, unique=True))
-    benchmarks = []
-    for name in ids:
-        measured = draw(st.lists(st.tuples(times, times), min_size=1, max_size=60))
-        plain = compared(
-            name,
-            instructions_change=draw(st.none() | st.floats(min_value=-100, max_value=1e4)),
-            time_only=draw(st.booleans()),
-            note=draw(st.sampled_from(["", "its group sets the time", f"its group sets it; {SUSPICION}"])),
-        )
-        benchmarks.append(type(plain)(**{**plain.__dict__, "pairs": tuple(measured)}))
-    return report(
-        *benchmarks,
-        threshold=draw(st.floats(min_value=0, max_value=50)),
-        verdict=draw(st.sampled_from([BenchVerdict.IDENTICAL, BenchVerdict.NOTHING])),
-        only_in_base=tuple(draw(st.lists(names, max_size=2))),
-        only_in_head=tuple(draw(st.lists(names, max_size=2))),
-        unmeasured=tuple(draw(st.lists(names, max_size=2))),
-        reason=draw(st.text(max_size=20)),
-        options=tuple(draw(st.lists(st.sampled_from(["--base=HEAD~1", "--filter==a b", "--witness=off"])))),
-    )
+some_names = st.lists(names, max_size=2).map(tuple)
+benchmarks = st.builds(
+    lambda pairs, name, **more: replace(compared(name, **more), pairs=tuple(pairs)),
+    st.lists(st.tuples(times, times), min_size=1, max_size=60),
+    names,
+    instructions_change=st.none() | st.floats(min_value=-100, max_value=1e4),
+    time_only=st.booleans(),
+    note=st.sampled_from(["", "its group sets the time", f"its group sets it; {SUSPICION}"]),
+)
+runs = st.builds(
+    lambda measured, **more: report(*measured, **more),
+    st.lists(benchmarks, max_size=4, unique_by=lambda benchmark: benchmark.id),
+    threshold=st.floats(min_value=0, max_value=50),
+    verdict=st.sampled_from([BenchVerdict.IDENTICAL, BenchVerdict.NOTHING]),
+    only_in_base=some_names,
+    only_in_head=some_names,
+    unmeasured=some_names,
+    reason=st.text(max_size=20),
+    options=st.lists(st.sampled_from(["--base=HEAD~1", "--filter==a b", "--witness=off"])).map(tuple),
+)
 
 
 @settings(deadline=None)
-@given(runs())
+@given(runs)
 def test_a_run_read_back_is_the_same_bit_for_bit(run: BenchReport) -> None:
     assert from_json(json.dumps(to_json(run), allow_nan=False), WHERE) == run
 

@@ -197,18 +197,25 @@ def test_any_text_is_understood_or_refused_at_a_line(text: str) -> None:
 # Arbitrary files and measurements
 
 
-counts = (st.integers(1, 12) | st.integers(1, 10**9)).flatmap(
-    lambda count: st.builds(Lines, covered=st.integers(0, count), count=st.just(count))
-)
+def counts_to(most: int) -> st.SearchStrategy[Lines]:
+    two = st.tuples(st.integers(0, most), st.integers(1, most))
+    return two.map(lambda drawn: Lines(covered=min(drawn), count=max(drawn)))
+
+
+counts = counts_to(12) | counts_to(10**9)
 arch_records = st.builds(
     ArchRecord,
     arch=st.sampled_from(["x86_64", "aarch64", "riscv64", "s390x", "loongarch64"]),
     lines=counts,
     toolchain=st.sampled_from(["1.95.0", "1.96.0-beta.2", "1.97.0-nightly"]),
 )
-percents = st.integers(0, 20).flatmap(
-    lambda places: st.integers(0, 100 * 10**places).map(lambda scaled: f"{Decimal(f'{scaled}e-{places}'):f}")
-)
+
+
+def percents_with(places: int) -> st.SearchStrategy[str]:
+    return st.integers(0, 100 * 10**places).map(lambda scaled: f"{Decimal(f'{scaled}e-{places}'):f}")
+
+
+percents = st.one_of([percents_with(places) for places in range(21)])
 coverage_files = st.builds(
     CoverageFile,
     percent=percents,
