@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.gate.plan import plan
-from rustvmm_sessions.rust.features import Run
-from tests.unit.gate.workspaces import (
+from tests.workspaces import (
     TABLE,
     dependency,
     joint,
@@ -25,6 +24,8 @@ from tests.unit.gate.workspaces import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from rustvmm_sessions.rust.features import Run
 
 
 def naive_on(one: Mapping[str, Any], asked: Iterable[str]) -> set[str]:

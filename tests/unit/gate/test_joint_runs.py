@@ -6,7 +6,7 @@ import pytest
 
 from rustvmm_sessions.gate.plan import plan
 from rustvmm_sessions.rust.features import Run
-from tests.unit.gate.workspaces import (
+from tests.workspaces import (
     commands,
     dependency,
     joint,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate.plan import LIMIT, Plan, parse_partition, partition, plan
 from rustvmm_sessions.rust.features import Run
-from tests.unit.gate.workspaces import (
+from tests.workspaces import (
     VM_MEMORY,
     VMM_SYS_UTIL,
     commands,

@@ -8,7 +8,7 @@ import pytest
 
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate.plan import plan
-from tests.unit.gate.workspaces import (
+from tests.workspaces import (
     TABLE,
     commands,
     dependency,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rustvmm_sessions.rust.features import Run, fullest
-from tests.unit.gate.test_features import member_of, package, workspace
+from tests.workspaces import member_of, package, workspace
 
 APART = {"skip_feature_sets": [["xen", "postcopy"]]}
 
