@@ -13,76 +13,6 @@ from tests.crates import CrateBuilder, Outcome
 if TYPE_CHECKING:
     from pathlib import Path
 
-MANIFEST = """\
-[package]
-name = "kernels"
-version = "0.1.0"
-edition = "2021"
-
-[workspace]
-
-[dev-dependencies]
-criterion = { version = "0.5", default-features = false }
-
-[[bench]]
-name = "main"
-harness = false
-
-[profile.bench]
-opt-level = 1
-"""
-
-LIB = """\
-//! Kernels whose work is known.
-use std::hint::black_box;
-
-/// Steps of `spin`.
-pub const STEPS: u64 = 2000;
-/// Elements that `chase` walks through.
-pub const RING: usize = 512;
-
-/// Some dependent work.
-pub fn spin(steps: u64) -> u64 {
-    (0..steps).fold(1, |x, n| black_box(x.rotate_left(7) ^ n))
-}
-
-/// A ring of indices in an order that no cache guesses.
-pub fn ring() -> Vec<u32> {
-    let mut order: Vec<u32> = (0..RING as u32).collect();
-    let mut seed = 1u64;
-    for at in (1..order.len()).rev() {
-        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        order.swap(at, (seed >> 33) as usize % at);
-    }
-    let mut next = vec![0; RING];
-    for pair in order.windows(2) {
-        next[pair[0] as usize] = pair[1];
-    }
-    next[order[RING - 1] as usize] = order[0];
-    next
-}
-
-/// A thousand steps through the ring.
-pub fn chase(ring: &[u32]) -> u32 {
-    (0..1000).fold(0, |at, _| ring[at as usize])
-}
-"""
-
-BENCHES = """\
-use criterion::{criterion_group, criterion_main, Criterion};
-use std::hint::black_box;
-
-fn benches(c: &mut Criterion) {
-    c.bench_function("spin", |b| b.iter(|| kernels::spin(black_box(kernels::STEPS))));
-    c.bench_function("other/with (odd) chars+ [a]", |b| b.iter(|| kernels::spin(black_box(1000))));
-    let ring = kernels::ring();
-    c.bench_function("chase", |b| b.iter(|| kernels::chase(black_box(&ring))));
-}
-
-criterion_group!(all, benches);
-criterion_main!(all);
-"""
-
 
 @dataclass(frozen=True)
 class BenchCrate:
@@ -128,14 +58,7 @@ class BenchCrate:
 
 def bench_crate(place: Path, options: str = "") -> BenchCrate:
     """Return the crate in a folder whose name has a space."""
-    origin = (
-        CrateBuilder(place / "origin")
-        .with_file("Cargo.toml", MANIFEST)
-        .with_lib(LIB)
-        .with_file("benches/main.rs", BENCHES)
-        .with_noxfile(options)
-        .with_git()
-    )
+    origin = CrateBuilder(place / "origin").with_files_of("kernels").with_noxfile(options).with_git()
     directory = place / "the clone"
     subprocess.run(["git", "clone", "--quiet", "--", str(origin.directory), str(directory)], check=True)
     return BenchCrate(CrateBuilder(directory)).reset()

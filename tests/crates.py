@@ -83,6 +83,14 @@ class CrateBuilder:
         path.write_text(text)
         return self
 
+    def with_files_of(self, crate: str, folder: str = "") -> CrateBuilder:
+        """Write the files of a crate of tests/data/crates, or those in one of its folders."""
+        top = REPOSITORY / "tests" / "data" / "crates" / crate
+        for path in sorted((top / folder).rglob("*")):
+            if path.is_file():
+                self.with_file(str(path.relative_to(top)), path.read_text())
+        return self
+
     def with_lib(self, text: str) -> CrateBuilder:
         return self.with_file("src/lib.rs", text)
 

@@ -10,475 +10,36 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from rustvmm_sessions.rust.cargo import Cargo, machine
-from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import LIB, MANIFEST, CrateBuilder, new_crate, run
-
-Counts = dict[str, tuple[int, int]]
-Variables = dict[str, str | None]
-
-BACKENDS = ("cargo", "cargo-llvm-cov")
-
-
-def measure(crate: CrateBuilder, *options: str, env: Variables | None = None) -> Counts:
-    """Return what our coverage session counts, as {path: (covered, count)}."""
-    with tempfile.TemporaryDirectory() as place:
-        report = Path(place, "out.json")
-        outcome = crate.coverage(*options, f"--json={report}", env=env)
-        content = json.loads(report.read_text())
-    assert content["lines"], outcome.text
-    counts = {file["path"]: (file["covered"], file["count"]) for file in content["files"]}
-    assert content["lines"]["covered"] == sum(covered for covered, _ in counts.values())
-    assert content["lines"]["count"] == sum(count for _, count in counts.values())
-    return counts
-
-
-def directly(crate: CrateBuilder, *options: str, env: Variables | None = None) -> Counts:
-    """Return what ``cargo llvm-cov test`` counts in a target directory of its own."""
-    tool, llvm = find_cargo_llvm_cov(), need_llvm_tools(Cargo(directory=crate.directory))
-    assert tool is not None
-    with tempfile.TemporaryDirectory() as place:
-        report = Path(place, "out.json")
-        outcome = run(
-            [
-                str(tool.path),
-                *("llvm-cov", "test", "--json", "--skip-functions", f"--output-path={report}"),
-                *options,
-            ],
-            cwd=crate.directory,
-            env={
-                "CARGO_TARGET_DIR": str(Path(place, "target")),
-                "LLVM_COV": str(llvm.cov),
-                "LLVM_PROFDATA": str(llvm.profdata),
-                **(env or {}),
-            },
-        )
-        assert outcome.code == 0, outcome.text
-        files = json.loads(report.read_text())["data"][0]["files"]
-    root = Cargo(directory=crate.directory).workspace.root
-    lines = {file["filename"]: file["summary"]["lines"] for file in files}
-    return {
-        (Path(name).relative_to(root) if Path(name).is_relative_to(root) else Path(name)).as_posix(): (
-            counted["covered"],
-            counted["count"],
-        )
-        for name, counted in lines.items()
-    }
-
-
-def both(crate: CrateBuilder, *options: str, env: Variables | None = None) -> Counts:
-    """Return what both backends count, which is the same."""
-    by_cargo, by_tool = (measure(crate, *options, f"--backend={name}", env=env) for name in BACKENDS)
-    assert by_cargo == by_tool
-    return by_cargo
-
-
-# A workspace with everything that a naive count gets wrong
-
-ROOT_MANIFEST = """\
-[package]
-name = "everything"
-version = "0.1.0"
-edition = "2021"
-
-[features]
-default = ["loud"]
-loud = []
-quiet = []
-
-[dependencies]
-outside = { path = "../outside" }
-
-[[bench]]
-name = "speed"
-harness = false
-
-[workspace]
-members = ["shapes", "user"]
-"""
-
-ROOT_LIB = """\
-//! Flags, features, generated code and dependencies.
-
-#[cfg(test)]
-mod lib_tests;
-#[cfg(test)]
-mod tests;
-
-include!(concat!(env!("OUT_DIR"), "/generated.rs"));
-
-/// Is there only with the flag that the crate's own configuration sets.
-#[cfg(configured)]
-pub fn configured() -> &'static str {
-    let word = env!("WORD");
-    word
-}
-
-/// Is there only with the default feature.
-#[cfg(feature = "loud")]
-pub fn loud() -> u32 {
-    outside::twice(2)
-}
-
-/// Is there only with the other feature; no test reaches it.
-#[cfg(feature = "quiet")]
-pub fn quiet() -> u32 {
-    let one = 1;
-    one
-}
-
-/// Reached by the binary alone.
-pub fn greeting(name: &str) -> String {
-    if name.is_empty() {
-        return String::from("hello");
-    }
-    format!("hello {name}")
-}
-"""
-
-ROOT_MAIN = """\
-fn main() {
-    let name = std::env::args().nth(1).unwrap_or_default();
-    println!("{}", everything::greeting(&name));
-}
-"""
-
-BUILD_SCRIPT = """\
-use std::{env, fs, path::Path};
-
-fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
-    let place = env::var("OUT_DIR").unwrap();
-    fs::write(
-        Path::new(&place).join("generated.rs"),
-        "pub fn generated() -> u32 {\\n    7\\n}\\n",
-    )
-    .unwrap();
-}
-"""
-
-HELPED_TEST = """\
-fn helper(x: u32) -> u32 {
-    if x > 100 {
-        return 0;
-    }
-    x
-}
-
-#[test]
-fn helps() {
-    assert_eq!(helper(1), 1);
-}
-"""
-
-SHAPES_LIB = """\
-//! A procedural macro: its lines are reached while the compiler runs.
-
-use proc_macro::TokenStream;
-
-/// Expands to the number; only the tests of this crate use the third.
-#[proc_macro]
-pub fn number(input: TokenStream) -> TokenStream {
-    let text = input.to_string();
-    if text == "one" {
-        return "1".parse().unwrap();
-    }
-    if text == "two" {
-        return two();
-    }
-    if text == "three" {
-        return "3".parse().unwrap();
-    }
-    "2".parse().unwrap()
-}
-
-fn two() -> TokenStream {
-    let text = "2";
-    text.parse().unwrap()
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn arithmetic() {
-        assert_eq!(1 + 1, 2);
-    }
-}
-"""
-
-USER_LIB = """\
-//! Uses the macro.
-
-/// Both shapes of the macro.
-pub fn sum(more: bool) -> u32 {
-    if more {
-        return shapes::number!(one) + shapes::number!(two);
-    }
-    0
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn sums() {
-        assert_eq!(super::sum(true), 3);
-    }
-}
-"""
-
-
-def member_manifest(name: str, rest: str = "") -> str:
-    return f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2021"\n\n{rest}'
-
-
-def with_macro_members(crate: CrateBuilder) -> CrateBuilder:
-    """Add the members ``shapes``, a procedural macro, and ``user``, which uses it."""
-    return (
-        crate.with_file("shapes/Cargo.toml", member_manifest("shapes", "[lib]\nproc-macro = true\n"))
-        .with_file("shapes/src/lib.rs", SHAPES_LIB)
-        .with_file(
-            "shapes/tests/use.rs", "#[test]\nfn three() {\n    assert_eq!(shapes::number!(three), 3);\n}\n"
-        )
-        .with_file(
-            "user/Cargo.toml", member_manifest("user", '[dependencies]\nshapes = { path = "../shapes" }\n')
-        )
-        .with_file("user/src/lib.rs", USER_LIB)
-    )
-
-
-def everything(directory: Path) -> CrateBuilder:
-    outside = CrateBuilder(directory / "outside")
-    outside.with_file("Cargo.toml", member_manifest("outside"))
-    outside.with_lib(
-        "pub fn twice(x: u32) -> u32 {\n    if x > 9 {\n        return 0;\n    }\n    2 * x\n}\n"
-    )
-    return (
-        with_macro_members(new_crate(directory / "everything"))
-        .with_file("Cargo.toml", ROOT_MANIFEST)
-        .with_lib(ROOT_LIB)
-        .with_file("src/main.rs", ROOT_MAIN)
-        .with_file("build.rs", BUILD_SCRIPT)
-        .with_file(
-            ".cargo/config.toml", '[build]\nrustflags = ["--cfg=configured"]\n[env]\nWORD = "from_config"\n'
-        )
-        .with_file("src/lib_tests.rs", HELPED_TEST)
-        .with_file(
-            "src/tests.rs",
-            "#[test]\nfn configured() {\n"
-            '    assert_eq!(super::configured(), std::env::var("WORD").unwrap());\n'
-            "    assert_eq!(super::generated(), 7);\n"
-            '    #[cfg(feature = "loud")]\n    assert_eq!(super::loud(), 4);\n}\n',
-        )
-        .with_file(
-            "tests/command.rs",
-            HELPED_TEST + "\n#[test]\nfn greets() {\n"
-            '    let out = std::process::Command::new(env!("CARGO_BIN_EXE_everything"))\n'
-            '        .arg("you")\n        .output()\n        .unwrap();\n'
-            '    assert_eq!(out.stdout, b"hello you\\n");\n}\n',
-        )
-        .with_file("examples/show.rs", HELPED_TEST + "\nfn main() {}\n")
-        .with_file("benches/speed.rs", 'fn main() {\n    everything::greeting("");\n}\n')
-    )
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One crate, measured by us cold and warm, and directly."""
-
-    crate: CrateBuilder
-    cold: Counts
-    warm: Counts
-    by_tool: Counts
-    yardstick: Counts
-
-
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
-    crate = everything(tmp_path_factory.mktemp("measured"))
-    return Measured(
-        crate=crate,
-        cold=measure(crate, "--backend=cargo"),
-        warm=measure(crate, "--backend=cargo"),
-        by_tool=measure(crate, "--backend=cargo-llvm-cov"),
-        yardstick=directly(crate, "--workspace", "--all-features"),
-    )
-
-
-def test_both_backends_count_cold_and_warm_what_cargo_llvm_cov_counts_itself(measured: Measured) -> None:
-    assert measured.cold == measured.yardstick
-    assert measured.warm == measured.yardstick
-    assert measured.by_tool == measured.yardstick
-
-
-def test_tests_examples_benches_and_what_is_outside_the_workspace_do_not_count(measured: Measured) -> None:
-    assert set(measured.cold) == {"src/lib.rs", "src/main.rs", "shapes/src/lib.rs", "user/src/lib.rs"}
-
-
-def test_a_program_that_an_integration_test_starts_is_counted(measured: Measured) -> None:
-    assert measured.cold["src/main.rs"] == (4, 4)
-
-
-# The scope
-
-
-def test_scope_crate_in_a_root_package_counts_that_package_alone(measured: Measured) -> None:
-    counts = both(measured.crate, "--scope=crate")
-    assert counts == directly(measured.crate, "--all-features")
-    assert set(counts) == {"src/lib.rs", "src/main.rs"}
-
-
-@pytest.mark.parametrize("member", ["user", "shapes"])
-def test_scope_crate_in_a_members_directory_counts_that_member_alone(measured: Measured, member: str) -> None:
-    """Also after a run of the whole workspace, in which more of the macro was reached."""
-    measure(measured.crate, "--backend=cargo")
-    crate = CrateBuilder(measured.crate.directory / member).with_noxfile("workspace=False")
-    counts = both(crate)
-    assert counts == directly(crate, "--all-features")
-    assert set(counts) == {f"{member}/src/lib.rs"}
-
-
-def test_scope_workspace_in_a_members_directory_counts_all_members(measured: Measured) -> None:
-    crate = CrateBuilder(measured.crate.directory / "user").with_noxfile("workspace=False")
-    assert both(crate, "--scope=workspace") == measured.yardstick
-
-
-# Kept builds and procedural macros
-
-
-@dataclass(frozen=True)
-class Macros:
-    """A workspace of a macro and its user, restored before each test, with its figure."""
-
-    crate: CrateBuilder
-    yardstick: Counts
-
-
-@pytest.fixture(scope="module")
-def built_macros(tmp_path_factory: pytest.TempPathFactory) -> Macros:
-    crate = new_crate(tmp_path_factory.mktemp("macros") / "macros")
-    (crate.directory / "src/lib.rs").unlink()
-    with_macro_members(crate).with_file(
-        "Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["shapes", "user"]\n'
-    )
-    return Macros(crate=crate, yardstick=directly(crate, "--workspace", "--all-features"))
-
-
-@pytest.fixture
-def macros(built_macros: Macros) -> Macros:
-    with_macro_members(built_macros.crate)
-    assert measure(built_macros.crate, "--backend=cargo") == built_macros.yardstick
-    return built_macros
-
-
-def test_an_unchanged_build_keeps_what_the_macro_reached_in_it(macros: Macros) -> None:
-    assert both(macros.crate) == macros.yardstick
-
-
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
-        pytest.param("user/src/lib.rs", "    0\n", "    1 - 1\n", id="the user alone"),
-        pytest.param("user/src/lib.rs", " + shapes::number!(two)", " + 2", id="a use of the macro"),
-        pytest.param("shapes/src/lib.rs", '"two" {', '"zwei" {', id="the macro"),
-    ],
-)
-def test_after_an_edit_the_macro_counts_as_in_a_fresh_build(
-    macros: Macros, file: str, old: str, new: str
-) -> None:
-    path = macros.crate.directory / file
-    path.write_text(path.read_text().replace(old, new))
-    counts = both(macros.crate)
-    assert counts == directly(macros.crate, "--workspace", "--all-features")
-    assert (counts["shapes/src/lib.rs"] == macros.yardstick["shapes/src/lib.rs"]) == (old == "    0\n")
-
-
-def test_after_a_build_that_stopped_half_way_the_macro_counts_as_in_a_fresh_build(macros: Macros) -> None:
-    macros.crate.with_file("shapes/src/lib.rs", SHAPES_LIB + "// edited\n")
-    macros.crate.with_file("user/src/lib.rs", "syntax error")
-    assert macros.crate.coverage().code == 1
-    macros.crate.with_file("user/src/lib.rs", USER_LIB)
-    assert both(macros.crate) == macros.yardstick
-
-
-@pytest.mark.parametrize(
-    "other", [{"RUSTFLAGS": "--cfg short"}, {"RUSTUP_TOOLCHAIN": "nightly"}], ids=["flags", "toolchain"]
-)
-def test_with_other_flags_or_another_toolchain_and_back_the_macro_counts_as_in_a_fresh_build(
-    macros: Macros, other: Variables
-) -> None:
-    text = USER_LIB.replace(
-        "    if more {", "    #[cfg(short)]\n    return 3;\n    #[cfg(not(short))]\n    if more {"
-    )
-    macros.crate.with_file("user/src/lib.rs", text)
-    before = both(macros.crate)
-    assert both(macros.crate, env=other) == directly(macros.crate, "--workspace", "--all-features", env=other)
-    assert both(macros.crate) == before == directly(macros.crate, "--workspace", "--all-features")
-
+from tests.integration.coverage.measuring import BACKENDS, Variables, both, directly, measure
 
 # What may change between runs of one crate
 
-CHANGING_LIB = (
-    LIB
-    + """
-/// Is there only with the default feature.
-#[cfg(feature = "loud")]
-pub fn loud() -> u32 {
-    1
-}
-
-/// Is there only with the other feature.
-#[cfg(feature = "quiet")]
-pub fn quiet() -> u32 {
-    let one = 1;
-    one
-}
-
-/// Is there only with a flag of the compiler.
-#[cfg(configured)]
-pub fn configured() -> u32 {
-    let one = 1;
-    let two = 2;
-    one + two
-}
-
-/// Is there only with a stable compiler, as cargo-llvm-cov tells them apart.
-#[cfg(not(coverage_nightly))]
-pub fn stable() -> u32 {
-    1
-}
-
-/// Reached from tests/ alone.
-pub fn far() -> u32 {
-    1
-}
-"""
-)
-FAR_TEST = "#[test]\nfn far() {\n    assert_eq!(sample::far(), 1);\n}\n"
 HOST = Cargo(directory=Path.cwd()).toolchain.host
 RUNNER_VARIABLE = f"CARGO_TARGET_{HOST.upper().replace('-', '_')}_RUNNER"
 
 
 @pytest.fixture(scope="module")
 def built_changing(tmp_path_factory: pytest.TempPathFactory) -> CrateBuilder:
-    crate = new_crate(tmp_path_factory.mktemp("changing"))
-    return crate.with_lib(CHANGING_LIB).with_file(
-        "Cargo.toml",
-        MANIFEST.format(name="sample") + '[features]\ndefault = ["loud"]\nloud = []\nquiet = []\n',
-    )
+    return CrateBuilder(tmp_path_factory.mktemp("changing")).with_files_of("changing").with_noxfile()
 
 
 @pytest.fixture
 def changing(built_changing: CrateBuilder) -> CrateBuilder:
     """One crate for all tests, each of which finds the build that the one before it left."""
-    built_changing.with_file("tests/far.rs", FAR_TEST)
+    built_changing.with_files_of("changing", "tests")
     for name in (config_file(), ".cargo/config.toml"):
         (built_changing.directory / name).unlink(missing_ok=True)
     return built_changing
+
+
+def member_manifest(name: str, rest: str = "") -> str:
+    return f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2021"\n\n{rest}'
 
 
 def config_file() -> str:
@@ -540,13 +101,14 @@ def test_a_deleted_test_no_longer_counts(changing: CrateBuilder) -> None:
 
 
 def test_an_exclusion_holds_as_long_as_it_is_there(changing: CrateBuilder) -> None:
-    changing.with_file("src/more.rs", "pub fn more() {}\n").with_lib(CHANGING_LIB + "pub mod more;\n")
+    lib = (changing.directory / "src/lib.rs").read_text()
+    changing.with_file("src/more.rs", "pub fn more() {}\n").with_lib(f"{lib}pub mod more;\n")
     before = both(changing)
     changing.with_file(config_file(), '{"exclude_path": "src/more"}')
     without = both(changing)
     (changing.directory / config_file()).unlink()
     assert both(changing) == before
-    changing.with_lib(CHANGING_LIB)
+    changing.with_lib(lib)
     assert set(before) - set(without) == {"src/more.rs"}
 
 

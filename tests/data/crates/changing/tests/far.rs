@@ -1,0 +1,4 @@
+#[test]
+fn far() {
+    assert_eq!(sample::far(), 1);
+}

@@ -1,0 +1,4 @@
+#[test]
+fn three() {
+    assert_eq!(shapes::number!(three), 3);
+}
