@@ -17,7 +17,7 @@ from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import run
 from rustvmm_sessions.rust.cargo import Cargo, package_specs
-from rustvmm_sessions.rust.configuration import configurations, rustflags
+from rustvmm_sessions.rust.configuration import configuration_files, with_flags
 from rustvmm_sessions.rust.features import Run, fullest
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.messages import artifacts_in
@@ -249,7 +249,7 @@ def foreign_configuration(cargo: Cargo, base: Path) -> tuple[Path, ...]:
     """
     head = cargo.workspace.root
     cargo = replace(cargo, directory=head)
-    found = [path for path, _ in configurations(cargo) if path.parent != cargo.home]
+    found = [path for path, _ in configuration_files(cargo) if path.parent != cargo.home]
     return tuple(
         path
         for path in reversed(found)  # of two on the command line the later one counts
@@ -285,14 +285,14 @@ def _has_harness(package: dict[str, Any]) -> bool:
 def _compile(build: Build) -> tuple[Executable, ...]:
     cargo = build.cargo
     remap = tuple(f"--remap-path-prefix={folder}={name}" for folder, name in build.remap)
-    flags, variables = rustflags(cargo, "rustflags", remap)
     asked = replace(build.run, manifest=build.run.manifest and str(cargo.workspace.root / build.run.manifest))
     command = (
         *("bench", "--no-run", f"--bench={HARNESS}", *asked.arguments(package_specs(cargo))),
         *(f"--config={path}" for path in build.config),
-        *(f"--target-dir={build.target}", "--message-format=json-render-diagnostics", *flags),
+        *(f"--target-dir={build.target}", "--message-format=json-render-diagnostics"),
     )
-    env: dict[str, str | None] = {**variables, "CARGO_BUILD_BUILD_DIR": str(build.target)}
+    flags = with_flags(cargo, "rustflags", remap, config=build.config)
+    env: dict[str, str | None] = {**flags, "CARGO_BUILD_BUILD_DIR": str(build.target)}
     done = cargo.read(*command, env=env, echo=True, deadline=build.deadline)
     if done.timed_out:
         raise TimeUp(f"the time was up while the benchmarks of {build.name} were built")

@@ -111,8 +111,17 @@ def pasteable(request: GateRequest, command: tuple[str, ...], env: Mapping[str, 
     """Return a command as it is typed where nox was called: with its directory and its variables."""
     root = request.cargo.workspace.root
     place = [] if root == request.called_from.resolve() else [f"cd {shlex.quote(str(root))} &&"]
-    variables = [f"{name}={shlex.quote(text)}" for name, text in {**request.cargo.env, **env}.items()]
-    return " ".join([*place, *variables, shlex.join(command)])
+    variables = [f"{name}={_quoted(text)}" for name, text in {**request.cargo.env, **env}.items()]
+    return " ".join([*place, *variables, *map(_quoted, command)])
+
+
+def _quoted(word: str) -> str:
+    """Return a word for a shell; control characters, as in CARGO_ENCODED_RUSTFLAGS, in visible form."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("%", "%%")
+    visible = "".join(c if c >= " " else f"\\{ord(c):03o}" for c in escaped)
+    return f'"$(printf -- {shlex.quote(visible)})"'
 
 
 def diagnostics(messages: str) -> tuple[str, int]:

@@ -24,7 +24,7 @@ from rustvmm_sessions.gate.commands import (
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
 from rustvmm_sessions.rust.cargo import Cargo, coloured, machine, own_folder, package_specs
-from rustvmm_sessions.rust.configuration import rustflags
+from rustvmm_sessions.rust.configuration import with_flags
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 from rustvmm_sessions.rust.turns import in_turn
@@ -227,8 +227,7 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
         output = said + done.stderr
         if done.ok and warnings:
             # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
-            flags, env = rustflags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
-            command = (*command, *flags)
+            env = with_flags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
             ending = counted(warnings, "warning")
     else:
         done = cargo.run(*args, deadline=request.deadline)

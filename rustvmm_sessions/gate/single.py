@@ -10,7 +10,7 @@ from rustvmm_sessions.gate.commands import (
 )
 from rustvmm_sessions.gate.matrix import at_root, chosen_packages, failure, lockfile
 from rustvmm_sessions.rust.cargo import package_specs
-from rustvmm_sessions.rust.configuration import rustflags
+from rustvmm_sessions.rust.configuration import with_flags
 from rustvmm_sessions.rust.tools import need_component
 
 RUSTFMT_CONFIG = "format_code_in_doc_comments=true"
@@ -57,18 +57,17 @@ def build_documentation(request: GateRequest) -> None:
         say("Nothing to run.")
         return
     cargo = at_root(request.cargo)
-    doc_flags, env = rustflags(cargo, "rustdocflags", ("-D", "warnings"))
+    env = with_flags(cargo, "rustdocflags", ("-D", "warnings"))
     with lockfile(cargo):
         specs = {} if packages is None else package_specs(cargo)
         scope = [f"--package={specs.get(name, name)}" for name in packages or ()] or ["--workspace"]
-        args: tuple[str, ...] = ("doc", *scope, "--all-features", "--no-deps", *doc_flags)
+        args: tuple[str, ...] = ("doc", *scope, "--all-features", "--no-deps")
         done = cargo.run(*args, env=env, deadline=request.deadline)
         if "could not compile `" in done.stderr:
             # Not rustdoc, but the compiler refuses a crate that others need. Other flags build all
             # dependencies anew, hence only now.
             say("Once more, for crates whose features exclude each other.")
-            flags, flags_env = rustflags(cargo, "rustflags", ("--cfg", DOC_CFG))
-            args, env = (*args, *flags), {**env, **flags_env}
+            env |= with_flags(cargo, "rustflags", ("--cfg", DOC_CFG))
             done = cargo.run(*args, env=env, deadline=request.deadline)
     if not done.ok:
         what = f"{', '.join(packages or ['the whole workspace'])} with all features"

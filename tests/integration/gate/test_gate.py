@@ -121,7 +121,7 @@ def test_a_compiler_warning_fails_builds_and_clippy_but_no_tests(tmp_path: Path)
         assert outcome.err.count("warning: function `unused` is never used\n --> src/lib.rs:3:4\n") == 1
         assert ending(outcome).startswith(
             "error: sample with default features fails; repeat it:\n"
-            "  cargo build --release --all-targets --package=sample "
+            "  RUSTFLAGS='-D warnings' cargo build --release --all-targets --package=sample\n"
         )
         assert ending(outcome).endswith("\n  1 warning, in run 1 of 1")
         again = repeat(crate, outcome)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import signal
 import stat
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.rust.cargo import Cargo, Workspace, own_folder
-from rustvmm_sessions.rust.configuration import configurations, runner, source_directories
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from tests.crates import CrateBuilder, new_crate, run
 from tests.fakes import HOST, Fakes, only_fakes
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -371,133 +373,3 @@ def test_real_cargo_leaves_a_crate_without_lock_file_as_it_is(tmp_path: Path) ->
         assert (crate.directory / "Cargo.lock").exists()
 
     assert crate.git("status", "--porcelain") == ""
-
-
-# Configuration
-
-
-@pytest.fixture
-def crate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A crate's directory, ``work/crate``, with a cargo home beside it."""
-    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv(f"CARGO_TARGET_{HOST.upper().replace('-', '_')}_RUNNER", raising=False)
-    directory = tmp_path / "work" / "crate"
-    directory.mkdir(parents=True)
-    return directory
-
-
-def configure(directory: Path, text: str, name: str = ".cargo/config.toml") -> Path:
-    path = directory / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-def test_configurations_come_from_the_nearest_to_cargos_home(crate: Path) -> None:
-    home = configure(crate.parents[1] / "home", "n = 3", "config.toml")
-    above = configure(crate.parent, "n = 2")
-    nearest = configure(crate, "n = 1")
-
-    assert list(configurations(Cargo(directory=crate))) == [
-        (nearest, {"n": 1}),
-        (above, {"n": 2}),
-        (home, {"n": 3}),
-    ]
-
-
-def test_the_homes_are_those_that_cargo_and_rustup_are_run_with(
-    crate: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = configure(crate.parent / "own", "n = 4", "config.toml")
-    monkeypatch.setenv("HOME", "/home/ada")
-    monkeypatch.setenv("RUSTUP_HOME", "")
-    cargo = Cargo(directory=crate, env={"CARGO_HOME": "../own"})
-
-    assert [(path.resolve(), content) for path, content in configurations(cargo)] == [(own, {"n": 4})]
-    assert cargo.home == crate / "../own"
-    assert cargo.rustup_home == Path("/home/ada/.rustup")
-
-
-def test_the_file_without_extension_goes_before_the_other(crate: Path) -> None:
-    configure(crate, "n = 2")
-    old = configure(crate, "n = 1", ".cargo/config")
-
-    assert list(configurations(Cargo(directory=crate))) == [(old, {"n": 1})]
-
-
-@pytest.mark.parametrize("content", [b"[", b"\xff\xfe", None])
-def test_a_configuration_that_cannot_be_read_is_left_to_cargo(crate: Path, content: bytes | None) -> None:
-    path = crate / ".cargo" / "config.toml"
-    path.parent.mkdir()
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_bytes(content)
-    above = configure(crate.parent, "n = 2")
-
-    assert list(configurations(Cargo(directory=crate))) == [(above, {"n": 2})]
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [
-        ('"sudo -E"', ("sudo", "-E")),
-        ('["sudo", "-E", "a b"]', ("sudo", "-E", "a b")),
-        ('"/opt/run"', ("/opt/run",)),
-        ('""', ()),
-        ("[]", ()),
-    ],
-)
-def test_the_runner_is_that_of_the_configuration(crate: Path, value: str, words: tuple[str, ...]) -> None:
-    configure(crate, f"[target.{HOST}]\nrunner = {value}\n[target.riscv64gc-unknown-linux-gnu]\nrunner = 'q'")
-
-    assert runner(Cargo(directory=crate), HOST) == words
-
-
-def test_a_relative_runner_holds_from_where_it_is_written(crate: Path) -> None:
-    configure(crate.parent, f"[target.{HOST}]\nrunner = 'scripts/run.sh -x a/b'\n")
-
-    assert runner(Cargo(directory=crate), HOST) == (f"{crate.parent}/scripts/run.sh", "-x", "a/b")
-
-
-def test_the_nearest_runner_counts(crate: Path) -> None:
-    configure(crate.parents[1] / "home", f"[target.{HOST}]\nrunner = 'home'\n", "config.toml")
-    configure(crate.parent, f"[target.{HOST}]\nrunner = 'above'\n")
-    configure(crate, "[build]\njobs = 2\n")
-
-    assert runner(Cargo(directory=crate), HOST) == ("above",)
-
-
-def test_a_variable_names_the_runner_before_any_file(crate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    configure(crate, f"[target.{HOST}]\nrunner = 'file'\n")
-    variable = "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER"
-    monkeypatch.setenv(variable, "caller -x")
-
-    assert runner(Cargo(directory=crate), HOST) == ("caller", "-x")
-    assert runner(Cargo(directory=crate, env={variable: "session"}), HOST) == ("session",)
-
-
-def test_a_runner_for_an_expression_counts_where_it_holds(crate: Path) -> None:
-    """The configuration of getrandom has one for emscripten."""
-    elsewhere = "[target.'cfg(target_os = \"emscripten\")']\nrunner = 'node'\n"
-    configure(crate, elsewhere)
-    assert runner(Cargo(directory=crate), HOST) == ()
-
-    configure(crate, elsewhere + "[target.'cfg(all(unix, not(windows)))']\nrunner = 'here'\n")
-    assert runner(Cargo(directory=crate), HOST) == ("here",)
-
-    configure(crate.parent, f"[target.{HOST}]\nrunner = 'by-triple'\n")
-    assert runner(Cargo(directory=crate), HOST) == ("by-triple",)
-
-
-def test_without_a_runner_there_is_none(crate: Path) -> None:
-    assert runner(Cargo(directory=crate), HOST) == ()
-
-
-def test_vendored_sources_lie_where_the_configuration_says(crate: Path) -> None:
-    configure(
-        crate.parent,
-        '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "vendor"\n',
-    )
-
-    assert source_directories(Cargo(directory=crate)) == (crate.parent / "vendor",)

@@ -14,7 +14,6 @@ from rustvmm_sessions.gate import commands as words
 from rustvmm_sessions.gate import matrix as gate
 from rustvmm_sessions.gate.commands import GateRequest
 from rustvmm_sessions.rust.cargo import Cargo, Package, Toolchain, Workspace
-from rustvmm_sessions.rust.configuration import rustflags
 from rustvmm_sessions.rust.features import Run
 
 ROOT = Path("/crate")
@@ -34,10 +33,6 @@ class KnownCargo(Cargo):
     @cached_property
     def toolchain(self) -> Toolchain:
         return Toolchain(release="1.95.0", host="x-gnu", llvm_major=22)
-
-    def rustc(self, *args: str) -> str:
-        assert args == ("--print=cfg", "--target=x-musl")
-        return "unix\n"
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
@@ -227,37 +222,13 @@ def test_lines_that_are_no_messages_are_passed_over(line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "triple", "key"),
-    [
-        ("build", "", "build"),
-        ("build", "x-musl", "build"),
-        ("target.x-gnu", "", "target.'cfg(all())'"),
-        ("target.x-gnu", "x-musl", "build"),  # what is set for another target is not in force
-        ("target.x-musl", "x-musl", "target.'cfg(all())'"),
-        ("target.'cfg(unix)'", "x-musl", "target.'cfg(all())'"),
-        ("target.'cfg(windows)'", "x-musl", "build"),
-    ],
-)
-def test_flags_join_those_in_force_for_the_target(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, section: str, triple: str, key: str
-) -> None:
-    for name in ("RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CARGO_HOME", str(tmp_path / "home"))
-    (tmp_path / ".cargo").mkdir()
-    (tmp_path / ".cargo/config.toml").write_text(f'[{section}]\nrustflags = ["-Cdebuginfo=0"]\n')
-    words, env = rustflags(KnownCargo(directory=tmp_path), "rustflags", ("-D", "warnings"), triple=triple)
-    assert words == (f'--config={key}.rustflags=["-D", "warnings"]',)
-    assert env == {}
-
-
-@pytest.mark.parametrize(
     ("called_from", "env", "line"),
     [
         (ROOT, {}, "cargo test --features=a"),
         (ROOT / "tool", {}, "cd /crate && cargo test --features=a"),
         (ROOT, {"RUSTUP_TOOLCHAIN": "nightly"}, "RUSTUP_TOOLCHAIN=nightly cargo test --features=a"),
         (Path("/"), {"A": "it's; rm"}, "cd /crate && A='it'\"'\"'s; rm' cargo test --features=a"),
+        (ROOT, {"A": "50%\x1f\\"}, "A=\"$(printf -- '50%%\\037\\\\')\" cargo test --features=a"),
     ],
 )
 def test_a_command_is_given_as_it_is_typed_where_nox_was_called(
