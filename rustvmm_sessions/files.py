@@ -86,6 +86,17 @@ def read_text(path: Path, *, most_bytes: int = MAX_BYTES, encoding: str = "utf-8
         ) from error
 
 
+def files_in(folder: Path) -> Iterator[Path]:
+    """Yield the files and links below a folder, without those of git and of folders that are caches."""
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        if "CACHEDIR.TAG" in names:  # cargo's target directory
+            folders.clear()
+            continue
+        yield from (here / name for name in sorted(names + [n for n in folders if (here / n).is_symlink()]))
+        folders[:] = sorted(name for name in folders if name != ".git")
+
+
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Replace the file's content so that at any moment it holds the old or the new one.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.deadline import Deadline
-from rustvmm_sessions.rust.messages import messages_in
+from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,13 +125,36 @@ def _quoted(word: str) -> str:
     return f'"$(printf -- {shlex.quote(visible)})"'
 
 
-def diagnostics(messages: str) -> tuple[str, int]:
-    """Return what the compiler says in cargo's JSON messages, and how many warnings are in that.
+def diagnostics(messages: str, triples: tuple[str, ...] = ()) -> tuple[str, int]:
+    """Return what the compiler says in cargo's JSON messages, and how many warnings -D warnings denies.
 
-    What it says of a file that is in several targets, cargo passes on for each of them.
+    What it says of a file that is in several targets, cargo passes on for each of them. Where targets
+    are named, cargo gives no flags to what runs while it builds: build scripts, procedural macros and
+    what they need.
     """
+    flagged = {
+        _unit(artifact)
+        for artifact in (artifacts_in(messages) if triples else ())
+        if any(set(PurePath(name).parts) & set(triples) for name in artifact["filenames"])
+    }
     said: dict[str, bool] = {}
     for message in messages_in(messages, "compiler-message"):
         told = message["message"]
-        said[told["rendered"]] = told["level"] == "warning" and bool(told["spans"] or told["code"])
+        denied = _is_denied(told) and (not triples or _unit(message) in flagged)
+        said[told["rendered"]] = said.get(told["rendered"], False) or denied
     return "".join(said), sum(said.values())
+
+
+def _unit(message: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    return message["package_id"], message["target"]["name"], tuple(message["target"]["kind"])
+
+
+def _is_denied(told: Mapping[str, Any]) -> bool:
+    """Whether -D warnings makes an error of what the compiler says.
+
+    Of lints alone, whose name is their code, and neither of those about what the linker prints nor of
+    what ``--force-warn`` asks for.
+    """
+    lint = (told["code"] or {}).get("code", "")
+    forced = any("`--force-warn " in child["message"] for child in told["children"])
+    return told["level"] == "warning" and bool(lint) and not lint.startswith("linker_") and not forced

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import catalog
 from rustvmm_sessions.console import say, tell, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.files import write_atomic
+from rustvmm_sessions.files import files_in, write_atomic
 from rustvmm_sessions.gate import plan as features
 from rustvmm_sessions.gate.changed import changed_members
 from rustvmm_sessions.gate.commands import (
@@ -24,7 +25,7 @@ from rustvmm_sessions.gate.commands import (
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
 from rustvmm_sessions.rust.cargo import Cargo, coloured, machine, own_folder, package_specs
-from rustvmm_sessions.rust.configuration import with_flags
+from rustvmm_sessions.rust.configuration import configured_targets, with_flags
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 from rustvmm_sessions.rust.turns import in_turn
@@ -222,12 +223,17 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
     elif spec.deny_warnings:
         form = "json-diagnostic-rendered-ansi" if coloured() else "json"
         done = cargo.read(*args, f"--message-format={form}", echo=True, deadline=request.deadline)
-        said, warnings = diagnostics(done.stdout)
+        triples = (asked.triple,) if asked.triple else configured_targets(cargo)
+        said, warnings = diagnostics(done.stdout, triples)
         tell(said)
         output = said + done.stderr
         if done.ok and warnings:
             # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
             env = with_flags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
+            if _sets_level_of_warnings(cargo.workspace, env):
+                say("Once more with -D warnings, as the crate sets the level of warnings itself.")
+                if cargo.run(*args, env=env, deadline=request.deadline).ok:
+                    return
             ending = counted(warnings, "warning")
     else:
         done = cargo.run(*args, deadline=request.deadline)
@@ -236,6 +242,16 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
         repeat = pasteable(request, command, env)
         ending = f"{ending or done.ending}, {asked.place}"
         raise failure(asked.what, repeat, done=done, ending=ending, output=output)
+
+
+def _sets_level_of_warnings(workspace: Workspace, flags: Mapping[str, str]) -> bool:
+    """Whether flags or sources say how much -D warnings counts, which the messages do not tell."""
+    return any("--cap-lints" in value for value in flags.values()) or any(
+        re.search(rb"\bwarn\s*\([^)]*\bwarnings\b", source.read_bytes())
+        for member in workspace.members
+        for source in files_in(member.directory)
+        if source.suffix == ".rs" and source.is_file()
+    )
 
 
 def at_root(cargo: Cargo) -> Cargo:

@@ -130,7 +130,7 @@ def with_flags(
     else:
         files = configurations(cargo, config)
         by_build = _words(cargo, files, "build", kind, variable=f"CARGO_BUILD_{kind.upper()}")
-        targets = (triple,) if triple else _targets(cargo, files)
+        targets = (triple,) if triple else _targets(cargo, files) or (cargo.toolchain.host,)
         by_target = {target: _of_target(cargo, files, kind, target) for target in targets}
         if len({words or by_build for words in by_target.values()}) > 1:
             own = {
@@ -166,8 +166,12 @@ def _matching(cargo: Cargo, files: _Files, triple: str, key: str) -> list[str]:
     return [expression for expression in expressions if cfg.holds(expression, facts)]
 
 
+def configured_targets(cargo: Cargo) -> tuple[str, ...]:
+    """Return the targets that cargo builds for where it is told of none; none of them is the host."""
+    return _targets(cargo, configurations(cargo))
+
+
 def _targets(cargo: Cargo, files: _Files) -> tuple[str, ...]:
-    """Return the targets that cargo builds for where it is told of none."""
     values = [value for _, value in _values(files, "build", "target")]
     variable = cargo.variable("CARGO_BUILD_TARGET")
     if values and isinstance(values[0], list):
@@ -177,7 +181,7 @@ def _targets(cargo: Cargo, files: _Files) -> tuple[str, ...]:
         names = [variable] if variable else values[:1]
     host = cargo.toolchain.host
     found = (PurePath(name).stem if name.endswith(".json") else name for name in map(str, names))
-    return tuple(dict.fromkeys(host if name == "host-tuple" else name for name in found)) or (host,)
+    return tuple(dict.fromkeys(host if name == "host-tuple" else name for name in found))
 
 
 def _variable(triple: str, key: str) -> str:

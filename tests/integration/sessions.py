@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from typing import TYPE_CHECKING
 
 from tests.crates import LIB, MANIFEST, CrateBuilder, Outcome, new_crate, run
@@ -59,17 +58,9 @@ def ending(outcome: Outcome) -> str:
 
 
 def repeat(crate: CrateBuilder, outcome: Outcome) -> Outcome:
-    """Run the one command that the last lines give."""
+    """Paste the one command that the last lines give into a shell where nox was called."""
     (line,) = re.findall(r"repeat it:\n  (.*)\n", ending(outcome))
-    words = shlex.split(line)
-    directory = crate.directory
-    if words[0] == "cd":
-        directory = directory / words[1]
-        words = words[words.index("&&") + 1 :]
-    env: dict[str, str | None] = {}
-    while "=" in words[0]:
-        name, _, env[name] = words.pop(0).partition("=")
-    return run(words, cwd=directory, env=env)
+    return run(["sh", "-c", line], cwd=crate.directory)
 
 
 def combinations(outcome: Outcome) -> list[str]:

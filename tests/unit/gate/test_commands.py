@@ -185,6 +185,7 @@ def message(text: str, *, level: str = "warning", code: str | None = "unused", s
                 "level": level,
                 "code": code and {"code": code},
                 "spans": [{}] * spans,
+                "children": [],
             },
         },
         ensure_ascii=False,
@@ -202,7 +203,7 @@ def test_the_compiler_s_own_count_and_errors_are_no_warnings() -> None:
 
 
 def test_a_warning_without_a_place_counts_by_its_name() -> None:
-    assert words.diagnostics(message("linker said", code="linker_messages", spans=0))[1] == 1
+    assert words.diagnostics(message("crate x is not used", code="unused_crates", spans=0))[1] == 1
 
 
 @pytest.mark.parametrize("char", ["\u2028", "\x85", "\x1c", "\f", "\r"])
