@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.deadline import Deadline
+from rustvmm_sessions.gate.words import TestWords, has_doctests, parse
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 
 if TYPE_CHECKING:
@@ -17,12 +19,6 @@ if TYPE_CHECKING:
     from rustvmm_sessions import catalog
     from rustvmm_sessions.rust.cargo import Cargo
     from rustvmm_sessions.rust.features import Run
-
-
-_TARGET_OPTIONS = {f"--{kind}{plural}" for kind in ("bin", "test", "example") for plural in ("", "s")} | {
-    *("--lib", "--bench", "--benches", "--all-targets", "--doc")
-}
-"""Options of cargo test that choose targets; it adds them up, and takes --doc alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +60,11 @@ class GateRequest:
     deadline: Deadline = field(default_factory=Deadline)
     specs: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def words(self) -> TestWords:
+        """The words for cargo test."""
+        return parse(self.rest, nextest=self.nextest)
+
 
 def commands(request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str) -> list[tuple[str, ...]]:
     """Return the cargo commands for one combination."""
@@ -74,44 +75,41 @@ def commands(request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str
         return [(spec.command[0], "--fix", *spec.command[1:], *matrix, *request.rest)]
     if not spec.tests:
         return [(*spec.command, *matrix, *after)]
-    chosen = chosen_targets(request.rest)
-    whole = (*spec.command[1:], *matrix, *request.rest)
-    documentation = ("test", "--doc", *whole)
-    documented = request.doctests and not chosen and has_library(request.cargo, run)
-    if request.nextest and "--doc" not in chosen:
+    packages = packages_of(request, run)
+    words = request.words.of_run(run, packages) or request.words
+    whole = (*spec.command[1:], *matrix)
+    documented = request.doctests and not words.targets and has_doctests(packages)
+    if request.nextest and "--doc" not in words.targets:
         release = ("--cargo-profile=release",) if "--release" in spec.command else ()
-        command = ("nextest", "run", "--no-tests=pass", *release, *matrix, *request.rest)
-        return [command, documentation] if documented else [command]
-    if documented and not own_words(request.rest):
-        return [("test", "--tests", *whole), documentation]
-    tests = () if request.doctests or chosen else ("--tests",)
-    return [("test", *tests, *whole)]
+        command = ("nextest", "run", "--no-tests=pass", *release, *matrix, *words.given)
+        beside = words.for_cargo() if documented else None
+        return [command] if beside is None else [command, ("test", "--doc", *whole, *beside)]
+    if documented and not words.words:
+        return [("test", kind, *whole, *words.after) for kind in ("--tests", "--doc")]
+    tests = () if request.doctests or words.targets else ("--tests",)
+    return [("test", *tests, *whole, *words.given)]
 
 
-def chosen_targets(rest: tuple[str, ...]) -> set[str]:
-    """Return the options among the words for cargo test that choose what is tested."""
-    return {word.partition("=")[0] for word in own_words(rest)} & _TARGET_OPTIONS
+def packages_of(request: GateRequest, run: Run) -> list[Mapping[str, Any]]:
+    """Return what cargo says of the packages of a run."""
+    packages: list[Mapping[str, Any]] = request.cargo.metadata["packages"]
+    return [package for package in packages if not run.packages or package["name"] in run.packages]
 
 
-def own_words(rest: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words for cargo test itself; the others are for the test executables."""
-    return rest[: rest.index("--")] if "--" in rest else rest
+def start(request: GateRequest) -> Cargo:
+    """Return cargo where it starts: for the workspace at its root, for one package in its folder.
 
-
-def has_library(cargo: Cargo, run: Run) -> bool:
-    """Whether cargo test --doc has something to test; without a library it is an error."""
-    libraries = {"lib", "rlib", "dylib", "cdylib", "staticlib", "proc-macro"}
-    return any(
-        member.kinds & libraries
-        for member in cargo.workspace.members
-        if not run.packages or member.name in run.packages
-    )
+    Feature options of a virtual workspace's members count only at the root; a package's own
+    configuration and toolchain hold only in its folder.
+    """
+    root = request.cargo.workspace.root
+    return replace(request.cargo, directory=root) if request.workspace else request.cargo
 
 
 def pasteable(request: GateRequest, command: tuple[str, ...], env: Mapping[str, str]) -> str:
     """Return a command as it is typed where nox was called: with its directory and its variables."""
-    root = request.cargo.workspace.root
-    place = [] if root == request.called_from.resolve() else [f"cd {shlex.quote(str(root))} &&"]
+    folder = start(request).directory.resolve()
+    place = [] if folder == request.called_from.resolve() else [f"cd {shlex.quote(str(folder))} &&"]
     variables = [f"{name}={_quoted(text)}" for name, text in {**request.cargo.env, **env}.items()]
     return " ".join([*place, *variables, *map(_quoted, command)])
 

@@ -20,8 +20,9 @@ from rustvmm_sessions.gate.commands import (
     GateRequest,
     commands,
     diagnostics,
-    own_words,
+    packages_of,
     pasteable,
+    start,
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
 from rustvmm_sessions.rust.cargo import Cargo, coloured, machine, own_folder, package_specs
@@ -97,7 +98,7 @@ def _builds_first(request: GateRequest, spec: catalog.CargoRun) -> bool:
 
     Not with options for cargo test, which might choose other tests than cargo is asked to build.
     """
-    return spec.tests and not any(word.startswith("-") for word in own_words(request.rest))
+    return spec.tests and not request.words.options
 
 
 def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> bool:
@@ -119,8 +120,8 @@ def _build_tests(
     if not _builds_first(request, spec):
         return frozenset()
     target = (f"--target={triple}",) if triple else ()
-    args = (*spec.command[1:], *run.arguments(request.specs), *target, *own_words(request.rest))
-    cargo = at_root(request.cargo)
+    args = (*spec.command[1:], *run.arguments(request.specs), *target)
+    cargo = start(request)
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, deadline=request.deadline)
     if not done.ok:
@@ -145,9 +146,12 @@ def _after_first_fix(request: GateRequest) -> GateRequest:
 
 def chosen_packages(request: GateRequest) -> tuple[str, ...] | None:
     """Return the members to run, or None for the whole workspace."""
-    names = None
+    names: tuple[str, ...] | None = None
     if not request.workspace:
         names = (request.cargo.package.name,)
+    if request.words.packages or request.words.excluded:
+        asked = request.words.chosen(member.name for member in request.cargo.workspace.members)
+        names = tuple(name for name in asked if names is None or name in names)
     if request.changed is None:
         return names
     chosen = [member.package for member in changed_members(request.cargo, request.changed)]
@@ -157,7 +161,15 @@ def chosen_packages(request: GateRequest) -> tuple[str, ...] | None:
 def _plan(request: GateRequest, packages: tuple[str, ...] | None) -> features.Plan:
     metadata = request.cargo.metadata
     plan = features.plan(metadata, packages=packages, features=request.vary, depth=request.depth)
-    if machine() == catalog.RISCV64:  # emulated agents: all features only, as rust-vmm-ci does
+    if request.words.choose_features and plan.runs:
+        plain = replace(plan.runs[0], features=(), no_default=False, all_features=False)
+        plan = replace(plan, runs=(plain,), distinct=1, notes=())
+    if not request.workspace:
+        plan = replace(plan, runs=tuple(replace(run, manifest="") for run in plan.runs))
+    apt = tuple(run for run in plan.runs if request.words.of_run(run, packages_of(request, run)))
+    plan = replace(plan, runs=apt or plan.runs)  # cargo says what no package has
+    if machine() == catalog.RISCV64 and not request.words.choose_features:
+        # Emulated agents: all features only, as rust-vmm-ci does.
         full = [run for run in plan.runs if run.all_features] or [r for r in plan.runs if not r.packages]
         plan = replace(plan, runs=tuple(full))
     return plan if request.partition is None else features.partition(plan, *request.partition)
@@ -209,7 +221,7 @@ def _run_in_turn(request: GateRequest, command: _Command) -> None:
 
 def _run_one(request: GateRequest, asked: _Command) -> None:
     spec, args = asked.spec, asked.args
-    cargo = at_root(request.cargo)
+    cargo = start(request)
     command: tuple[str, ...] = (cargo.program, *args)
     env: Mapping[str, str] = {}
     ending = ""
@@ -252,11 +264,6 @@ def _sets_level_of_warnings(workspace: Workspace, flags: Mapping[str, str]) -> b
         for source in files_in(member.directory)
         if source.suffix == ".rs" and source.is_file()
     )
-
-
-def at_root(cargo: Cargo) -> Cargo:
-    """Feature options of a virtual workspace's members count only when cargo starts at its root."""
-    return Cargo(directory=cargo.workspace.root, env=cargo.env)
 
 
 def failure(what: str, repeat: str, *, done: Finished, ending: str, output: str) -> CheckFailed:

@@ -7,8 +7,9 @@ from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.gate.commands import (
     GateRequest,
     pasteable,
+    start,
 )
-from rustvmm_sessions.gate.matrix import at_root, chosen_packages, failure, lockfile
+from rustvmm_sessions.gate.matrix import chosen_packages, failure, lockfile
 from rustvmm_sessions.rust.cargo import package_specs
 from rustvmm_sessions.rust.configuration import with_flags
 from rustvmm_sessions.rust.tools import need_component
@@ -56,7 +57,7 @@ def build_documentation(request: GateRequest) -> None:
     if packages is not None and not packages:
         say("Nothing to run.")
         return
-    cargo = at_root(request.cargo)
+    cargo = start(request)
     env = with_flags(cargo, "rustdocflags", ("-D", "warnings"))
     with lockfile(cargo):
         specs = {} if packages is None else package_specs(cargo)

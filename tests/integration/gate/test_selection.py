@@ -285,8 +285,25 @@ def test_one_crate_of_a_monorepo_is_run_alone(tmp_path: Path) -> None:
     crate.with_file("crates/top/src/lib.rs", failing).commit("a fault of its own")
     outcome = session(one, "unit-tests")
     assert outcome.code == 1
-    assert f"  cd {crate.directory} && cargo test --tests --package=top\n" in ending(outcome)
+    assert "  cargo test --tests --package=top\n" in ending(outcome)
     assert repeat(one, outcome).code == 101
+
+
+@pytest.mark.parametrize("name", ["fmt", "build-gnu", "doc", "unit-tests"])
+def test_one_crate_of_a_monorepo_has_its_own_configuration_and_toolchain(tmp_path: Path, name: str) -> None:
+    lib = '#![feature(never_type)]\n#![allow(warnings)]\n#[cfg(not(mine))]\ncompile_error!("elsewhere");\n'
+    crate = member(workspace_in(tmp_path), "top", lib=lib)
+    one = CrateBuilder(crate.directory / "crates/top").with_noxfile("workspace=False")
+    one.with_file(".cargo/config.toml", "[build]\nrustflags = '--cfg mine'\nrustdocflags = '--cfg mine'\n")
+    one.with_file("rust-toolchain.toml", '[toolchain]\nchannel = "nightly"\n').commit("own")
+
+    outcome = session(one, name, env={"RUSTUP_TOOLCHAIN": None})
+
+    assert outcome.code == 0, outcome.text
+    one.with_lib("//! [`nothing`]\nfn unused() {}\n#[test]\nfn fails( ) { panic!() }\n").commit("broken")
+    outcome = session(one, name, env={"RUSTUP_TOOLCHAIN": None})
+    assert outcome.code == 1
+    assert name == "fmt" or repeat(one, outcome).code == 101
 
 
 def test_a_member_that_its_dependencies_need_as_published_is_told_from_that(tmp_path: Path) -> None:
@@ -331,7 +348,10 @@ def test_features_of_a_member_are_its_own_beside_an_old_root_package(tmp_path: P
     crate.with_git()
     outcome = session(one, "clippy")
     assert outcome.code == 0, outcome.text
-    assert "--manifest-path=inner/Cargo.toml" in commands(outcome)[0]
+    assert "--manifest-path" not in commands(outcome)[0]  # cargo starts in its folder
+    outcome = session(crate, "clippy")
+    assert outcome.code == 0, outcome.text
+    assert any("--manifest-path=inner/Cargo.toml" in command for command in commands(outcome))
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ class KnownCargo(Cargo):
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        package: dict[str, Any] = {
+        one: dict[str, Any] = {
             "name": "one",
             "id": "1",
             "manifest_path": str(ROOT / "Cargo.toml"),
@@ -44,8 +44,14 @@ class KnownCargo(Cargo):
             "features": {"a": [], "b": []},
             "dependencies": [],
             "metadata": None,
+            "targets": [target("lib", "one", doctest=True), target("test", "console")],
         }
-        return {"workspace_root": str(ROOT), "workspace_members": ["1"], "packages": [package]}
+        tool = {**one, "name": "tool", "id": "2", "targets": [target("bin", "tool")]}
+        return {"workspace_root": str(ROOT), "workspace_members": ["1"], "packages": [one, tool]}
+
+
+def target(kind: str, name: str, *, doctest: bool = False) -> dict[str, Any]:
+    return {"kind": [kind], "name": name, "doctest": doctest}
 
 
 def request(name: str, **given: Any) -> GateRequest:
