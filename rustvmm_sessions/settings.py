@@ -468,6 +468,11 @@ class Settings:
         _strings, "the features to vary in builds, clippy and tests; all by default"
     )
     depth: int | None = option(_count(), "the most features to combine; no limit by default")
+    alone: bool = option(
+        _flag,
+        "whether a member fails that passes only with the features that other members switch on",
+        default=False,
+    )
     env: dict[str, str] = option(_environment, "variables laid over the caller's in every session", {})
     skip: frozenset[str] = option(
         _sessions, "standard sessions to leave out, by their names or rust-vmm-ci's", frozenset()

@@ -40,6 +40,7 @@ class GateRequest:
         changed: Reference whose merge base with HEAD changes are taken against; empty for
             upstream, None to run all members.
         rest: Words for ``cargo test``.
+        alone: Whether a member fails that passes only with what other members switch on.
         deadline: When the session's time is up.
         specs: By which word cargo knows a package whose name is not enough.
     """
@@ -57,6 +58,7 @@ class GateRequest:
     partition: tuple[int, int] | None = None
     changed: str | None = None
     rest: tuple[str, ...] = ()
+    alone: bool = False
     deadline: Deadline = field(default_factory=Deadline)
     specs: Mapping[str, str] = field(default_factory=dict)
 

@@ -71,26 +71,97 @@ def run_matrix(request: GateRequest) -> None:
     if "clippy" in spec.command:
         need_component(cargo, "clippy", "clippy")
     triple = need_musl_target(cargo, machine()) if spec.musl else ""
-    tested = set[BuiltFile]()
     with lockfile(cargo, reuse=not request.fix):
-        for number, run in enumerate(plan.runs, 1):
-            say(f"[{number}/{len(plan.runs)}] {run.describe()}")
-            place = f"in run {number} of {len(plan.runs)}{_alone(run, cargo)}"
-            built = _build_tests(request, spec, run, triple, place)
-            if built and built <= tested:
-                say("Its tests are the very files that have run already.")
-                continue
-            tested |= built
-            for args in commands(request, spec, run, triple):
-                command = _Command(args=args, spec=spec, triple=triple, what=run.describe(), place=place)
-                _run_in_turn(request, command)
-            request = _after_first_fix(request)
+        _run_all(request, _Matrix(spec=spec, triple=triple, tested=set()), plan.runs)
 
 
-def _alone(run: Run, cargo: Cargo) -> str:
-    """Say of a member's own run what it lacks; with cargo all-features it never ran so."""
-    alone = len(run.packages) == 1 < len(cargo.workspace.members)
-    return ", alone: without the features that other members switch on" if alone else ""
+def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> None:
+    """Run each combination; a member that fails alone may pass as rust-vmm-ci runs it, among all others."""
+    whole: dict[Run, bool] = {}
+    for number, run in enumerate(runs, 1):
+        say(f"[{number}/{len(runs)}] {run.describe()}")
+        alone = _is_alone(request, run)
+        lacking = ", alone: without the features that other members switch on" if alone else ""
+        try:
+            _run_combination(request, matrix, run, f"in run {number} of {len(runs)}{lacking}")
+        except CheckFailed:
+            if not alone or request.alone or request.fix:
+                raise
+            joined = replace(run, packages=())
+            if joined not in whole:
+                whole[joined] = _passes(request, matrix, joined)
+            if not whole[joined]:
+                raise
+            _warn_of_features(request, run, joined, matrix.triple)
+        request = _after_first_fix(request)
+
+
+def _is_alone(request: GateRequest, run: Run) -> bool:
+    """Whether a run has one member alone, which rust-vmm-ci's cargo all-features runs among all others."""
+    return request.workspace and len(run.packages) == 1 < len(request.cargo.workspace.members)
+
+
+def _passes(request: GateRequest, matrix: _Matrix, run: Run) -> bool:
+    say(f"Once more as the workspace builds it: {run.describe()}")
+    try:
+        _run_combination(request, matrix, run, "with the whole workspace")
+    except CheckFailed:
+        return False
+    return True
+
+
+def _warn_of_features(request: GateRequest, alone: Run, joined: Run, triple: str) -> None:
+    """Warn of a member that fails alone, and name the features that it has from others."""
+    lacks, has = (_features_on(request, run, triple) for run in (alone, joined))
+    missing = {name: has[name] - on for name, on in lacks.items() if has.get(name, on) - on}
+    (member,) = alone.packages
+    named = "; ".join(f"{name} with {', '.join(sorted(on))}" for name, on in sorted(missing.items()))
+    warn(
+        f"{alone.describe()} fails alone, and passes where the workspace's other members switch on more: "
+        f"{named or 'see `cargo tree --edges=features`'}. Let the Cargo.toml of {member} require what it "
+        "needs; with register(alone=True) this is a failure."
+    )
+
+
+def _features_on(request: GateRequest, run: Run, triple: str) -> dict[str, frozenset[str]]:
+    """Return the features that a run switches on, by the name of each package that it builds."""
+    target = (f"--target={triple}",) if triple else ()
+    asked = ("--edges=normal,build,dev", "--prefix=none", "--format={p}\t{f}", "--charset=ascii")
+    done = start(request).read("tree", *run.arguments(request.specs), *target, *asked)
+    found: dict[str, frozenset[str]] = {}
+    for package, _, on in (line.partition("\t") for line in done.stdout.splitlines()):
+        name = package.partition(" ")[0]
+        found[name] = found.get(name, frozenset()) | frozenset(re.findall(r"[^\s,()*]+", on))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Matrix:
+    """What the runs of a session have in common.
+
+    Attributes:
+        spec: What is done with each combination.
+        triple: The musl target it is for; empty for the machine's own.
+        tested: The test executables that have run.
+    """
+
+    spec: catalog.CargoRun
+    triple: str
+    tested: set[BuiltFile]
+
+
+def _run_combination(request: GateRequest, matrix: _Matrix, run: Run, place: str) -> None:
+    """Do what the session does with one combination."""
+    built = _build_tests(request, matrix.spec, run, matrix.triple, place)
+    if built and built <= matrix.tested:
+        say("Its tests are the very files that have run already.")
+        return
+    for args in commands(request, matrix.spec, run, matrix.triple):
+        command = _Command(
+            args=args, spec=matrix.spec, triple=matrix.triple, what=run.describe(), place=place
+        )
+        _run_in_turn(request, command)
+    matrix.tested.update(built)
 
 
 def _builds_first(request: GateRequest, spec: catalog.CargoRun) -> bool:

@@ -67,6 +67,7 @@ def _gate_request(invocation: Invocation) -> GateRequest:
         workspace=crate.workspace,
         vary=crate.features,
         depth=crate.depth,
+        alone=crate.alone,
         doctests=settings.doctests,
         nextest=settings.nextest,
         fix=given.get("fix", False),

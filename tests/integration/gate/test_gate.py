@@ -473,14 +473,18 @@ def test_a_member_that_needs_what_another_switches_on_is_said_to_run_alone(tmp_p
     crate.with_file(
         "queue/Cargo.toml", MANIFEST.format(name="queue").replace("[workspace]", "[features]\nmock = []")
     )
-    crate.with_file("queue/src/lib.rs", LIB + '#[cfg(feature = "mock")]\npub const MOCK: u32 = 1;\n')
+    mock = '/// One.\n#[cfg(feature = "mock")]\npub const MOCK: u32 = 1;\n\n#[cfg(test)]'
+    crate.with_file("queue/src/lib.rs", LIB.replace("#[cfg(test)]", mock))
     crate.with_file("queue/examples/one.rs", "fn main() {\n    assert_eq!(queue::MOCK, 1);\n}\n")
     dependency = '[dependencies]\nqueue = { path = "../queue", features = ["mock"] }'
     crate.with_file("user/Cargo.toml", MANIFEST.format(name="user").replace("[workspace]", dependency))
     crate.with_file("user/src/lib.rs", LIB)
-    outcome = session(crate, "build-gnu")
-    assert "queue without features fails; repeat it:" in ending(outcome)
-    assert ending(outcome).endswith(", alone: without the features that other members switch on")
+    for name in ("build-gnu", "clippy", "unit-tests"):
+        outcome = session(crate, name)
+        assert outcome.code == 0, outcome.text
+        assert "Once more as the workspace builds it: the whole workspace without features" in outcome.out
+        assert "warning: queue without features fails alone, and passes where" in outcome.err
+        assert ": queue with mock. Let the Cargo.toml of queue require" in outcome.err
 
 
 def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:

@@ -40,8 +40,8 @@ ASKS = "".join(
 
 
 def with_common(directory: Path, sample: str, files: dict[str, str]) -> CrateBuilder:
-    """Return a workspace in which all is well with common's feature x on."""
-    crate = workspace(directory, asks=ASKS, common=COMMON, sample=sample)
+    """Return a workspace in which all is well with common's feature x on; its members are judged alone."""
+    crate = workspace(directory, options="alone=True", asks=ASKS, common=COMMON, sample=sample)
     crate.with_file("common/src/lib.rs", 'pub const X: bool = cfg!(feature = "x");\n')
     for name, text in files.items():
         crate.with_file(f"sample/{name}", text)
@@ -159,10 +159,26 @@ def test_what_fails_alone_is_found(tmp_path: Path, manifest: str, files: dict[st
     assert "exit status 101" in ending(outcome)
     assert repeat(crate, outcome).code == 101
 
+    crate.with_noxfile().commit("as the workspace builds it")
+    outcome = session(crate, "unit-tests")
+    assert outcome.code == 0, outcome.text
+    assert "warning: sample without features fails alone, and passes where" in outcome.err
+    assert ": common with x. Let the Cargo.toml of sample require" in outcome.err
+
+
+def test_what_fails_in_the_workspace_too_is_the_failure_that_was_found_alone(tmp_path: Path) -> None:
+    lib = '#[cfg(all(test, feature = "a", not(feature = "b")))]\ncompile_error!("a without b");\n'
+    crate = workspace(tmp_path, sample="[features]\na = []\nb = []\n", other="[features]\na = []\n")
+    crate.with_file("sample/src/lib.rs", lib).commit("a fault")
+    outcome = session(crate, "unit-tests")
+    assert outcome.code == 1
+    assert "Session unit-tests aborted: sample with feature a fails" in ending(outcome)
+    assert outcome.out.count("Once more as the workspace builds it") == 1
+
 
 def test_what_nextest_finds_alone_is_found(tmp_path: Path) -> None:
     crate = with_common(tmp_path, ONLY_FOR_TESTS, {"src/lib.rs": UNIT_TEST})
-    crate.with_noxfile('overrides={"unit-tests": {"runner": "nextest"}}').commit("nextest")
+    crate.with_noxfile('alone=True, overrides={"unit-tests": {"runner": "nextest"}}').commit("nextest")
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
     assert "error: sample without features fails" in ending(outcome)

@@ -303,7 +303,7 @@ UNKNOWN = [
         {"xyz": 1},
         "there is no option 'xyz'",
         "register()",
-        "there are: audit_ignore, bench, commit_format, coverage_tolerance, custom_tests, depth, env, "
+        "there are: alone, audit_ignore, bench, commit_format, coverage_tolerance, custom_tests, depth, env, "
         "features, overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
     ),
     (
