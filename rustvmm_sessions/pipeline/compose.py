@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 GLOBAL_PATHS = ("Cargo.toml", ".buildkite/**", "rust-vmm-ci/**")
 """Paths of a workspace on whose change the shared tests of every member run."""
-MOST_PATHS = 25
-"""The most packages below a member whose folders its steps name one by one."""
 
 _METAL = {catalog.AARCH64: "arm", catalog.RISCV64: catalog.X86_64}
 _SAFE_WORD = re.compile(r"[\w./+-]+", re.ASCII)
@@ -31,29 +29,16 @@ class Member:
     Attributes:
         name: Its name.
         path: Its folder, relative to the workspace's, ``/`` between; ``.`` for the root package.
-        needs: The folders of the packages inside the workspace's folder that it depends on,
-            directly or not, its own not among them.
+        changed: The patterns of the files on whose change it is to be tested.
         platforms: What its ``.platform`` says.
         tests: Tests of its own description.
     """
 
     name: str
     path: str
-    needs: tuple[str, ...] = ()
+    changed: tuple[str, ...]
     platforms: Platforms
     tests: tuple[Template, ...] = ()
-
-    @property
-    def changed(self) -> tuple[str, ...]:
-        """The paths on whose change it is to be tested.
-
-        A member that needs more packages than `MOST_PATHS` names the folders around them, which
-        may be too much but never too little: hundreds of paths in hundreds of steps are more
-        than Buildkite takes.
-        """
-        around = len(self.needs) > MOST_PATHS
-        needs = (path.rpartition("/")[0] or "." for path in self.needs) if around else self.needs
-        return tuple("**" if path == "." else f"{path}/**" for path in dict.fromkeys((self.path, *needs)))
 
 
 def compose(templates: Iterable[Template], platforms: Platforms, variables: Variables) -> Pipeline:
@@ -76,7 +61,7 @@ def compose_workspace(
         variables: Changes from the environment.
     """
     ordered = sorted(members, key=lambda member: member.name)
-    everywhere = {member.name: [*member.changed, *GLOBAL_PATHS] for member in ordered}
+    everywhere = {m.name: [*dict.fromkeys((*m.changed, *GLOBAL_PATHS))] for m in ordered}
     own = {member.name: [*member.changed] for member in ordered}
     made: list[Placement] = []
     for template in shared:

@@ -138,10 +138,12 @@ def _platforms(directory: Path, name: Path) -> Platforms:
 
 
 def _members(directory: Path, shared: Path | None) -> list[Member]:
-    from rustvmm_sessions.pipeline import manifests
+    from rustvmm_sessions.rust import manifests, reads
 
+    packages = manifests.packages(directory)
+    beside = manifests.shared(directory)
     found = []
-    for package in manifests.members(directory):
+    for package in (package for package in packages.values() if package.member):
         folder = Path(package.path)
         name = folder / CRATE_DESCRIPTION
         is_shared = shared and (directory / name).resolve() == (directory / shared).resolve()
@@ -149,11 +151,14 @@ def _members(directory: Path, shared: Path | None) -> list[Member]:
         tests: tuple[Template, ...] = ()
         if text is not None:
             tests = description.parse(text, str(name), of_crates=True, warn=warn)
+        changed, unknown = reads.patterns(packages, package.path)
+        if unknown:
+            warn(f"the steps of {package.name} run on every change: {unknown}")
         found.append(
             Member(
                 name=package.name,
                 path=package.path,
-                needs=package.needs,
+                changed=(*changed, *beside),
                 platforms=_platforms(directory, folder / PLATFORM_FILE),
                 tests=tests,
             )

@@ -29,7 +29,8 @@ PURE = {
     *("bench.statistics", "bench.table", "bench.words"),
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
-    *("coverage.config", "gate.plan", "gate.words", "init.scaffold", "rust.cfg", "rust.features"),
+    *("coverage.config", "gate.plan", "gate.words", "init.scaffold"),
+    *("rust.cfg", "rust.features", "rust.reads"),
     *(
         "pipeline.model",
         "pipeline.description",

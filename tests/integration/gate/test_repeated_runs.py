@@ -172,7 +172,7 @@ def test_what_fails_in_the_workspace_too_is_the_failure_that_was_found_alone(tmp
     crate.with_file("sample/src/lib.rs", lib).commit("a fault")
     outcome = session(crate, "unit-tests")
     assert outcome.code == 1
-    assert "Session unit-tests aborted: sample with feature a fails" in ending(outcome)
+    assert ending(outcome).startswith("error: sample with feature a fails; repeat it:")
     assert outcome.out.count("Once more as the workspace builds it") == 1
 
 

@@ -208,6 +208,24 @@ def test_what_all_members_share_touches_all(tmp_path: Path, name: str) -> None:
     assert changed(crate) == dict.fromkeys(["base", "other", "top"], f"{name} changed")
 
 
+def test_a_file_that_belongs_to_nobody_touches_those_that_read_it(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path).with_file("shared/table.txt", "one\n")
+    table = 'pub const TABLE: &str = include_str!("../../../shared/table.txt");\n'
+    crate.with_file("crates/base/src/lib.rs", LIB + table)
+    crate.with_file(
+        "crates/other/build.rs",
+        "fn main() {\n    drop(std::fs::read(std::env::args().next().unwrap()));\n}\n",
+    )
+    crate.commit("readers").git("update-ref", "refs/remotes/origin/main", "HEAD")
+    assert changed(crate) == {}
+    crate.with_file("shared/table.txt", "two\n")
+    assert changed(crate) == {
+        "base": "shared/table.txt changed, which crates/base/src/lib.rs names",
+        "other": "shared/table.txt changed, and crates/other/build.rs does not say what it reads",
+        "top": "depends on base",
+    }
+
+
 def test_only_what_changed_is_run_and_it_is_said_why(tmp_path: Path) -> None:
     crate = workspace_in(tmp_path)
     other = LIB.replace("super::sign(3), 1", "super::sign(3), 2")

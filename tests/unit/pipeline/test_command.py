@@ -243,6 +243,22 @@ def test_a_member_that_needs_very_many_names_the_folders_around_them(crate: Crat
     assert len(changed["c26: a"]) == 2 + 3
 
 
+def test_steps_run_on_what_a_member_reads_elsewhere(crate: Crate) -> None:
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["a", "b"]\n').with_file("Cargo.lock", "").describe(
+        A
+    )
+    for name in ("a", "b"):
+        crate.with_file(f"{name}/Cargo.toml", f'[package]\nname = "{name}"\nversion = "0.1.0"\n')
+    crate.with_file("a/src/lib.rs", 'const T: &str = include_str!("../../shared/t.txt");\n')
+    crate.with_file("b/build.rs", 'fn main() { std::fs::read("x").unwrap(); }\n')
+    code, out, err = crate.run("--workspace-selective", "-t", "tests.json")
+    assert code == 0
+    changed = {step["label"]: step["if_changed"] for step in yaml.safe_load(out)["steps"]}
+    shared = ["Cargo.lock", "Cargo.toml", ".buildkite/**", "rust-vmm-ci/**"]
+    assert changed == {"a: a": ["a/**", "shared/t.txt", *shared], "b: a": ["**", *shared]}
+    assert err == "warning: the steps of b run on every change: b/build.rs does not say what it reads\n"
+
+
 def test_a_root_package_is_affected_by_every_change(crate: Crate) -> None:
     crate.with_file("Cargo.toml", '[package]\nname = "app"\nversion = "0.1.0"\n').describe(A)
     (step,) = crate.steps("--workspace-selective", "-t", "tests.json")

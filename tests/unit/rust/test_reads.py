@@ -1,0 +1,190 @@
+"""Which members of a workspace a change reaches, and why; and on which patterns a pipeline tests them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rustvmm_sessions.rust.reads import MOST_PATTERNS, Affected, Named, Package, affected, patterns
+
+
+def workspace(*packages: Package) -> dict[str, Package]:
+    return {package.path: package for package in packages}
+
+
+def member(name: str, *needs: str, folder: str | None = None, **given: Any) -> Package:
+    return Package(name=name, path=folder or name, needs=needs, **given)
+
+
+CHAIN = workspace(member("base"), member("middle", "base"), member("top", "middle"), member("other"))
+"""top needs middle, middle needs base; other stands alone."""
+
+
+def reached(packages: dict[str, Package], *paths: str) -> dict[str, str]:
+    """Return the members that changed files reach, with the reasons."""
+    return {member.package: member.why for member in affected(packages, paths)}
+
+
+def test_nothing_changed_reaches_nothing() -> None:
+    assert affected(CHAIN, []) == ()
+    assert affected(workspace(member("a", unknown="it may read anything")), []) == ()
+
+
+def test_a_file_reaches_its_member_and_all_that_depend_on_it() -> None:
+    assert reached(CHAIN, "base/src/lib.rs") == {
+        "base": "base/src/lib.rs changed",
+        "middle": "depends on base",
+        "top": "depends on middle",
+    }
+    assert reached(CHAIN, "middle/tests/it.rs") == {
+        "middle": "middle/tests/it.rs changed",
+        "top": "depends on middle",
+    }
+    assert list(reached(CHAIN, "other/build.rs")) == ["other"]
+
+
+def test_a_change_of_its_own_is_the_reason_that_is_named() -> None:
+    assert reached(CHAIN, "base/src/lib.rs", "top/src/lib.rs")["top"] == "top/src/lib.rs changed"
+
+
+def test_members_come_in_the_order_of_the_workspace() -> None:
+    assert affected(CHAIN, [f"{name}/x" for name in ("top", "other", "base")]) == (
+        Affected(package="base", why="base/x changed"),
+        Affected(package="middle", why="depends on base"),
+        Affected(package="top", why="top/x changed"),
+        Affected(package="other", why="other/x changed"),
+    )
+
+
+def test_members_that_depend_on_each_other_end() -> None:
+    packages = workspace(member("one", "two"), member("two", "one"))
+    assert reached(packages, "one/a") == {"one": "one/a changed", "two": "depends on one"}
+    assert patterns(packages, "one") == (("one/**", "two/**"), "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "Cargo.toml",
+        "Cargo.lock",
+        "noxfile.py",
+        "rust-toolchain",
+        "rust-toolchain.toml",
+        "clippy.toml",
+        ".clippy.toml",
+        ".cargo/config.toml",
+        ".cargo/audit/deep.toml",
+        "../.cargo/config.toml",
+        "../../rust-toolchain.toml",
+    ],
+)
+def test_what_all_share_reaches_all(path: str) -> None:
+    assert reached(CHAIN, path) == dict.fromkeys(("base", "middle", "top", "other"), f"{path} changed")
+
+
+@pytest.mark.parametrize(
+    "name", ["Cargo.toml", "Cargo.lock", "noxfile.py", ".cargo/config.toml", "clippy.toml"]
+)
+def test_a_member_s_own_files_of_those_names_reach_the_member(name: str) -> None:
+    assert list(reached(CHAIN, f"other/{name}")) == ["other"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("README.md", "docs/Cargo.toml", "others/src/lib.rs", ".buildkite/pipeline.yml"),
+        *(
+            "../README.md",
+            "../Cargo.toml",
+            "../wsx/Cargo.lock",
+            "../base/src/lib.rs",
+            "../x/.cargo/config.toml",
+        ),
+    ],
+)
+def test_what_nobody_reads_reaches_none(path: str) -> None:
+    assert reached(CHAIN, path) == {}
+
+
+def test_a_package_in_the_root_has_what_no_other_member_has() -> None:
+    packages = workspace(member("root", folder="."), member("inner"))
+    assert list(reached(packages, "src/lib.rs")) == ["root"]
+    assert list(reached(packages, "inner/src/lib.rs")) == ["inner"]
+    assert reached(packages, "../src/lib.rs") == {}
+    assert patterns(packages, ".") == (("**",), "")
+
+
+def test_a_file_belongs_to_the_innermost_member() -> None:
+    packages = workspace(member("outer"), member("macros", folder="outer/macros"))
+    assert list(reached(packages, "outer/macros/src/lib.rs")) == ["macros"]
+    assert list(reached(packages, "outer/macros.rs")) == ["outer"]
+
+
+def test_a_package_that_is_no_member_reaches_those_that_need_it() -> None:
+    packages = workspace(
+        member("base", "vendored/fork"),
+        member("top", "base"),
+        member("other"),
+        member("fork", "../shared", folder="vendored/fork", member=False),
+        member("shared", folder="../shared", member=False),
+    )
+    assert reached(packages, "vendored/fork/src/lib.rs") == {
+        "base": "depends on vendored/fork: vendored/fork/src/lib.rs changed",
+        "top": "depends on base",
+    }
+    assert reached(packages, "../shared/src/lib.rs") == {
+        "base": "depends on vendored/fork: ../shared/src/lib.rs changed",
+        "top": "depends on base",
+    }
+    assert patterns(packages, "top") == (("top/**", "base/**", "vendored/fork/**"), "")
+
+
+def test_what_only_a_lock_file_could_tell_is_said_so() -> None:
+    packages = workspace(member("user", "itoa", perhaps=frozenset(["itoa"])), member("itoa"))
+    assert reached(packages, "itoa/src/lib.rs")["user"] == "may depend on itoa"
+
+
+READS = workspace(
+    member(
+        "a",
+        reads=(Named(path="shared/t.txt", by="a/src/lib.rs"), Named(path="data", by="a/it.rs", folder=True)),
+    ),
+    member("b", "a"),
+    member("c", reads=(Named(path="b/README.md", by="c/src/lib.rs"),)),
+)
+
+
+def test_a_file_elsewhere_reaches_those_that_name_it() -> None:
+    assert reached(READS, "shared/t.txt") == {
+        "a": "shared/t.txt changed, which a/src/lib.rs names",
+        "b": "depends on a",
+    }
+    assert list(reached(READS, "data/deep/x")) == ["a", "b"]
+    assert reached(READS, "shared/u.txt", "database") == {}
+    assert reached(READS, "b/README.md") == {
+        "b": "b/README.md changed",
+        "c": "b/README.md changed, which c/src/lib.rs names",
+    }
+    assert patterns(READS, "b") == (("b/**", "a/**", "shared/t.txt", "data/**"), "")
+
+
+def test_who_names_a_folder_around_all_is_reached_by_all() -> None:
+    packages = workspace(member("a", reads=(Named(path=".", by="a/it.rs", folder=True),)), member("b"))
+    assert list(reached(packages, "README.md")) == ["a"]
+    assert list(reached(packages, "b/x")) == ["a", "b"]
+    assert patterns(packages, "a") == (("**",), "")
+
+
+def test_what_cannot_be_told_is_reached_by_every_change() -> None:
+    packages = workspace(member("a", unknown="a/build.rs does not say what it reads"), member("b", "a"))
+    why = "README.md changed, and a/build.rs does not say what it reads"
+    assert reached(packages, "README.md") == {"a": why, "b": "depends on a"}
+    assert reached(packages, "a/x")["a"] == "a/x changed"
+    assert patterns(packages, "b") == (("**",), "a/build.rs does not say what it reads")
+
+
+def test_a_member_that_needs_very_many_names_the_folders_around_them() -> None:
+    needs = [f"crates/c{number}" for number in range(MOST_PATTERNS + 1)]
+    packages = workspace(member("top", *needs), *(member(need) for need in needs))
+    assert patterns(packages, "top") == (("top/**", "crates/**"), "")
