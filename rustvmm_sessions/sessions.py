@@ -265,7 +265,7 @@ class Crate:
         """Add what the steps of the crate's own pipeline file run, each by its label."""
         from rustvmm_sessions.pipeline.generate import read_included
         from rustvmm_sessions.pipeline.included import commands
-        from rustvmm_sessions.pipeline.shell import run_shell
+        from rustvmm_sessions.pipeline.shell import Script, run_script
 
         for command in commands(read_included(self.settings.directory, file)):
             if command.label in self._names:
@@ -283,8 +283,10 @@ class Crate:
                         where=str(file),
                         fix="run its command with the values filled in",
                     )
-                deadline = self._deadlines[session.name]
-                run_shell("bash", command.script, self._cargo(session), deadline).check()
+                script = Script(
+                    name=command.label, program="bash", text=command.script, soft_fail=command.soft_fail
+                )
+                run_script(script, self._cargo(session), self._deadlines[session.name])
 
             override = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
             own = OwnSession(name=command.label, override=override, described=True)

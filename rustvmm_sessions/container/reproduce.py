@@ -102,7 +102,12 @@ def reproduce(pipeline: Pipeline, request: ReproduceRequest) -> None:
 
 def _step(pipeline: Pipeline, label: str) -> _Found:
     made = {step.label: step for step in pipeline.steps}
-    steps = {buildkite.label_of(step): step for step in _flat(buildkite.render(pipeline)["steps"])}
+    if label in buildkite.doubled(pipeline):
+        raise UserError(
+            f"two steps have the label {label!r}", where="nox -s pipeline", fix="rename one of the tests"
+        )
+    flat = _flat(buildkite.render(pipeline)["steps"])
+    steps = {buildkite.label_of(step): step for step in flat if "steps" not in step}
     if label not in steps or not label:
         raise UserError(
             f"the pipeline has no step {label!r}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,58 @@ from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
-    from rustvmm_sessions.documents import Place
+    from rustvmm_sessions.documents import Key, Place
     from rustvmm_sessions.pipeline.model import Pipeline, Step
 
 DOCKER_PLUGIN = "docker#v5.3.0"
 
+MOST_SHOWN = 40
+"""The most characters of a wrong value in a message."""
+
+_KEYS = ("key", "id", "identifier")
+_KEY = re.compile(r"(?![0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$)[\w:-]{1,100}", re.ASCII)
+
+
+def _is_int(value: object, least: float = -math.inf, most: float = math.inf) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool) or value in ("true", "false")
+
+
+_KEY_LIMIT = (
+    lambda value: isinstance(value, str) and bool(_KEY.fullmatch(value)),
+    "at most 100 letters, digits, -, _ and :, which are no UUID",
+)
+_SKIP_LIMIT = (
+    lambda value: value is None or isinstance(value, bool) or (isinstance(value, str) and len(value) <= 70),
+    "true, false, or a reason of at most 70 characters",
+)
+_STATUS_LIMIT = (lambda value: value == "*" or _is_int(value), 'a number, or "*" for all')
+_RULES_LIMIT = (lambda value: _is_truth(value) or isinstance(value, dict), "true, false, or a list of rules")
+_LIMITS: dict[tuple[str, ...], tuple[Callable[[Any], bool], str]] = {
+    **{(name,): _KEY_LIMIT for name in _KEYS},
+    ("skip",): _SKIP_LIMIT,
+    ("matrix", "adjustments", "skip"): _SKIP_LIMIT,
+    ("soft_fail",): _RULES_LIMIT,
+    ("soft_fail", "exit_status"): _STATUS_LIMIT,
+    ("retry",): (lambda value: isinstance(value, dict), 'rules, such as {"automatic": false}'),
+    ("retry", "automatic"): _RULES_LIMIT,
+    ("retry", "automatic", "exit_status"): _STATUS_LIMIT,
+    ("retry", "automatic", "limit"): (lambda value: _is_int(value, 0, 10), "a number from 0 to 10"),
+    ("retry", "manual"): _RULES_LIMIT,
+    ("retry", "manual", "allowed"): (_is_truth, "true or false"),
+    ("timeout_in_minutes",): (lambda value: _is_int(value, 1), "a whole number above 0"),
+    ("priority",): (_is_int, "a whole number"),
+    ("parallelism",): (lambda value: _is_int(value, 0), "a whole number"),
+    ("concurrency",): (lambda value: _is_int(value, 1), "a whole number above 0"),
+}
+"""What Buildkite takes, where not everything: github.com/buildkite/pipeline-schema. Strings with a ``$``
+pass, as the agent may make anything of them."""
+_LIMITED = frozenset(path[0] for path in _LIMITS)
 _OTHER_STEPS = frozenset(["wait", "waiter", "block", "manual", "input", "trigger", "group"])
 _NAME = re.compile(r"[^\W\d_]\w*")
 
@@ -32,8 +78,15 @@ def render(pipeline: Pipeline) -> dict[str, Any]:
         (p.template.where, _step(p.step, p.template.where)) for p in pipeline.placements if p.step
     ]
     steps += [(step.place, step.data) for step in pipeline.included]
-    check(steps)
+    check(steps, doubled(pipeline))
     return {"steps": [data for _, data in steps]}
+
+
+def doubled(pipeline: Pipeline) -> dict[str, int]:
+    """Return the labels that several described tests have, as rust-vmm-ci lets them, and how many."""
+    described = (p for p in pipeline.placements if p.template.place and not p.template.session)
+    counts = Counter(p.step.label for p in described if p.step)
+    return {label: count for label, count in counts.items() if count > 1}
 
 
 def _step(step: Step, place: Place) -> dict[str, Any]:
@@ -71,20 +124,21 @@ def _escaped(value: Any, place: Place) -> Any:
     return [_escaped(item, place) for item in value] if isinstance(value, list) else value
 
 
-def check(steps: Iterable[tuple[Place, Any]]) -> None:
+def check(steps: Iterable[tuple[Place, Any]], doubled: Mapping[str, int] | None = None) -> None:
     """Check steps for what the agent and the schema let pass, and for what interpolation refuses.
 
     Args:
         steps: The steps, each with what says where its keys stand.
+        doubled: Labels that several steps may have, and how many.
 
     Raises:
-        UserError: A step without a command, a key twice, a dependency on nothing, an empty
-            matrix, or a ``$`` that the agent cannot interpolate.
+        UserError: A step without a command, a key or a label twice, a dependency on nothing, an empty
+            matrix, a value out of bounds, or a ``$`` that the agent cannot interpolate.
     """
     flat = [found for place, step in steps for found in _flat(place, step)]
     keys: dict[str, str] = {}
     for place, step in flat:
-        for key in {step[name] for name in ("key", "id", "identifier") if isinstance(step.get(name), str)}:
+        for key in {step[name] for name in _KEYS if isinstance(step.get(name), str)}:
             if key in keys:
                 raise UserError(
                     f"the key {key!r} is given to two steps, {keys[key]!r} and {label_of(step)!r}",
@@ -94,6 +148,29 @@ def check(steps: Iterable[tuple[Place, Any]]) -> None:
             keys[key] = label_of(step)
     for place, step in flat:
         _check_step(place, step, keys)
+    _check_labels(flat, doubled or {})
+
+
+def _check_labels(flat: Iterable[tuple[Place, dict[str, Any]]], doubled: Mapping[str, int]) -> None:
+    """Raise a UserError if two steps have one label, by which sessions and `reproduce` find them.
+
+    Steps with a matrix may, as their jobs have labels of their own.
+    """
+    seen: Counter[str] = Counter()
+    single: set[str] = set()
+    for place, step in flat:
+        label = label_of(step)
+        if not label or _OTHER_STEPS & step.keys():
+            continue
+        if "matrix" not in step:
+            single.add(label)
+        if seen[label] >= doubled.get(label, 1) and label in single:
+            raise UserError(
+                f"two steps have the label {label!r}",
+                where=place("label"),
+                fix="rename one of them: sessions and `reproduce` find a step by its label",
+            )
+        seen[label] += 1
 
 
 def _check_step(place: Place, step: dict[str, Any], keys: Container[str]) -> None:
@@ -108,6 +185,7 @@ def _check_step(place: Place, step: dict[str, Any], keys: Container[str]) -> Non
         raise UserError("the step has no command", where=place(), fix="add one")
     if "matrix" in step and _is_empty_matrix(step["matrix"]):
         raise UserError("the matrix is empty", where=place("matrix"), fix="add values, or remove it")
+    _check_values(place, step)
     for key, text in ((key, text) for key, value in step.items() for text in _texts(value)):
         if problem := refused(text):
             raise UserError(
@@ -115,6 +193,43 @@ def _check_step(place: Place, step: dict[str, Any], keys: Container[str]) -> Non
                 where=place(key),
                 fix="write $$ for a $ that is not the agent's",
             )
+
+
+def _check_values(place: Place, step: Mapping[str, Any]) -> None:
+    for key in (key for key in step if key in _LIMITED and step[key] is not None):
+        for path, value in _parts(step[key], (key,)):
+            fits, wanted = _LIMITS.get(tuple(name for name in path if isinstance(name, str)), (None, ""))
+            if fits and not fits(value) and not (isinstance(value, str) and "$" in value):
+                name = ".".join(map(str, path))
+                raise UserError(
+                    f"Buildkite refuses {name} {_shown(value)}",
+                    where=place(*path),
+                    fix=f"write {wanted}",
+                )
+    if "matrix" in step and "parallelism" in step:
+        raise UserError(
+            "Buildkite refuses parallelism beside a matrix",
+            where=place("parallelism"),
+            fix="leave one of them out",
+        )
+
+
+def _parts(value: Any, path: tuple[Key, ...]) -> Iterator[tuple[tuple[Key, ...], Any]]:
+    """Yield a value and all that is in it, but a list for each of its items, with their paths."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _parts(item, (*path, index))
+        return
+    yield path, value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _parts(item, (*path, key))
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str) and len(value) > MOST_SHOWN:
+        return f"{value[:MOST_SHOWN]!r}..., of {len(value)} characters"
+    return repr(value)
 
 
 def _flat(place: Place, step: Any) -> Iterator[tuple[Place, dict[str, Any]]]:

@@ -128,14 +128,6 @@ class CustomTest:
         """Whether it runs on an architecture."""
         return not self.platforms or machine in self.platforms
 
-    def tolerates(self, status: int) -> bool:
-        """Whether an exit status is no failure."""
-        given = self.template.extra.get("soft_fail")
-        if given in (True, "true"):
-            return True
-        statuses = [entry.get("exit_status") for entry in given] if isinstance(given, list) else []
-        return any(entry in (status, "*") for entry in statuses)
-
     def step(self, nox: str) -> Template:
         """Return what its steps are made of: the test as it is described, but for what it runs.
 

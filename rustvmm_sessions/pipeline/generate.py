@@ -13,14 +13,22 @@ from rustvmm_sessions import catalog, files
 from rustvmm_sessions.console import pass_on, say, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.pipeline import buildkite, custom_tests, description, included, registered, variables
+from rustvmm_sessions.pipeline import (
+    buildkite,
+    custom_tests,
+    description,
+    included,
+    registered,
+    uploads,
+    variables,
+)
 from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
 from rustvmm_sessions.pipeline.model import Included, Pipeline, Platforms, Template
 from rustvmm_sessions.settings import parse_platforms
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
     from rustvmm_sessions.settings import Settings
@@ -68,7 +76,11 @@ def of_description(asked: Described) -> Pipeline:
     else:
         changes.check(templates)
         pipeline = compose(templates, platforms, changes)
-    return _with_included(pipeline, asked.directory, asked.include)
+    pipeline = _with_included(pipeline, asked.directory, asked.include)
+    _check_uploads(pipeline, (), asked.directory, asked.include)
+    for label in buildkite.doubled(pipeline):
+        warn(f"two tests have the label {label!r}; `reproduce` takes neither until one has another test_name")
+    return pipeline
 
 
 def of_sessions(crate: Settings, form: str) -> Pipeline:
@@ -87,10 +99,13 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
     else:
         platforms = _platforms(crate.directory, Path(PLATFORM_FILE))
     nox = "nox" if form == "github" else crate.pipeline_command
-    templates = registered.of_crate(crate, custom_tests_of(crate), nox)
+    tests = custom_tests_of(crate)
+    templates = registered.of_crate(crate, tests, nox)
     changes.check(templates)
     pipeline = compose(templates, platforms, changes)
-    return _with_included(pipeline, crate.directory, crate.pipeline_include)
+    pipeline = _with_included(pipeline, crate.directory, crate.pipeline_include)
+    _check_uploads(pipeline, [test.template for test in tests], crate.directory, crate.pipeline_include)
+    return pipeline
 
 
 def custom_tests_of(crate: Settings, warn: Callable[[str], None] = lambda _: None) -> tuple[CustomTest, ...]:
@@ -121,6 +136,21 @@ def read_included(directory: Path, name: Path) -> tuple[Included, ...]:
 
 def _with_included(pipeline: Pipeline, directory: Path, name: Path | None) -> Pipeline:
     return replace(pipeline, included=read_included(directory, name)) if name else pipeline
+
+
+def _check_uploads(
+    pipeline: Pipeline, tests: Iterable[Template], directory: Path, include: Path | None
+) -> None:
+    """Raise a UserError if a step, or what one of its sessions runs, uploads the pipeline again."""
+    placed = (p.template for p in pipeline.placements if p.step and p.template.place)
+    described = [*tests, *(template for template in placed if not template.session)]
+    sources = uploads.Sources(
+        descriptions=frozenset(os.path.normpath(test.source) for test in described),
+        included=str(include or ""),
+        read=lambda name: files.read_text(directory / name),
+    )
+    uploads.check(((test.where, {"command": test.command}) for test in described), sources)
+    uploads.check(((step.place, step.data) for step in pipeline.included), sources)
 
 
 def _text(directory: Path, name: Path) -> str:

@@ -29,6 +29,7 @@ class Command:
         env: Its variables.
         timeout_minutes: Its time limit; None for the usual one.
         matrix: Whether Buildkite makes several jobs of it, filling in its command.
+        soft_fail: Buildkite's rule for what is no failure.
     """
 
     label: str
@@ -36,6 +37,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     timeout_minutes: int | None = None
     matrix: bool = False
+    soft_fail: Any = None
 
 
 def steps_of(document: Document) -> list[Any]:
@@ -87,10 +89,12 @@ def _kind(step: Any) -> str:
     return step if isinstance(step, str) else next((word for word in _WORDS if word in step), "")
 
 
-def commands(included: Iterable[Included]) -> Iterator[Command]:
-    """Yield what the steps run, those in groups as well; steps without a label are left out."""
-    for step in included:
-        yield from _commands(step.data)
+def commands(included: Iterable[Included]) -> Iterable[Command]:
+    """Return what the steps run, those in groups as well; steps without a label are left out.
+
+    Steps of one label, which have a matrix each, are one.
+    """
+    return {command.label: command for step in included for command in _commands(step.data)}.values()
 
 
 def _commands(step: Any) -> Iterator[Command]:
@@ -109,6 +113,7 @@ def _commands(step: Any) -> Iterator[Command]:
             env={key: interpolated(_shown(value)) for key, value in (env or {}).items()},
             timeout_minutes=minutes if is_minutes(minutes := step.get("timeout_in_minutes")) else None,
             matrix="matrix" in step,
+            soft_fail=step.get("soft_fail"),
         )
 
 

@@ -209,3 +209,10 @@ class Pipeline:
 def interpolated(text: str) -> str:
     r"""Return `text` as it reaches the shell: ``$$`` and ``\$`` are ``$``; variables stay."""
     return re.sub(r"\\\\|\$\$|\\\$", lambda found: found.group() if found.group() == "\\\\" else "$", text)
+
+
+def tolerates(soft_fail: Any, status: int) -> bool:
+    """Whether a step's ``soft_fail`` passes over an exit status."""
+    rules = soft_fail if isinstance(soft_fail, list) else []
+    statuses = [rule.get("exit_status", "*") for rule in rules if isinstance(rule, dict)]
+    return soft_fail in (True, "true") or "*" in statuses or status in statuses

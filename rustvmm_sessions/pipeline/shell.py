@@ -5,47 +5,59 @@ The commands of rust-vmm-ci's description files and of a pipeline file are shell
 
 from __future__ import annotations
 
+import contextlib
 import os
-from typing import TYPE_CHECKING
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.console import say, warn
-from rustvmm_sessions.errors import CheckFailed
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.pipeline.custom_tests import CustomTest, commands
+from rustvmm_sessions.pipeline.model import tolerates
+from rustvmm_sessions.process import run
 from rustvmm_sessions.rust.cargo import Cargo, machine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from rustvmm_sessions.deadline import Deadline
-
-import contextlib
-import shlex
-from typing import TYPE_CHECKING
-
-from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.git.git import Git
-from rustvmm_sessions.process import run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rustvmm_sessions.deadline import Deadline
-    from rustvmm_sessions.process import Finished
-    from rustvmm_sessions.rust.cargo import Cargo
 
 
-def run_shell(shell: str, script: str, cargo: Cargo, deadline: Deadline) -> Finished:
-    """Run a script as Buildkite's agent does.
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """What a step runs.
 
-    Args:
-        shell: ``sh`` for what runs in a container, as the docker plugin has it; else ``bash``.
-        script: What it runs.
-        cargo: Cargo in the crate's directory, with the session's variables.
-        deadline: When the session's time is up.
+    Attributes:
+        name: The step, and the case of it, for messages.
+        program: ``sh`` for what runs in a container, as the docker plugin has it; else ``bash``.
+        text: The script.
+        soft_fail: Buildkite's rule for what is no failure.
     """
+
+    name: str
+    program: str
+    text: str
+    soft_fail: Any = None
+
+
+def run_script(script: Script, cargo: Cargo, deadline: Deadline) -> None:
+    """Run a script as Buildkite's agent does, in the directory of `cargo`.
+
+    Raises:
+        CheckFailed: It failed, and its ``soft_fail`` does not pass over that.
+    """
+    command = [script.program, "-e", "-c", script.text]
     with _edits_named(cargo.directory):
-        return run([shell, "-e", "-c", script], cwd=cargo.directory, env=cargo.env, deadline=deadline)
+        done = run(command, cwd=cargo.directory, env=cargo.env, deadline=deadline)
+    if done.ok:
+        return
+    what = f"{script.name}: {done.ending}"
+    if not tolerates(script.soft_fail, done.returncode):
+        raise CheckFailed(what, output=done.output, status=done.status)
+    warn(f"{what}; its soft_fail passes over that")
 
 
 @contextlib.contextmanager
@@ -101,13 +113,9 @@ def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadl
     for case, command in cases:
         if case:
             say(f"{test.name}: {case}")
-        done = run_shell("sh", command, cargo, deadline)
-        if done.ok:
-            continue
-        what = f"{test.name}{f' ({case})' if case else ''}: {done.ending}"
-        if not test.tolerates(done.returncode):
-            raise CheckFailed(what, output=done.output, status=done.status)
-        warn(f"{what}; its soft_fail passes over that")
+        name = f"{test.name} ({case})" if case else test.name
+        soft_fail = test.template.extra.get("soft_fail")
+        run_script(Script(name=name, program="sh", text=command, soft_fail=soft_fail), cargo, deadline)
 
 
 def _members(cargo: Cargo) -> Iterable[tuple[str, str]]:

@@ -416,6 +416,41 @@ def test_steps_of_a_pipeline_file_are_sessions(tmp_path: Path) -> None:
     assert yaml.safe_load(crate.nox("-s", "pipeline").out)["steps"][-1] == "wait"
 
 
+def test_soft_fail_of_a_pipeline_file_holds_locally(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path, options="pipeline_include='p.yml'")
+    rules = {"all": "true", "one": "[{exit_status: 3}]", "other": "[{exit_status: 1}]", "none": "false"}
+    steps = "".join(
+        f"- {{label: {name}, command: exit 3, soft_fail: {rule}}}\n" for name, rule in rules.items()
+    )
+    crate.with_file("p.yml", f"steps:\n{steps}")
+    assert {name: crate.nox("-s", name).code for name in rules} == {"all": 0, "one": 0, "other": 3, "none": 3}
+    assert "warning: one: exit status 3; its soft_fail passes over that" in crate.nox("-s", "one").err
+
+
+def test_a_custom_test_without_platform_is_one_step(tmp_path: Path) -> None:
+    tests = [
+        {"test_name": "any", "command": "true"},
+        {"test_name": "some", "command": "true", "platform": ["x86_64", "aarch64"]},
+    ]
+    crate = new_crate(tmp_path, options="custom_tests='t.json'").with_file(
+        "t.json", json.dumps({"tests": tests})
+    )
+    labels = [step["label"] for step in yaml.safe_load(crate.nox("-s", "pipeline").out)["steps"]]
+    assert labels[-3:] == ["any", "some-x86_64", "some-aarch64"]
+
+
+@pytest.mark.parametrize("options", ["pipeline_include='p.yml'", "custom_tests='t.json'"])
+def test_a_pipeline_of_sessions_that_uploads_itself_is_refused(tmp_path: Path, options: str) -> None:
+    command = "nox -s pipeline -- --upload"
+    crate = new_crate(tmp_path, options=options)
+    crate.with_file("p.yml", f"steps:\n- label: up\n  command: {command}\n")
+    crate.with_file("t.json", json.dumps({"tests": [{"test_name": "up", "command": command}]}))
+    done = crate.nox("-s", "pipeline")
+    assert (done.code, done.out) == (1, "")
+    assert "uploads the pipeline that it is part of" in done.err
+    assert ("p.yml:3" if "p.yml" in options else "t.json:1, test 'up', key 'command'") in done.err
+
+
 @pytest.mark.parametrize(
     ("step", "what"),
     [

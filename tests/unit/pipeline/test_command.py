@@ -131,6 +131,65 @@ STEP_FAULTS: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
+UUID = "01234567-89ab-CDEF-0123-456789abcdef"
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"skip": "x" * 71}, f"refuses skip '{'x' * 40}'..., of 71 characters", "'skip'"),
+    ({"skip": 5}, "refuses skip 5", "'skip'"),
+    ({"key": "a b"}, "refuses key 'a b'", "'key'"),
+    ({"key": UUID}, f"refuses key '{UUID}'", "'key'"),
+    ({"key": "x" * 101}, "of 101 characters", "'key'"),
+    ({"key": 5}, "refuses key 5", "'key'"),
+    ({"id": "ä"}, "refuses id 'ä'", "'id'"),
+    ({"retry": {"automatic": {"limit": 11}}}, "refuses retry.automatic.limit 11", "'limit'"),
+    ({"retry": {"automatic": [{"limit": 1}, {"limit": -1}]}}, "retry.automatic.1.limit -1", "'limit'"),
+    ({"retry": {"automatic": [{"limit": True}]}}, "retry.automatic.0.limit True", "'limit'"),
+    ({"retry": {"automatic": {"exit_status": "1"}}}, "retry.automatic.exit_status '1'", "'exit_status'"),
+    ({"retry": {"automatic": "yes"}}, "refuses retry.automatic 'yes'", "'automatic'"),
+    ({"retry": "yes"}, "refuses retry 'yes'", "'retry'"),
+    ({"retry": {"manual": {"allowed": "no"}}}, "retry.manual.allowed 'no'", "'allowed'"),
+    ({"soft_fail": [{"exit_status": "one"}]}, "soft_fail.0.exit_status 'one'", "'exit_status'"),
+    ({"soft_fail": "no"}, "refuses soft_fail 'no'", "'soft_fail'"),
+    ({"parallelism": "2"}, "refuses parallelism '2'", "'parallelism'"),
+    ({"priority": 1.5}, "refuses priority 1.5", "'priority'"),
+    ({"matrix": ["a"], "parallelism": 2}, "parallelism beside a matrix", "'parallelism'"),
+    ({"matrix": {"setup": ["a"], "adjustments": [{"with": "a", "skip": "x" * 71}]}}, "71 char", "'skip'"),
+]
+TAKEN: list[dict[str, Any]] = [
+    {"skip": "x" * 70},
+    {"skip": ""},
+    {"skip": None},
+    {"key": "x" * 100},
+    {"key": "A-b_c:1"},
+    {"key": "build-${BUILDKITE_BUILD_NUMBER}"},
+    {"key": UUID[:-1]},
+    {"retry": {"automatic": True, "manual": "false"}},
+    {"retry": {"automatic": [{"exit_status": -1, "limit": 10}, {"exit_status": [1, 2], "limit": 0}]}},
+    {"soft_fail": [{"exit_status": "*"}, {"exit_status": 1}]},
+    {"soft_fail": "true"},
+    {"parallelism": "${COUNT}"},
+    {"priority": -1},
+]
+
+
+@pytest.mark.parametrize(("more", "what", "key"), REFUSED)
+def test_values_that_buildkite_refuses(crate: Crate, more: dict[str, Any], what: str, key: str) -> None:
+    code, out, err = crate.describe({**A, **more}).run("-t", "tests.json")
+    assert (code, out) == (2, "")
+    assert what in err
+    assert f"test 'a', key {key}" in err
+    step = json.dumps({"command": "x", **more})
+    crate.describe(A).with_file("p.yml", f"steps:\n- {step}\n")
+    code, out, err = crate.run("-t", "tests.json", "--include=p.yml")
+    assert (code, out) == (2, "")
+    assert what in err
+    assert f"p.yml:2, key {key}" in err
+
+
+@pytest.mark.parametrize("more", TAKEN)
+def test_values_that_buildkite_takes(crate: Crate, more: dict[str, Any]) -> None:
+    assert crate.describe({**A, **more}).steps("-t", "tests.json")
+
+
 @pytest.mark.parametrize(("more", "what", "key"), STEP_FAULTS)
 def test_steps_that_buildkite_would_fail_on(crate: Crate, more: dict[str, Any], what: str, key: str) -> None:
     crate.describe({**A, **more})
@@ -399,6 +458,121 @@ def test_wrong_included_files(crate: Crate, text: str, parts: list[str]) -> None
     code, out, err = crate.describe(A).with_file("p.yml", text).run("-t", "tests.json", "--include", "p.yml")
     assert (code, out) == (2, "")
     assert [part for part in parts if part not in err] == []
+
+
+TWICE = [
+    "- {label: x, command: a}\n- {label: x, command: b}\n",
+    "- {label: x, command: a}\n- {name: x, plugins: [y]}\n",
+    "- group: g\n  steps: [{label: x, command: a}]\n- {label: x, command: b}\n",
+    "- {label: x, command: a, matrix: [1]}\n- {label: x, command: b}\n",
+    "- {label: a, command: b}\n",
+]
+ONCE = [
+    "- group: x\n  steps: [{label: x, command: a}]\n- block: x\n",
+    "- {label: x, command: a, matrix: [1]}\n- {label: x, command: b, matrix: [2]}\n",
+    "- {command: a}\n- {command: b}\n",
+]
+
+
+@pytest.mark.parametrize("steps", TWICE)
+def test_two_steps_of_one_label_are_refused(crate: Crate, steps: str) -> None:
+    crate.describe(A).with_file("p.yml", f"steps:\n{steps}")
+    code, out, err = crate.run("-t", "tests.json", "--include", "p.yml")
+    assert (code, out) == (2, "")
+    assert "two steps have the label" in err
+    assert f"where: p.yml:{1 + steps.count(chr(10))}" in err
+
+
+@pytest.mark.parametrize("steps", ONCE)
+def test_what_is_no_second_step_of_a_label(crate: Crate, steps: str) -> None:
+    crate.describe(A).with_file("p.yml", f"steps:\n{steps}")
+    assert crate.steps("-t", "tests.json", "--include", "p.yml")
+
+
+def test_two_described_tests_of_one_name_keep_their_steps(
+    crate: Crate,
+) -> None:
+    crate.describe(A, {**A, "command": "other"})
+    code, out, err = crate.run("-t", "tests.json")
+    assert (code, out.count("label: a\n")) == (0, 2)
+    assert "warning: two tests have the label 'a'" in err
+    crate.with_file("p.yml", "steps:\n- {label: a, command: b}\n")
+    assert crate.run("-t", "tests.json", "--include", "p.yml")[0] == 2
+    assert main(["reproduce", "-t", "tests.json", "--dry-run", "a"]) == 2
+    assert "two steps have the label 'a'" in crate.capture.readouterr().err
+
+
+UPLOADS = [
+    "nox -s pipeline -- --upload",
+    "nox --session=pipeline -- --upload",
+    "nox -s fmt pipeline -- --upload",
+    "python3 /opt/nox.pyz -spipeline -- --upload",
+    "nox -f noxfile.py -s pipeline | buildkite-agent pipeline upload",
+    "nox -s pipeline -- --output=/tmp/x && buildkite-agent pipeline upload /tmp/x",
+    "buildkite-agent pipeline upload <(nox -s pipeline)",
+    "buildkite-agent pipeline upload <<< `nox -s pipeline`",
+    "bash -ec 'nox -s pipeline -- --upload'",
+    "cd x\nnox -s \\\n pipeline | buildkite-agent pipeline upload",
+    "rustvmm-sessions pipeline --upload",
+    "/opt/bin/rustvmm-sessions pipeline -t tests.json | buildkite-agent pipeline upload",
+    "python3 -m rustvmm_sessions.cli pipeline --test-description=./tests.json --upload",
+    "rust-vmm-ci/.buildkite/autogenerate_pipeline.py -t tests.json | buildkite-agent pipeline upload",
+]
+OTHERS = [
+    "nox -s pipeline -- --check .buildkite/pipeline.yml",
+    "nox -s pipeline -- --explain",
+    "nox -s pipeline | buildkite-agent pipeline upload --dry-run",
+    "nox -s pipelines -- --upload",
+    "nox -s fmt -- pipeline --upload",
+    "rustvmm-sessions pipeline -t other.json | buildkite-agent pipeline upload",
+    "make-pipeline | buildkite-agent pipeline upload",
+    "buildkite-agent pipeline upload deploy.yml",
+    "# nox -s pipeline -- --upload\ntrue",
+    "echo 'nox -s pipeline -- --upload' it's",
+    "autogenerate_pipeline.py | buildkite-agent pipeline upload",
+]
+
+
+@pytest.mark.parametrize("command", UPLOADS)
+def test_a_pipeline_that_uploads_itself_is_refused(crate: Crate, command: str) -> None:
+    authored = command.replace("$", "$$")
+    code, out, err = crate.describe(A, {"test_name": "up", "command": authored}).run("-t", "tests.json")
+    assert (code, out) == (2, "")
+    assert "uploads the pipeline that it is part of" in err
+    assert "tests.json:9, test 'up', key 'command'" in err
+    group = {"group": "g", "steps": [{"label": "up", "commands": ["true", authored]}]}
+    crate.describe(A).with_file("p.yml", f"steps:\n- {json.dumps(group)}\n")
+    code, out, err = crate.run("-t", "tests.json", "--include", "p.yml")
+    assert (code, out) == (2, "")
+    assert "where: p.yml:2" in err
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_other_uploads_are_the_authors(crate: Crate, command: str) -> None:
+    crate.describe(A, {"test_name": "up", "command": command})
+    crate.with_file("deploy.yml", "steps:\n- {label: deploy, command: make}\n")
+    assert len(crate.steps("-t", "tests.json")) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "buildkite-agent pipeline upload",
+        "buildkite-agent pipeline upload ./.buildkite/pipeline.yml",
+        "buildkite-agent pipeline upload < .buildkite/pipeline.yml",
+        "envsubst < .buildkite/pipeline.yml | buildkite-agent pipeline upload",
+        "rustvmm-sessions pipeline -t other.json --include .buildkite/pipeline.yml --upload",
+    ],
+)
+def test_a_file_that_is_uploaded_again_is_followed(crate: Crate, command: str) -> None:
+    crate.describe(A).with_file(".buildkite/pipeline.yml", f"steps:\n- {json.dumps({'command': command})}\n")
+    code, _, err = crate.run("-t", "tests.json", "--include", ".buildkite/pipeline.yml")
+    assert code == 2
+    assert "pipeline.yml:2" in err
+    start = {"command": "rustvmm-sessions pipeline -t tests.json --upload"}
+    crate.with_file(".buildkite/pipeline.yml", f"steps:\n- {json.dumps(start)}\n")
+    crate.describe({**A, "command": command})
+    assert crate.run("-t", "tests.json")[0] == 2
 
 
 def test_only_buildkites_pipelines_are_uploaded(crate: Crate) -> None:

@@ -274,6 +274,19 @@ def test_own_sessions_follow_unless_they_are_helpers() -> None:
     assert made["build_bzimage-x86_64"]["timeout_in_minutes"] == 20
 
 
+def test_steps_of_sessions_have_labels_of_their_own() -> None:
+    made = pipeline(overrides={"fmt": {"platforms": ["x86_64"]}})
+    same = replace(made, placements=(*made.placements, made.placements[0]))
+    with pytest.raises(UserError, match="two steps have the label 'fmt-x86_64'"):
+        steps(same)
+
+
+def test_a_reason_that_buildkite_refuses_is_refused() -> None:
+    with pytest.raises(UserError, match="of 71 characters") as caught:
+        steps(pipeline(overrides={"fmt": {"skip": "x" * 71}}))
+    assert "'fmt', standard session" in str(caught.value)
+
+
 def test_bench_is_one_optional_step_on_arm_that_knows_the_base_of_the_build() -> None:
     made = steps(pipeline(platforms=Platforms(names=catalog.DEFAULT_PLATFORMS, source="the defaults")))
     assert [label for label in made if label.startswith("bench")] == ["bench-aarch64"]
