@@ -33,12 +33,13 @@ def settings_in(directory: Path) -> Settings:
     return found or settings(directory, {})
 
 
-def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
+def workflow_of(text: str, platforms: tuple[str, ...], before: str) -> str:
     """Return GitHub's workflow for the sessions that a noxfile of this directory registers.
 
     Args:
         text: The noxfile.
         platforms: What the crate is for, unless the noxfile says so.
+        before: The workflow that is there; empty for none.
 
     Raises:
         UserError: The noxfile cannot be run, or registers no crate.
@@ -50,7 +51,7 @@ def workflow_of(text: str, platforms: tuple[str, ...]) -> str:
     if crate is None:
         raise UserError("it calls no register()", where=str(noxfile), fix="add the call")
     known = replace(crate, platforms=crate.platforms or platforms)
-    return rendered(of_sessions(known, "github"), "github")
+    return rendered(of_sessions(known, "github"), "github", noxfile.parent, before)
 
 
 def _registered(noxfile: Path, text: str) -> Settings | None:

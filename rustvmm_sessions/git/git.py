@@ -156,6 +156,18 @@ class Git:
         done = self.read("cat-file", "blob", "--end-of-options", f"{commit}:./{name}")
         return done.stdout if done.ok else None
 
+    def submodules(self) -> dict[str, str]:
+        """Return the paths of the repository's submodules, from its top, by their names."""
+        listed = self.line(
+            "config",
+            "--file",
+            str((self.top or self.directory) / ".gitmodules"),
+            "--get-regexp",
+            r"^submodule\..*\.path$",
+        )
+        pairs = (line.partition(" ") for line in (listed or "").splitlines())
+        return {key[len("submodule.") : -len(".path")]: path for key, _, path in pairs}
+
 
 def without_credentials(address: str) -> str:
     """Return the address of a remote without the name and password, or token, that it may hold."""

@@ -138,6 +138,14 @@ def base_branch(git: Git) -> RemoteBranch:
     return RemoteBranch(remote=remote, name=branch)
 
 
+def default_branch(git: Git) -> str:
+    """Return the remote's default branch as it was fetched last; empty where that is not known."""
+    place = f"refs/remotes/{base_branch(git).remote}/"
+    head = git.line("symbolic-ref", "--quiet", f"{place}HEAD") or ""
+    known = head.startswith(place) and git.commit(head) is not None
+    return head.removeprefix(place) if known else ""
+
+
 def _upstream(git: Git, option: str, *, fetch: bool) -> tuple[str, str | None]:
     """Return the name of the branch that this work goes to, and its commit, None where it is not here."""
     branch = base_branch(git)

@@ -43,7 +43,7 @@ def look(directory: Path, top: Path) -> Found:
     Raises:
         UserError: There is no manifest, or a file cannot be understood.
     """
-    submodules = _submodules(top)
+    submodules = Git(directory=top).submodules()
     skipped = {top / path for path in submodules.values()}
     manifests = list(_manifests(directory, skipped))
     if not (directory / "Cargo.toml").is_file():
@@ -150,14 +150,6 @@ def _folders(directory: Path) -> list[Path]:
 
 def _outermost(folders: list[Path]) -> list[Path]:
     return [path for path in folders if not any(parent in folders for parent in path.parents)]
-
-
-def _submodules(top: Path) -> dict[str, str]:
-    listed = Git(directory=top).line(
-        "config", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$"
-    )
-    pairs = (line.partition(" ") for line in (listed or "").splitlines())
-    return {key[len("submodule.") : -len(".path")]: path for key, _, path in pairs}
 
 
 def _platforms(path: Path) -> tuple[str, ...] | None:

@@ -19,7 +19,8 @@ MOST_RUNS = 100
 """Runs of cargo in one session above which a crate is told how to have fewer."""
 
 BUILDKITE = ".buildkite/pipeline.yml"
-GITHUB = ".github/workflows/gate.yml"
+WORKFLOWS = ".github/workflows/"
+GITHUB = f"{WORKFLOWS}gate.yml"
 _BOOTSTRAP = """\
 # The only step that is written down: it makes the others from the noxfile when a build starts.
 # What they will be, and why: nox -s pipeline -- --explain
@@ -48,7 +49,7 @@ class Publishable:
     @property
     def workflow(self) -> str:
         """The file of its workflow."""
-        return f".github/workflows/publish{'' if self.alone else f'-{self.name}'}.yml"
+        return f"{WORKFLOWS}publish{'' if self.alone else f'-{self.name}'}.yml"
 
     @property
     def tags(self) -> str:
@@ -166,7 +167,7 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
     if wishes.dependabot != "none":
         plan[found.dependabot] = dependabot(found, wishes)
     if wishes.publish and not found.publishing:
-        plan |= {package.workflow: publishing(package, found.place) for package in found.packages}
+        plan |= {package.workflow: publishing(package, found) for package in found.packages}
     if wishes.buildkite:
         plan[BUILDKITE] = _BOOTSTRAP
     return plan
@@ -257,9 +258,10 @@ def dependabot(found: Found, wishes: Wishes) -> str:
     return f"version: 2\nupdates:\n{body}"
 
 
-def publishing(package: Publishable, place: str) -> str:
+def publishing(package: Publishable, found: Found) -> str:
     """Return a workflow that publishes a package when its tag is pushed, without a stored token."""
-    inside = f"        working-directory: {json.dumps(place)}\n" if place else ""
+    inside = f"        working-directory: {json.dumps(found.place)}\n" if found.place else ""
+    submodules = "          submodules: recursive\n" if {*found.submodules} - {OLD_SUBMODULE} else ""
     return f"""\
 name: Publish {package.name} to crates.io
 
@@ -279,7 +281,7 @@ jobs:
       - uses: actions/checkout@v4
         with:
           persist-credentials: false
-      - uses: rust-lang/crates-io-auth-action@v1
+{submodules}      - uses: rust-lang/crates-io-auth-action@v1
         id: auth
       - run: cargo publish --package {package.name}
 {inside}        env:

@@ -16,9 +16,8 @@ from rustvmm_sessions.console import is_terminal, say
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.init import scaffold
-from rustvmm_sessions.init.look import (
-    look,
-)
+from rustvmm_sessions.init.look import look
+from rustvmm_sessions.pipeline.github import with_newer_pins
 from rustvmm_sessions.settings import parse_platforms
 from rustvmm_sessions.wording import did_you_mean
 
@@ -38,7 +37,8 @@ class InitRequest:
     Attributes:
         directory: The crate's directory.
         wishes: What the files are to say.
-        workflow: Makes GitHub's workflow for the sessions of a noxfile's text, on platforms.
+        workflow: Makes GitHub's workflow for the sessions of a noxfile's text, on platforms, from the
+            text of the workflow that is there.
         replace: Files that may be replaced, from `directory` or the repository's top.
         yes: Whether to write without asking.
         dry_run: Whether only to show.
@@ -46,7 +46,7 @@ class InitRequest:
 
     directory: Path
     wishes: Wishes
-    workflow: Callable[[str, tuple[str, ...]], str]
+    workflow: Callable[[str, tuple[str, ...], str], str]
     replace: tuple[str, ...] = ()
     yes: bool = False
     dry_run: bool = False
@@ -64,8 +64,7 @@ def initialize(request: InitRequest) -> None:
     names = [*plan, *([scaffold.GITHUB] if request.wishes.github else [])]
     replace = _replaced(request, top, names)
     before = {name: _current(top, name) for name in names}
-    if request.wishes.github:
-        plan[scaffold.GITHUB] = _workflow(request, found, plan, before, replace)
+    plan = _with_workflows(request, found, plan, before, replace)
     write = {
         name: text
         for name, text in plan.items()
@@ -93,14 +92,20 @@ def initialize(request: InitRequest) -> None:
         say(f"- {item}".replace("\n", "\n  "))
 
 
-def _workflow(
+def _with_workflows(
     request: InitRequest,
     found: Found,
     plan: Mapping[str, str],
     before: Mapping[str, str | None],
     replace: set[str],
-) -> str:
-    """Return the workflow for the noxfile and the platforms that will be there."""
+) -> dict[str, str]:
+    """Return the plan with the workflow for the noxfile and the platforms that will be there.
+
+    In all workflows, versions of actions that were raised stay.
+    """
+    plan = {name: with_newer_pins(text, before[name] or "") for name, text in plan.items()}
+    if not request.wishes.github:
+        return plan
 
     def text(name: str) -> str | None:
         kept = before.get(name)
@@ -108,10 +113,10 @@ def _workflow(
 
     names = text(".platform")
     platforms = found.platforms if names is None else parse_platforms(names, ".platform")
-    return request.workflow(text("noxfile.py") or "", platforms or catalog.DEFAULT_PLATFORMS)
-
-
-# Looking
+    made = request.workflow(
+        text("noxfile.py") or "", platforms or catalog.DEFAULT_PLATFORMS, before[scaffold.GITHUB] or ""
+    )
+    return {**plan, scaffold.GITHUB: made}
 
 
 # Writing

@@ -84,8 +84,7 @@ def render(pipeline: Pipeline) -> dict[str, Any]:
 
 def doubled(pipeline: Pipeline) -> dict[str, int]:
     """Return the labels that several described tests have, as rust-vmm-ci lets them, and how many."""
-    described = (p for p in pipeline.placements if p.template.place and not p.template.session)
-    counts = Counter(p.step.label for p in described if p.step)
+    counts = Counter(p.step.label for p in pipeline.placements if p.step and p.template.place)
     return {label: count for label, count in counts.items() if count > 1}
 
 

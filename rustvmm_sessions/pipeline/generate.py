@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
+    from rustvmm_sessions.pipeline.github import Repository
     from rustvmm_sessions.settings import Settings
 
 PLATFORM_FILE = ".platform"
+RUST_VMM_CI = "rust-vmm-ci"
+"""The submodule that the sessions take the place of."""
 CRATE_DESCRIPTION = ".buildkite/test_description.json"
 
 
@@ -76,11 +79,7 @@ def of_description(asked: Described) -> Pipeline:
     else:
         changes.check(templates)
         pipeline = compose(templates, platforms, changes)
-    pipeline = _with_included(pipeline, asked.directory, asked.include)
-    _check_uploads(pipeline, (), asked.directory, asked.include)
-    for label in buildkite.doubled(pipeline):
-        warn(f"two tests have the label {label!r}; `reproduce` takes neither until one has another test_name")
-    return pipeline
+    return _finished(pipeline, (), asked.directory, asked.include)
 
 
 def of_sessions(crate: Settings, form: str) -> Pipeline:
@@ -103,9 +102,7 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
     templates = registered.of_crate(crate, tests, nox)
     changes.check(templates)
     pipeline = compose(templates, platforms, changes)
-    pipeline = _with_included(pipeline, crate.directory, crate.pipeline_include)
-    _check_uploads(pipeline, [test.template for test in tests], crate.directory, crate.pipeline_include)
-    return pipeline
+    return _finished(pipeline, [test.template for test in tests], crate.directory, crate.pipeline_include)
 
 
 def custom_tests_of(crate: Settings, warn: Callable[[str], None] = lambda _: None) -> tuple[CustomTest, ...]:
@@ -134,14 +131,15 @@ def read_included(directory: Path, name: Path) -> tuple[Included, ...]:
     return included.parse(_text(directory, name), str(name))
 
 
-def _with_included(pipeline: Pipeline, directory: Path, name: Path | None) -> Pipeline:
-    return replace(pipeline, included=read_included(directory, name)) if name else pipeline
-
-
-def _check_uploads(
+def _finished(
     pipeline: Pipeline, tests: Iterable[Template], directory: Path, include: Path | None
-) -> None:
-    """Raise a UserError if a step, or what one of its sessions runs, uploads the pipeline again."""
+) -> Pipeline:
+    """Return a pipeline with the steps of the crate's own file.
+
+    Raises:
+        UserError: A step, or a test that one of its sessions runs, uploads the pipeline again.
+    """
+    pipeline = replace(pipeline, included=read_included(directory, include) if include else ())
     placed = (p.template for p in pipeline.placements if p.step and p.template.place)
     described = [*tests, *(template for template in placed if not template.session)]
     sources = uploads.Sources(
@@ -151,6 +149,9 @@ def _check_uploads(
     )
     uploads.check(((test.where, {"command": test.command}) for test in described), sources)
     uploads.check(((step.place, step.data) for step in pipeline.included), sources)
+    for label in buildkite.doubled(pipeline):
+        warn(f"two tests have the label {label!r}; `reproduce` takes neither until one has another test_name")
+    return pipeline
 
 
 def _text(directory: Path, name: Path) -> str:
@@ -217,7 +218,8 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
             where="--upload",
             fix="leave --format out, or use --output",
         )
-    text = rendered(pipeline, given.format)
+    compared = next((directory / path for path in (given.output, given.check, given.diff) if path), None)
+    text = rendered(pipeline, given.format, directory, (compared and files.read_text(compared)) or "")
     if given.explain:
         from rustvmm_sessions.pipeline.table import explain
 
@@ -235,13 +237,41 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
         pass_on(text.encode(), sys.stdout)
 
 
-def rendered(pipeline: Pipeline, form: str) -> str:
-    """Return a pipeline for ``buildkite`` or ``github``."""
+def rendered(pipeline: Pipeline, form: str, directory: Path, before: str) -> str:
+    """Return a pipeline for ``buildkite`` or ``github``.
+
+    Args:
+        pipeline: The pipeline.
+        form: Whose it is.
+        directory: The crate's directory.
+        before: What the file holds that the text is for.
+    """
     if form == "github":
         from rustvmm_sessions.pipeline import github
 
-        return github.render(pipeline, warn=warn)
+        return github.render(pipeline, _repository(pipeline, directory, before), warn=warn)
     return write_yaml(buildkite.render(pipeline))
+
+
+def _repository(pipeline: Pipeline, directory: Path, workflow: str) -> Repository:
+    """Return what a workflow needs to know of the repository.
+
+    Its branch is not known in every clone, that of actions/checkout for one: what the workflow has holds
+    there. The submodule rust-vmm-ci is for a crate's own steps; the standard sessions need none of it.
+    """
+    from rustvmm_sessions.git.git import Git
+    from rustvmm_sessions.git.upstream import default_branch
+    from rustvmm_sessions.pipeline import github
+
+    git = Git(directory=directory)
+    branch = default_branch(git)
+    submodules = git.submodules()
+    own = any(p.step and not registered.is_standard(p.template) for p in pipeline.placements)
+    return github.Repository(
+        branches=(branch,) if branch else github.branches_of(workflow) or github.DEFAULT_BRANCHES,
+        submodules=bool(submodules) and (own or any(name != RUST_VMM_CI for name in submodules)),
+        workflow=workflow,
+    )
 
 
 def _write(path: Path, text: str) -> None:

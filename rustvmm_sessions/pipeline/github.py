@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.documents import write_yaml
+from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.model import interpolated
 from rustvmm_sessions.wording import counted
@@ -35,9 +39,15 @@ EMULATED_IMAGE = "docker.io/library/rust:1-trixie"
 EMULATION_SLOWDOWN = 4
 MAX_JOBS = 256
 """GitHub's limit on a matrix."""
+DEFAULT_BRANCHES = ("main", "master")
+"""The branches that a workflow is for where the repository's own default branch is not known."""
 
 _PACKAGES = "nox 'rustvmm-sessions[tools]'"
 _KEPT = frozenset(("soft_fail", "skip"))
+_PIN = re.compile(
+    r"(?P<before>\buses: *[\"']?)(?P<pin>(?P<action>[\w./-]+)@(?P<reference>[\w./-]+)"
+    r"(?:[ \t]+# *(?P<version>\S+))?)"
+)
 _HOOK = ".buildkite/hooks/post-checkout"
 _HAS_KVM = "matrix.platform != 'aarch64'"
 
@@ -75,11 +85,27 @@ if path.exists():
 """
 
 
-def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
+@dataclass(frozen=True, kw_only=True)
+class Repository:
+    """What a workflow needs to know of the repository.
+
+    Attributes:
+        branches: Its branches on whose pushes the sessions run.
+        submodules: Whether they need its submodules.
+        workflow: The workflow that it has; empty for none.
+    """
+
+    branches: tuple[str, ...] = DEFAULT_BRANCHES
+    submodules: bool = False
+    workflow: str = ""
+
+
+def render(pipeline: Pipeline, repository: Repository, *, warn: Callable[[str], None]) -> str:
     """Return the pipeline as a workflow.
 
     Args:
         pipeline: The pipeline.
+        repository: Where it runs.
         warn: Called with what the workflow leaves out.
 
     Raises:
@@ -104,18 +130,49 @@ def render(pipeline: Pipeline, *, warn: Callable[[str], None]) -> str:
     native = all(step.session for step in pipeline.steps)
     data = {
         "name": "gate",
-        "on": {"push": {"branches": ["main", "master"]}, "pull_request": None},
+        "on": {
+            "push": {"branches": list(repository.branches)},
+            "pull_request": None,
+            "merge_group": None,
+        },
         "permissions": {"contents": "read"},
         "concurrency": {
             "group": "${{ github.workflow }}-${{ github.ref }}",
             "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
         },
-        "jobs": {"session": _job(jobs, native=native)},
+        "jobs": {"session": _job(jobs, native=native, submodules=repository.submodules)},
     }
     text = write_yaml(data)
     for action, (commit, version) in ACTIONS.items():
         text = text.replace(f"{action}@{commit}\n", f"{action}@{commit} # {version}\n")
-    return text
+    return with_newer_pins(text, repository.workflow)
+
+
+def branches_of(workflow: str) -> tuple[str, ...]:
+    """Return the branches on whose pushes a workflow runs; none where it is no workflow of this form."""
+    with contextlib.suppress(UserError, TypeError, KeyError):
+        branches = read_yaml(workflow, "").data["on"]["push"]["branches"]
+        return tuple(branch for branch in branches if isinstance(branch, str))
+    return ()
+
+
+def with_newer_pins(text: str, before: str) -> str:
+    """Return a workflow with the versions of actions that `before` has, but for those that are older.
+
+    So an update by dependabot or renovate stays. A commit without a version beside it may be any.
+    """
+    ours = {found["action"]: found for found in _PIN.finditer(text)}
+    for found in _PIN.finditer(before):
+        pin = ours.get(found["action"])
+        if pin and _version(found) >= _version(pin)[: len(_version(found))]:
+            ours[found["action"]] = found
+    return _PIN.sub(lambda pin: f"{pin['before']}{ours[pin['action']]['pin']}", text)
+
+
+def _version(pin: re.Match[str]) -> tuple[float, ...]:
+    """Return the version that a pin names, as far as it does; more than any where it names none."""
+    named = re.match(r"v?(\d+(?:\.\d+)*)$", pin["version"] or pin["reference"])
+    return tuple(map(int, named[1].split("."))) if named else (math.inf,)
 
 
 def _entry(step: Step, warn: Callable[[str], None]) -> dict[str, Any] | None:
@@ -186,11 +243,12 @@ def _docker(step: Step, image: str, args: list[str], *options: str) -> str:
     return f'{shlex.join(words)} --volume="$PWD:/workdir" {shlex.join([image, *args])}'
 
 
-def _job(jobs: list[dict[str, Any]], *, native: bool) -> dict[str, Any]:
+def _job(jobs: list[dict[str, Any]], *, native: bool, submodules: bool) -> dict[str, Any]:
     host = "matrix.platform != 'riscv64'"
-    steps: list[dict[str, Any]] = [
-        {"uses": _pinned("actions/checkout"), "with": {"fetch-depth": 0, "persist-credentials": False}}
-    ]
+    checkout: dict[str, Any] = {"fetch-depth": 0, "persist-credentials": False}
+    if submodules:
+        checkout["submodules"] = "recursive"
+    steps: list[dict[str, Any]] = [{"uses": _pinned("actions/checkout"), "with": checkout}]
     if native:
         steps += [
             {"uses": _pinned("actions/setup-python"), "if": host, "with": {"python-version": "3.13"}},

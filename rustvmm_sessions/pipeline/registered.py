@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.settings import SessionSettings
 
 STANDARD = "standard session"
+_BY_NAME = "session "
 
 _STANDARD_TESTS = (
     "build-gnu",
@@ -57,6 +58,11 @@ def of_crate(crate: Settings, tests: Sequence[CustomTest], nox: str) -> tuple[Te
     return tuple(found)
 
 
+def is_standard(template: Template) -> bool:
+    """Whether it is a standard session, and not something of the crate's own."""
+    return template.source == STANDARD or template.source.startswith(_BY_NAME)
+
+
 def _templates(session: SessionSettings, nox: str, source: str, omitted: str = "") -> list[Template]:
     """Return a template for each of the steps that share the session's work."""
     template = _template(session, nox, source, omitted)
@@ -86,7 +92,7 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
             Template(
                 name=test,
                 aliases=(session.name,),
-                source=f"session {session.name}",
+                source=f"{_BY_NAME}{session.name}",
                 command=command,
                 platforms=session.platforms,
                 docker=_docker(plain.session(session.name)),

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rustvmm_sessions import scaffold
 from rustvmm_sessions.pipeline import included
 from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate, run
 
@@ -242,6 +243,80 @@ def test_platforms_are_read_as_the_pipeline_reads_them(crate: CrateBuilder) -> N
     assert ".platform" not in written(crate)
     checked = crate.nox("-s", "pipeline", "--", "--format=github", "--check=.github/workflows/gate.yml")
     assert checked.code == 0, checked.text
+
+
+def checkouts(crate: CrateBuilder, name: str) -> list[dict[str, object]]:
+    text = (crate.directory / ".github/workflows" / name).read_text()
+    return [
+        step["with"]
+        for job in yaml.safe_load(text)["jobs"].values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("actions/checkout@")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "tests", "gate", "publish"),
+    [
+        ("third_party/dep", [], "recursive", "recursive"),
+        ("rust-vmm-ci", [], None, None),
+        ("rust-vmm-ci", [{"test_name": "own", "command": "rust-vmm-ci/own.sh"}], "recursive", None),
+    ],
+)
+def test_workflows_check_out_the_submodules_that_they_need(
+    crate: CrateBuilder, name: str, tests: list[dict[str, str]], gate: str | None, publish: str | None
+) -> None:
+    crate.with_file(".gitmodules", f'[submodule "{name}"]\n\tpath = {name}\n\turl = https://example.com/x\n')
+    if tests:
+        crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": tests}))
+
+    outcome = init(crate, "--yes", "--github", "--publish")
+
+    assert outcome.code == 0, outcome.text
+    assert [checkout.get("submodules") for checkout in checkouts(crate, "gate.yml")] == [gate]
+    assert [checkout.get("submodules") for checkout in checkouts(crate, "publish.yml")] == [publish]
+
+
+def test_a_workflow_is_for_the_repository_s_own_default_branch(crate: CrateBuilder) -> None:
+    def branches() -> object:
+        return yaml.safe_load((crate.directory / scaffold.GITHUB).read_text())["on"]["push"]["branches"]
+
+    crate.git("branch", "--move", "trunk")
+    crate.git("clone", "--quiet", "--bare", ".", "../origin.git")
+    crate.git("remote", "add", "origin", "../origin.git")
+    crate.git("fetch", "--quiet", "origin")
+    crate.git("symbolic-ref", "refs/remotes/origin/HEAD", "refs/remotes/origin/gone")
+    write = ("-s", "pipeline", "--", "--format=github", f"--output={scaffold.GITHUB}")
+    check = (*write[:-1], f"--check={scaffold.GITHUB}")
+    init(crate, "--yes", "--github")
+    assert branches() == ["main", "master"]
+
+    crate.git("remote", "set-head", "origin", "trunk")
+    assert crate.nox(*check).code == 1
+    assert crate.nox(*write).code == 0
+    assert branches() == ["trunk"]
+
+    crate.git("remote", "set-head", "origin", "--delete")  # as actions/checkout leaves it
+    assert crate.nox(*check).code == 0
+    assert "Nothing to write" in init(crate, "--yes", "--github").out
+
+
+def test_what_dependabot_has_raised_is_no_difference_and_stays(crate: CrateBuilder) -> None:
+    init(crate, "--yes", "--github", "--publish")
+    raised = "actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0"
+    names = [scaffold.GITHUB, ".github/workflows/publish.yml"]
+    for name in names:
+        text = (crate.directory / name).read_text()
+        crate.with_file(name, re.sub("actions/checkout@.*", raised, text))
+    before = contents(crate)
+
+    assert crate.nox("-s", "pipeline", "--", "--format=github", f"--check={names[0]}").code == 0
+    assert crate.nox("-s", "pipeline", "--", "--format=github", f"--output={names[0]}").code == 0
+    again = init(crate, "--yes", "--github", "--publish", *(f"--replace={name}" for name in names))
+
+    assert "Nothing to write." in again.out
+    assert "Kept" not in again.out
+    assert contents(crate) == before
 
 
 def test_a_workflow_is_of_the_sessions_that_a_noxfile_has_already(crate: CrateBuilder) -> None:

@@ -24,6 +24,7 @@ from rustvmm_sessions.settings import OwnSession, override, settings
 if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
 
+REPOSITORY = github.Repository()
 ALL = Platforms(names=catalog.PLATFORMS, source=".platform")
 
 
@@ -84,7 +85,7 @@ def test_a_matrix_is_spread_over_steps_that_do_a_share_each() -> None:
         "mine-x86_64 2/2": "nox -s mine -- --partition 2/2",
     }
     assert re.search(r"^clippy 2/3 +standard session +yes", explain(made), re.MULTILINE)
-    workflow = github.render(made, warn=lambda _: None)
+    workflow = github.render(made, REPOSITORY, warn=lambda _: None)
     assert "command: nox -s clippy -- --partition 3/3" in workflow
 
 
@@ -320,7 +321,7 @@ def fail(text: str) -> None:
 
 def workflow(made: Pipeline, warnings: list[str] | None = None) -> dict[str, Any]:
     found = [] if warnings is None else warnings
-    data: dict[str, Any] = read_yaml(github.render(made, warn=found.append), "gate.yml").data
+    data: dict[str, Any] = read_yaml(github.render(made, REPOSITORY, warn=found.append), "gate.yml").data
     return data
 
 
@@ -345,12 +346,61 @@ def test_sessions_run_on_runners_of_their_platform() -> None:
     assert "nox -s clippy" in found["clippy-riscv64"]["command"]
 
 
-def test_the_workflow_runs_on_the_usual_default_branches() -> None:
-    assert workflow(pipeline())["on"] == {"push": {"branches": ["main", "master"]}, "pull_request": None}
+def test_the_workflow_runs_for_merge_queues_and_on_the_usual_default_branches() -> None:
+    on = {"push": {"branches": ["main", "master"]}, "pull_request": None, "merge_group": None}
+    assert workflow(pipeline())["on"] == on
+
+
+def test_the_workflow_checks_out_the_submodules_that_are_needed() -> None:
+    for submodules in (True, False):
+        text = github.render(pipeline(), github.Repository(submodules=submodules), warn=fail)
+        (checkout,) = (
+            step["with"]
+            for step in read_yaml(text, "gate.yml").data["jobs"]["session"]["steps"]
+            if step.get("uses", "").startswith("actions/checkout@")
+        )
+        assert checkout.get("submodules") == ("recursive" if submodules else None)
+
+
+SHA = "08c6903cd8c0fde910a37f88322edcfb5dd907a8"
+
+
+@pytest.mark.parametrize(
+    ("pin", "kept"),
+    [
+        (f"{SHA} # v5.0.0", True),
+        (f"{SHA} # v4.2.3", True),
+        (f"{SHA} # v4.2", True),
+        (f"{SHA} # v4.1.9", False),
+        (f"{SHA} # v3", False),
+        (f"{SHA}", True),
+        (f"{SHA} # pinned", True),
+        ("v5", True),
+        ("v4", True),
+        ("v3", False),
+        ("main", True),
+    ],
+)
+def test_a_pin_that_was_raised_stays(pin: str, *, kept: bool) -> None:
+    text = github.render(pipeline(), REPOSITORY, warn=fail)
+    before = re.sub("actions/checkout@.*", f"actions/checkout@{pin}", text)
+    made = github.render(pipeline(), github.Repository(workflow=before), warn=fail)
+    assert (made == before) == kept
+    assert (made == text) == (not kept)
+    quoted = re.sub("actions/checkout@.*", f'"actions/checkout@{SHA}" # v9', text)
+    assert f"actions/checkout@{SHA}" in github.render(
+        pipeline(), github.Repository(workflow=quoted), warn=fail
+    )
+
+
+@pytest.mark.parametrize("workflow", ["", "[", "5", "on: push", "on: {push: }", "on: {push: {branches: }}"])
+def test_a_file_that_is_no_workflow_says_nothing_of_branches(workflow: str) -> None:
+    assert github.branches_of(workflow) == ()
+    assert github.branches_of("on: {push: {branches: [trunk, 5]}}") == ("trunk",)
 
 
 def test_the_workflow_has_least_permissions_and_pinned_actions() -> None:
-    text = github.render(pipeline(), warn=fail)
+    text = github.render(pipeline(), REPOSITORY, warn=fail)
     data = read_yaml(text, "gate.yml").data
     assert data["permissions"] == {"contents": "read"}
     uses = [step["uses"] for step in data["jobs"]["session"]["steps"] if "uses" in step]
@@ -382,9 +432,9 @@ def test_githubs_own_expressions_are_not_made_of_our_texts() -> None:
 def test_too_many_and_no_jobs_are_refused() -> None:
     many = pipeline(*(own(f"s{n}") for n in range(100)), skip_standard=True)
     with pytest.raises(UserError, match="300 jobs"):
-        github.render(many, warn=fail)
+        github.render(many, REPOSITORY, warn=fail)
     with pytest.raises(UserError, match="no job"):
-        github.render(pipeline(skip_standard=True), warn=fail)
+        github.render(pipeline(skip_standard=True), REPOSITORY, warn=fail)
 
 
 def test_the_coverage_summary_reads_the_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
