@@ -117,7 +117,11 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
         metavar="PLATFORM",
         help=f"what CI runs on: {', '.join(catalog.PLATFORMS)}",
     )
-    add("--dependabot", choices=["weekly", "monthly", "none"], default="weekly", help="(default: weekly)")
+    add(
+        "--dependabot",
+        choices=["weekly", "monthly", "none"],
+        help="how often dependabot updates (default: weekly, or none beside renovate)",
+    )
     add("--publish", action="store_true", help="publish packages on crates.io when their tags are pushed")
     add("--buildkite", action="store_true", help="let Buildkite's agents run the sessions")
     add("--github", action="store_true", help="let GitHub's runners run them, by a workflow")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-import re
 import shlex
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate import plan as features
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.init import scaffold
-from rustvmm_sessions.init.scaffold import Found, ManyRuns, Publishable
+from rustvmm_sessions.init.releases import ANY, published_by
+from rustvmm_sessions.init.scaffold import Dependabot, Found, ManyRuns, Publishable
 from rustvmm_sessions.pipeline.custom_tests import CustomTest, parse, replaced, settings_for
 from rustvmm_sessions.pipeline.hooks import HOOKS
 from rustvmm_sessions.rust.cargo import Cargo
@@ -28,9 +30,10 @@ _DEPTH = 4
 
 
 _KEPT = ("coverage", "commit-format")
-
-
-_PUBLISHED = re.compile(r"cargo publish(?:[^\n]*?(?:--package|-p)[ =]([\w-]+))?")
+_RENOVATE = (
+    *(f"{folder}renovate.json{five}" for folder in ("", ".github/", ".gitlab/") for five in ("", "5")),
+    *(f".renovaterc{ending}" for ending in ("", ".json", ".json5")),
+)
 
 
 def look(directory: Path, top: Path) -> Found:
@@ -60,7 +63,7 @@ def look(directory: Path, top: Path) -> Found:
     cargo = Cargo(directory=directory)
     own = {member.directory for member in cargo.workspace.members} | {cargo.workspace.root}
     apart = _outermost([path for path in manifests if path.resolve() not in own])
-    tests = _descriptions(directory, directory, skipped)
+    tests, left_out = _descriptions(directory, directory, skipped)
     root, here = cargo.workspace.root, directory.resolve()
     members = sorted(folder for folder in own if here in folder.parents)
     place = "" if here == top.resolve() else here.relative_to(top.resolve()).as_posix()
@@ -69,8 +72,10 @@ def look(directory: Path, top: Path) -> Found:
     platforms = _platforms(directory / ".platform")
     described = [test for read in tests.values() for test in read]
     redefined = _redefined(tests)
-    names = (".github/dependabot.yml", ".github/dependabot.yaml")
-    dependabot = next((name for name in names if (top / name).exists()), names[0])
+    dependabot = _dependabot(top)
+    of_members: dict[str, tuple[CustomTest, ...]] = {}
+    for member in members:
+        of_members |= _descriptions(directory, member, skipped)[0]
     overrides = settings_for(described, platforms or catalog.DEFAULT_PLATFORMS)
     crate = settings(directory, {"overrides": overrides, "skip": redefined})
     instead = {test.name: name for test in described if (name := replaced(test, crate))}
@@ -78,13 +83,22 @@ def look(directory: Path, top: Path) -> Found:
         place=place,
         member=root != here,
         platforms=platforms,
-        custom_tests=tuple(tests),
-        members_tests=tuple(name for member in members for name in _descriptions(directory, member, skipped)),
+        custom_tests={name: tuple(test.name for test in read) for name, read in tests.items()},
+        left_out=left_out,
+        members_tests=tuple(of_members),
         redefined=redefined,
         packages=packages,
         publishing=_publishing(top, packages),
         calling_old=tuple(
-            test.name for test in described if test.calls_rust_vmm_ci and test.name not in instead
+            test.name
+            for test in described
+            if test.name not in instead and _calls_rust_vmm_ci(test, submodules)
+        )
+        + tuple(
+            f"{test.name} ({name})"
+            for name, read in of_members.items()
+            for test in read
+            if _calls_rust_vmm_ci(test, submodules)
         ),
         overrides=overrides,
         replaced=instead,
@@ -93,30 +107,81 @@ def look(directory: Path, top: Path) -> Found:
         hooks=tuple(
             f".buildkite/hooks/{name}" for name in HOOKS if (top / ".buildkite/hooks" / name).is_file()
         ),
-        coverage_config=any(directory.glob("coverage_config_*.json")),
+        coverage_configs=_coverage_configs(directory, [directory, *members]),
         recorded=(directory / "tests" / "coverage").exists(),
         dependabot=dependabot,
+        renovate=_renovate(top),
         updated=tuple(
             folder
-            for folder in scaffold.updated(files.read_text(top / dependabot) or "")
-            if (top / folder / "Cargo.toml").is_file() and (top / folder).resolve() not in own - {root}
+            for kind, folder in dependabot.updates
+            if kind == "cargo"
+            and (top / folder / "Cargo.toml").is_file()
+            and (top / folder).resolve() not in own - {root}
         ),
         workflows=any((top / ".github" / "workflows").glob("*.y*ml")),
         buildkite=(top / ".buildkite").is_dir() or scaffold.OLD_SUBMODULE in submodules,
+        bootstrap=files.read_text(top / scaffold.BUILDKITE) or "",
         github=(top / scaffold.GITHUB).exists(),
-        many_runs=None if (directory / "noxfile.py").exists() else _many_runs(cargo),
+        tables=_tables(cargo),
+        many_runs=None if (directory / "noxfile.py").exists() else _many_runs(cargo, redefined),
     )
 
 
-def _many_runs(cargo: Cargo) -> ManyRuns | None:
-    """Return the crate's feature matrix if it has very many runs; None, too, of one that is wrong."""
+def _calls_rust_vmm_ci(test: CustomTest, submodules: Mapping[str, str]) -> bool:
+    path = submodules.get(scaffold.OLD_SUBMODULE)
+    return test.calls_rust_vmm_ci or bool(path and f"{path}/" in test.command)
+
+
+def _dependabot(top: Path) -> Dependabot:
+    names = (".github/dependabot.yml", ".github/dependabot.yaml")
+    name = next((name for name in names if (top / name).exists()), names[0])
+    return scaffold.read_dependabot(name, files.read_text(top / name) or "")
+
+
+def _renovate(top: Path) -> str:
+    """Return the file that configures renovate, empty where there is none."""
+    if name := next((name for name in _RENOVATE if (top / name).is_file()), ""):
+        return name
+    with contextlib.suppress(ValueError, UserError):
+        package = json.loads(files.read_text(top / "package.json") or "null")
+        return "package.json" if isinstance(package, dict) and "renovate" in package else ""
+    return ""
+
+
+def _coverage_configs(directory: Path, folders: Collection[Path]) -> dict[str, str]:
+    """Return the scores of coverage's configuration files, by their names from `directory`."""
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.glob("coverage_config_*.json"))):
+        with contextlib.suppress(ValueError):
+            score = json.loads(files.read_text(path) or "null")
+            score = score.get("coverage_score") if isinstance(score, dict) else None
+            found[os.path.relpath(path, directory)] = "none" if score is None else f"{score}"
+    return found
+
+
+def _tables(cargo: Cargo) -> tuple[str, ...]:
+    """Return what is wrong in the tables that limit the feature matrix."""
+    try:
+        return features.plan(cargo.metadata, depth=0).warnings
+    except UserError as error:
+        return (str(error),)
+
+
+def _many_runs(cargo: Cargo, skipped: Collection[str]) -> ManyRuns | None:
+    """Return the crate's feature matrix if it has very many runs; None, too, of one that is wrong.
+
+    None as well where the sessions that have it are all left out.
+    """
+    session = next((s.name for s in catalog.STANDARD if s.matrix and s.name not in skipped), "")
+    if not session:
+        return None
     runs = _planned_runs(cargo, None)
     if runs is not None and runs <= scaffold.MOST_RUNS:
         return None
     for depth in (3, 2, 1):
         fewer = _planned_runs(cargo, depth)
         if fewer and (fewer <= scaffold.MOST_RUNS or depth == 1):
-            return ManyRuns(runs=runs, depth=depth, fewer=fewer)
+            return ManyRuns(session=session, runs=runs, depth=depth, fewer=fewer)
     return None
 
 
@@ -159,28 +224,28 @@ def _platforms(path: Path) -> tuple[str, ...] | None:
 
 def _descriptions(
     directory: Path, crate: Path, skipped: Collection[Path]
-) -> dict[str, tuple[CustomTest, ...]]:
-    """Return the tests of a crate's description files, by the names from `directory`.
+) -> tuple[dict[str, tuple[CustomTest, ...]], dict[str, str]]:
+    """Return the tests of a crate's description files, by the names from `directory`, and unusable files.
 
-    A link into rust-vmm-ci is passed over, as vhost has one: its own description is of the standard tests.
+    A link into rust-vmm-ci is such a one, as vhost has it: its own description is of the standard tests.
     """
+    tests, left_out = {}, {}
     places = [folder.resolve() for folder in skipped]
-    names = [
-        os.path.relpath(path, directory)
-        for path in sorted((crate / ".buildkite").glob("*.json"))
-        if not any(path.resolve().is_relative_to(place) for place in places)
-    ]
-    return {name: read for name in names if (read := _read_tests(directory, name)) is not None}
-
-
-def _read_tests(directory: Path, name: str) -> tuple[CustomTest, ...] | None:
-    """Return the tests of a description file; None of what is none, or cannot be used."""
-    try:
-        text = files.read_text(directory / name) or ""
-        return parse(text, name, warn) if '"test_name"' in text else None
-    except UserError as error:
-        warn(f"{name} is left out of the noxfile:\n{error}")
-        return None
+    for path in sorted((crate / ".buildkite").glob("*.json")):
+        name = os.path.relpath(path, directory)
+        if any(path.resolve().is_relative_to(place) for place in places):
+            left_out[name] = "a link into a submodule: standard sessions run those tests"
+            continue
+        try:
+            text = files.read_text(path) or ""
+            if '"tests"' in text and not (read := parse(text, name, warn)):
+                left_out[name] = "as it has no test"
+            elif '"tests"' in text:
+                tests[name] = read
+        except UserError as error:
+            warn(f"{name} is left out of the noxfile:\n{error}")
+            left_out[name] = "for what is said above"
+    return tests, left_out
 
 
 def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
@@ -193,7 +258,7 @@ def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
     standard = [session for session in catalog.STANDARD if session.alias]
     found: list[str] = []
     for read in tests.values():
-        names = {test.name for test in read if "pytest" not in test.command}
+        names = {test.name for test in read if not test.calls_rust_vmm_ci}
         own = [session.name for session in standard if {session.name, session.alias} & names]
         if 2 * len(own) > len(standard):
             found += [s.name for s in standard if s.name in own or s.name not in _KEPT]
@@ -210,15 +275,12 @@ def _publishable(cargo: Cargo, *, beside: bool) -> tuple[Publishable, ...]:
     )
 
 
-def _publishing(top: Path, packages: Collection[Publishable]) -> tuple[str, ...]:
-    """Return workflows of other names that publish these packages to crates.io: two would race."""
-    ours = {package.workflow for package in packages}
-    meant = {"", *(package.name for package in packages)}  # without a name, what is in the folder
-    names = [
-        path.relative_to(top).as_posix() for path in sorted((top / ".github" / "workflows").glob("*.y*ml"))
-    ]
-    return tuple(
-        name
-        for name in names
-        if name not in ours and meant & {*_PUBLISHED.findall(files.read_text(top / name) or "")}
-    )
+def _publishing(top: Path, packages: Collection[Publishable]) -> dict[str, str]:
+    """Return the packages that workflows of other names publish to crates.io: two would race."""
+    found: dict[str, str] = {}
+    for path in sorted((top / scaffold.WORKFLOWS).glob("*.y*ml")):
+        name = path.relative_to(top).as_posix()
+        if name not in {package.workflow for package in packages}:
+            published = published_by(files.read_text(path) or "")
+            found |= {p.name: name for p in packages if published & {p.name, ANY}}
+    return found

@@ -9,8 +9,10 @@ import shlex
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from rustvmm_sessions import catalog
+from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
 
 OLD_SUBMODULE = "rust-vmm-ci"
@@ -31,7 +33,11 @@ steps:
       os: linux
     timeout_in_minutes: 5
 """
-_UPDATED = re.compile(r'^ *- package-ecosystem: "?cargo"?\n *directory: "/([^"\\\n]*)"$', re.MULTILINE)
+_BOOTSTRAPS = re.compile(r"\bpipeline -- --upload\b")
+_PLAIN = frozenset(("package-ecosystem", "directory", "schedule", "allow", "groups"))
+"""The keys of the entries of dependabot's configuration that are written here."""
+MOST_NAMES = 8
+"""The most tests of a file that are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +68,37 @@ class ManyRuns:
     """A feature matrix of more than `MOST_RUNS`.
 
     Attributes:
+        session: The first of the sessions that have it.
         runs: How many they are; None for more than can be planned.
         depth: The setting of ``register()`` that leaves few enough, or as few as there can be.
         fewer: How many it leaves.
     """
 
+    session: str
     runs: int | None
     depth: int
     fewer: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dependabot:
+    """Dependabot's configuration.
+
+    Attributes:
+        name: Where it is, or would be.
+        text: What it holds; empty where there is none.
+        updates: Its entries: the ecosystem, and a pattern of folders from the repository's top.
+        plain: Whether it has nothing that is not written here, too.
+    """
+
+    name: str = ".github/dependabot.yml"
+    text: str = ""
+    updates: tuple[tuple[str, str], ...] = ()
+    plain: bool = True
+
+    def has(self, kind: str, folder: str) -> bool:
+        """Whether it updates that kind of dependencies of a folder."""
+        return any(kind == each and fnmatchcase(folder, pattern) for each, pattern in self.updates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,48 +109,56 @@ class Found:
         place: The crate's directory, from the repository's top; empty at the top.
         member: Whether it is a member of a workspace whose manifest is elsewhere.
         platforms: What .platform says; None without that file.
-        custom_tests: Description files, from the crate's directory.
+        custom_tests: Description files, from the crate's directory, with the names of their tests.
+        left_out: Other description files, and why they are not used.
         members_tests: The same of members of the workspace.
         redefined: Standard sessions that a description file has commands of its own for.
         packages: Packages that may be published.
         apart: Folders with a workspace of their own.
         submodules: Paths of submodules by their names.
         hooks: Buildkite hooks of the repository.
-        coverage_config: Whether there is a coverage_config_ARCH.json.
+        coverage_configs: The files coverage_config_ARCH.json, those of members too, with their scores.
         recorded: Whether there is tests/coverage.
         workflows: Whether there are GitHub workflows.
-        publishing: Workflows that publish already, others than ours.
+        publishing: Packages that are published already, with the workflow that does, none of ours.
         overrides: Settings of standard sessions that custom tests imply.
         replaced: Custom tests that a standard session takes the place of, with its name.
         calling_old: Other custom tests whose commands call rust-vmm-ci.
-        dependabot: Where dependabot's configuration is, or would be.
-        updated: Folders of the crates that it has, from the repository's top.
+        dependabot: Dependabot's configuration.
+        renovate: The configuration of renovate; empty where there is none.
+        updated: Folders of the crates that dependabot has, from the repository's top.
         buildkite: Whether it is Buildkite's agents that run its tests.
+        bootstrap: What `BUILDKITE` holds; empty where there is no such file.
         github: Whether GitHub's runners run the sessions.
+        tables: What is wrong in the tables that limit the feature matrix.
         many_runs: The feature matrix, if it takes too long for everyday work and no noxfile limits it.
     """
 
     place: str = ""
     member: bool = False
     platforms: tuple[str, ...] | None = None
-    custom_tests: tuple[str, ...] = ()
+    custom_tests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     members_tests: tuple[str, ...] = ()
     redefined: tuple[str, ...] = ()
     packages: tuple[Publishable, ...] = ()
     apart: tuple[str, ...] = ()
     submodules: Mapping[str, str]
     hooks: tuple[str, ...] = ()
-    coverage_config: bool = False
+    coverage_configs: Mapping[str, str] = field(default_factory=dict)
     recorded: bool = False
     workflows: bool = False
-    publishing: tuple[str, ...] = ()
+    publishing: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     replaced: Mapping[str, str] = field(default_factory=dict)
     calling_old: tuple[str, ...] = ()
-    dependabot: str = ".github/dependabot.yml"
+    dependabot: Dependabot = field(default_factory=Dependabot)
+    renovate: str = ""
     updated: tuple[str, ...] = ()
     buildkite: bool = False
+    bootstrap: str = ""
     github: bool = False
+    tables: tuple[str, ...] = ()
     many_runs: ManyRuns | None = None
 
 
@@ -131,14 +168,14 @@ class Wishes:
 
     Attributes:
         platforms: The platforms; None for what is found, else the usual ones.
-        dependabot: ``weekly``, ``monthly`` or ``none``.
+        dependabot: ``weekly``, ``monthly`` or ``none``; None for weekly, unless renovate is there.
         publish: Whether packages are to be published from GitHub.
         buildkite: Whether Buildkite's agents are to run the sessions.
         github: Whether GitHub's runners are.
     """
 
     platforms: tuple[str, ...] | None = None
-    dependabot: str = "weekly"
+    dependabot: str | None = None
     publish: bool = False
     buildkite: bool = False
     github: bool = False
@@ -164,10 +201,9 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
     names = wishes.platforms or found.platforms or catalog.DEFAULT_PLATFORMS
     if set(names) != set(found.platforms or ()):
         plan[f"{inside}.platform"] = "".join(f"{name}\n" for name in names)
-    if wishes.dependabot != "none":
-        plan[found.dependabot] = dependabot(found, wishes)
-    if wishes.publish and not found.publishing:
-        plan |= {package.workflow: publishing(package, found) for package in found.packages}
+    if wishes.dependabot != "none" and (wishes.dependabot or not found.renovate):
+        plan[found.dependabot.name] = dependabot(found, wishes)
+    plan |= {package.workflow: publishing(package, found) for package in _to_publish(found, wishes)}
     if wishes.buildkite:
         plan[BUILDKITE] = _BOOTSTRAP
     return plan
@@ -187,7 +223,7 @@ def noxfile(found: Found) -> str:
         options.append(f"overrides={_literal(found.overrides)}")
     if found.custom_tests:
         one = len(found.custom_tests) == 1
-        options.append(f"custom_tests={_listed(found.custom_tests)[one : -1 if one else None]}")
+        options.append(f"custom_tests={_listed(tuple(found.custom_tests))[one : -1 if one else None]}")
     call = f"register({', '.join(options)})"
     if len(options) > 1:
         call = "register(\n" + "".join(f"    {option},\n" for option in options) + ")"
@@ -219,20 +255,41 @@ def _listed(names: tuple[str, ...]) -> str:
     return "[\n" + "".join(f"        {json.dumps(name, ensure_ascii=False)},\n" for name in names) + "    ]"
 
 
-def updated(dependabot: str) -> list[str]:
-    """Return the folders of the crates that dependabot's configuration has, as `dependabot` writes it."""
-    return _UPDATED.findall(dependabot)
+def _to_publish(found: Found, wishes: Wishes) -> list[Publishable]:
+    return [p for p in found.packages if wishes.publish and p.name not in found.publishing]
+
+
+def read_dependabot(name: str, text: str) -> Dependabot:
+    """Return what dependabot's configuration says; one that cannot be understood updates nothing.
+
+    Raises:
+        UserError: It is no YAML.
+    """
+    data = read_yaml(text, name).data if text else None
+    given = data.get("updates") if isinstance(data, dict) else None
+    entries = [entry for entry in given if isinstance(entry, dict)] if isinstance(given, list) else []
+    plain = all(entry.keys() <= _PLAIN for entry in entries) and set(data or ()) <= {"version", "updates"}
+    updates = [
+        (str(entry.get("package-ecosystem")), str(folder).strip("/"))
+        for entry in entries
+        for folder in (entry.get("directories") or [entry.get("directory")])
+    ]
+    return Dependabot(name=name, text=text, updates=tuple(updates), plain=plain)
 
 
 def dependabot(found: Found, wishes: Wishes) -> str:
-    """Return dependabot's configuration: one grouped pull request for each kind of dependency."""
-    entries = [
+    """Return dependabot's configuration: one grouped pull request for each kind of dependency.
+
+    One that has all kinds already stays as it is, and one of somebody else's gets those that it lacks.
+    """
+    interval, there = wishes.dependabot or "weekly", found.dependabot
+    rust = [
         f"""\
         # Rust dependencies, those in Cargo.lock that others depend on included, in one pull request.
         - package-ecosystem: cargo
           directory: {json.dumps(f"/{place}", ensure_ascii=False)}
           schedule:
-            interval: {wishes.dependabot}
+            interval: {interval}
           allow:
             - dependency-type: all
           groups:
@@ -241,21 +298,39 @@ def dependabot(found: Found, wishes: Wishes) -> str:
         """
         for place in dict.fromkeys((*found.updated, found.place))
     ]
-    published = wishes.publish and bool(found.packages)
-    kinds = [("github-actions", found.workflows or published or wishes.github)]
-    kinds.append(("gitsubmodule", any(name != OLD_SUBMODULE for name in found.submodules)))
-    entries += [
-        f"""\
+    workflows = found.workflows or wishes.github or bool(_to_publish(found, wishes))
+    kinds = {"github-actions": workflows, "gitsubmodule": bool({*found.submodules} - {OLD_SUBMODULE})}
+    others = {
+        kind: f"""\
         - package-ecosystem: {kind}
           directory: "/"
           schedule:
-            interval: {wishes.dependabot}
+            interval: {interval}
         """
-        for kind, wanted in kinds
+        for kind, wanted in kinds.items()
         if wanted
-    ]
-    body = "".join(textwrap.indent(textwrap.dedent(entry), "  ") for entry in entries)
-    return f"version: 2\nupdates:\n{body}"
+    }
+    lacking = [] if there.has("cargo", found.place) else rust[-1:]
+    lacking += [entry for kind, entry in others.items() if not there.has(kind, "")]
+    if there.text and not lacking and not (there.plain and wishes.dependabot):
+        return there.text
+    if there.text and not there.plain:
+        return _with_entries(there.text, lacking)
+    return f"version: 2\nupdates:\n{_indented([*rust, *others.values()], '  ')}"
+
+
+def _indented(entries: list[str], indent: str) -> str:
+    return "".join(textwrap.indent(textwrap.dedent(entry), indent) for entry in entries)
+
+
+def _with_entries(text: str, entries: list[str]) -> str:
+    """Return dependabot's configuration with more entries, indented as those that it has."""
+    found = re.search(r"^updates:.*\n(?:[ \t]*(?:#.*)?\n)*( *)- ", text, re.MULTILINE)
+    if found is None:
+        return text
+    end = re.compile(r"^[^\s#-]", re.MULTILINE).search(text, found.end())
+    before, after = text[: end.start() if end else None].rstrip("\n"), text[end.start() :] if end else ""
+    return f"{before}\n{_indented(entries, found[1])}{after}"
 
 
 def publishing(package: Publishable, found: Found) -> str:
@@ -295,16 +370,19 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
     if not found.recorded:
         start = (
             "judged by coverage_config_ARCH.json until then"
-            if found.coverage_config
+            if any("/" not in name for name in found.coverage_configs)
             else "it has no baseline yet"
         )
         todo.append(
             f"Record the coverage ({start}): nox -s coverage -- --profile devel && git add tests/coverage"
         )
-    if many := found.many_runs:
+    if found.tables:
+        todo.append("Correct the tables that limit the feature matrix:\n  " + "\n  ".join(found.tables))
+    elif many := found.many_runs:
         todo.append(
-            f"Combine fewer features, as clippy alone would run cargo {many.runs or 'far too many'} times: "
-            f"register(depth={many.depth}) in noxfile.py makes that {many.fewer} (nox -s clippy -- --list)"
+            f"Combine fewer features, as {many.session} alone would run cargo "
+            f"{many.runs or 'far too many'} times: register(depth={many.depth}) in noxfile.py makes that "
+            f"{many.fewer} (nox -s {many.session} -- --list)"
         )
     if found.hooks:
         todo.append(f"To run {', '.join(found.hooks)} on your machine: nox -s setup -- --hooks")
@@ -313,16 +391,12 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
         for folder in found.apart
     ]
     todo += _left_of_tests(found)
-    if wishes.publish and found.publishing:
+    todo += _left_of_publishing(found, wishes)
+    if found.renovate and not wishes.dependabot:
         todo.append(
-            f"Packages are published already by {', '.join(found.publishing)}: no workflow was planned."
+            f"{found.renovate} has renovate update the dependencies: no dependabot was planned "
+            "(`--dependabot weekly` adds it)."
         )
-    elif wishes.publish:
-        todo += [
-            f"Trust the workflow on crates.io: https://crates.io/crates/{package.name}/settings, "
-            f"{package.workflow.rpartition('/')[2]}"
-            for package in found.packages
-        ]
     todo += _left_of_ci(found, wishes)
     if OLD_SUBMODULE in found.submodules:
         path = shlex.quote(os.path.relpath(found.submodules[OLD_SUBMODULE], found.place or "."))
@@ -334,6 +408,55 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
             f'  git commit --signoff --message "Remove the submodule {OLD_SUBMODULE}"'
         )
     return todo
+
+
+def _left_of_publishing(found: Found, wishes: Wishes) -> list[str]:
+    todo = []
+    if wishes.publish and found.publishing:
+        workflows = ", ".join(sorted({*found.publishing.values()}))
+        todo.append(f"Packages are published already by {workflows}: no workflow was planned for them.")
+    pages = [
+        f"https://crates.io/crates/{package.name}/settings, {package.workflow.rpartition('/')[2]}"
+        for package in _to_publish(found, wishes)
+    ]
+    if pages:
+        todo.append(
+            "Trust the workflow on crates.io. A package that is not there yet has no such page: publish its "
+            "first version by hand (cargo login && cargo publish --package NAME).\n  " + "\n  ".join(pages)
+        )
+    return todo
+
+
+def taken_over(found: Found) -> list[str]:
+    """Return what becomes of each file of rust-vmm-ci."""
+    until = "its exclude_path and crate_features hold"
+    if not found.recorded:
+        until = f"the baseline until there is tests/coverage; {until} then, too"
+    of_member = "of a member; read by a noxfile in its folder"
+    said = [
+        f"{name} (coverage_score {score}): {of_member if '/' in name else until}"
+        for name, score in found.coverage_configs.items()
+    ]
+    if found.platforms is not None:
+        names = ", ".join(found.platforms)
+        said.append(f".platform ({names}): stays; it says what the pipeline has steps for")
+    for name, tests in found.custom_tests.items():
+        own = [test for test in tests if test not in found.replaced]
+        others = [test for test in tests if test in found.replaced]
+        parts = ["its tests are sessions: " + _some(own)] if own else []
+        parts += ["standard sessions take the place of " + _some(others)] if others else []
+        said.append(f"{name}: {'; '.join(parts)}")
+    said += [f"{name}: left out of the noxfile, {why}" for name, why in found.left_out.items()]
+    said += [f"{name}: stays out of the noxfile; see below" for name in found.members_tests]
+    if OLD_SUBMODULE in found.submodules:
+        path = found.submodules[OLD_SUBMODULE]
+        said.append(f"{path}: the submodule, which the sessions do not need; removed last")
+    return said
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if names[MOST_NAMES:] else ""
+    return ", ".join(dict.fromkeys(names[:MOST_NAMES])) + more
 
 
 def _left_of_tests(found: Found) -> list[str]:
@@ -369,14 +492,31 @@ def _left_of_ci(found: Found, wishes: Wishes) -> list[str]:
             "No CI runs the sessions yet: `rustvmm-sessions init --github` writes a workflow for GitHub, "
             "`--buildkite` a pipeline for Buildkite."
         )
-    if found.buildkite or wishes.buildkite:
+    bootstraps = wishes.buildkite or _BOOTSTRAPS.search(found.bootstrap)
+    if bootstraps and not found.buildkite:
         todo.append(
             "For Buildkite, ask an admin of its organization for a pipeline, and add its webhook in GitHub's "
             "settings of the repository (pull request and push events)."
         )
-    if wishes.buildkite:
+    if bootstraps:
         todo.append(
-            "In that pipeline's settings, the only step is `buildkite-agent pipeline upload`, which reads "
-            f"{BUILDKITE}; the agents need nox (pip install nox), which brings the rest."
+            "In the settings of the Buildkite pipeline, the only step is `buildkite-agent pipeline upload`, "
+            f"which reads {BUILDKITE}; the agents need nox (pip install nox), which brings the rest."
+        )
+    elif found.buildkite and found.place:
+        todo.append(
+            "For Buildkite to run the sessions, let steps of its pipeline run "
+            f"`nox -f {shlex.quote(found.place)}/noxfile.py -s NAME`."
+        )
+    elif found.buildkite and found.bootstrap:
+        todo.append(
+            f"For Buildkite to run the sessions, add a step to {BUILDKITE} that runs "
+            "`nox -s pipeline -- --upload`."
+        )
+    elif found.buildkite:
+        todo.append(
+            f"For Buildkite to run the sessions, let `rustvmm-sessions init --buildkite` write {BUILDKITE}; "
+            "then, in the settings of this repository's pipeline, replace the steps by one: "
+            "`buildkite-agent pipeline upload`."
         )
     return todo

@@ -87,9 +87,13 @@ def initialize(request: InitRequest) -> None:
     else:
         say("Nothing written.")
         return
-    say("Left to do:")
-    for item in scaffold.left_to_do(found, request.wishes):
-        say(f"- {item}".replace("\n", "\n  "))
+    _say_list("Found of rust-vmm-ci, and what becomes of it:", scaffold.taken_over(found))
+    _say_list("Left to do:", scaffold.left_to_do(found, request.wishes))
+
+
+def _say_list(heading: str, items: list[str]) -> None:
+    if items:
+        say("\n".join([heading, *(f"- {item}".replace("\n", "\n  ") for item in items)]))
 
 
 def _with_workflows(

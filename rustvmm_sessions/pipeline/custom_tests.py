@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 _OURS = re.compile(r"pytest\s[^;&|\n]*\btest_(coverage|commit_format)\.py\b[^;&|\n]*")
 _BENCHMARK = re.compile(r"(?:PACKAGE=([\w-]+)\s+)?pytest\s[^;&|\n]*\btest_benchmark\.py\b[^;&|\n]*")
 """rust-vmm-ci's own tests, which are standard sessions here."""
-_OF_RUST_VMM_CI = re.compile(r"rust-vmm-ci|\btest_(coverage|commit_format|benchmark)\.py\b")
+_OF_RUST_VMM_CI = re.compile(
+    r"rust-vmm-ci|\btest_(coverage|commit_format|benchmark|run)\b|\btest_(cov|com|ben)\w*\*|\bautogenerate_pipeline\b"
+)
 
 _PACKAGE = "PACKAGE"
 

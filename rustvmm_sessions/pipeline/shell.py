@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.console import say, warn
@@ -109,7 +109,9 @@ def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadl
     Raises:
         CheckFailed: A case failed, and ``soft_fail`` does not pass over it.
     """
-    cases = commands(test, machine(), _members(cargo) if test.per_crate else (), chosen)
+    start = _start(cargo)
+    cases = commands(test, machine(), _members(cargo, start) if test.per_crate else (), chosen)
+    cargo = replace(cargo, directory=start)
     for case, command in cases:
         if case:
             say(f"{test.name}: {case}")
@@ -118,6 +120,20 @@ def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadl
         run_script(Script(name=name, program="sh", text=command, soft_fail=soft_fail), cargo, deadline)
 
 
-def _members(cargo: Cargo) -> Iterable[tuple[str, str]]:
+def _start(cargo: Cargo) -> Path:
+    """Return where Buildkite starts a test: at the repository's top, which a member's folder is not.
+
+    A crate with a workspace of its own has the tests that its folder is the top for.
+    """
+    with contextlib.suppress(UserError):  # no git
+        here, top = cargo.directory.resolve(), Git(directory=cargo.directory).top
+        if top and top.resolve() != here and cargo.workspace.root != here:
+            return top.resolve()
+    return cargo.directory
+
+
+def _members(cargo: Cargo, start: Path) -> Iterable[tuple[str, str]]:
+    """Return the names and folders of the members that a test is for: in a member's folder, that one."""
     workspace = cargo.workspace
-    return [(m.name, os.path.relpath(m.directory, workspace.root)) for m in workspace.members]
+    members = workspace.members if start == cargo.directory else filter(None, [workspace.current])
+    return [(member.name, os.path.relpath(member.directory, start)) for member in members]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import os.path
 import re
-import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.model import interpolated
+from rustvmm_sessions.pipeline.script import commands_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,13 +25,11 @@ DEFAULT_FILES = tuple(
 )
 """What ``buildkite-agent pipeline upload`` reads without a file, the first that there is."""
 
-_SIGNS = "();<>|&\n"
 _FILE = re.compile(r".*\.(ya?ml|json)")
 _PROGRAM = re.compile(r"(.*/)?(rustvmm[-_]sessions(\.cli)?|(?P<old>autogenerate_pipeline\.py))")
 _DESCRIPTION = re.compile(r"(?:-t|--test-description=?)(.*)")
 _SESSIONS = re.compile(r"-[sek]|--sessions?|--keywords")
 _SESSION = re.compile(r"(-[sek]|--sessions?=|--keywords=)pipeline")
-_SHELL_OPTION = re.compile(r"-\w*c")
 _READS_ONLY = frozenset(("--check", "--diff", "--explain", "--help"))
 
 
@@ -80,7 +78,7 @@ def _script(step: dict[str, Any]) -> str:
 
 
 def _uploads_itself(script: str, sources: Sources, seen: frozenset[str]) -> bool:
-    commands = [(words, _makes_it(words, sources)) for words in _commands(script)]
+    commands = [(words, _makes_it(words, sources)) for words in commands_of(script)]
     upload = next((words for words, made in commands if _is_upload(words, made=made is not None)), None)
     if upload is None:
         return False
@@ -112,28 +110,6 @@ def _steps_of(name: str, sources: Sources) -> Iterator[dict[str, Any]]:
             todo.append(part.get("steps"))
         elif isinstance(part, list):
             todo += part
-
-
-def _commands(script: str) -> Iterator[list[str]]:
-    """Yield the words of each command, after the sign before it: ``|``, ``<`` for an input, or another."""
-    lexer = shlex.shlex(script.replace("\\\n", " ").replace("`", "\n"), posix=True, punctuation_chars=_SIGNS)
-    lexer.whitespace, lexer.whitespace_split = " \t\r", True
-    try:
-        tokens = list(lexer)
-    except ValueError:  # a quote without its end
-        tokens = script.split()
-    words = ["\n"]
-    for token in tokens:
-        if not token or not set(token) <= set(_SIGNS):
-            if words[-1] == "eval" or _SHELL_OPTION.fullmatch(words[-1]):
-                yield from _commands(token)
-            words.append(token)
-        elif token[0] == "<":
-            words[0] = "<"  # the file's name follows
-        else:
-            yield words
-            words = ["|" if token in ("|", "|&") else "\n"]
-    yield words
 
 
 def _is_upload(words: list[str], *, made: bool) -> bool:

@@ -29,7 +29,7 @@ PURE = {
     *("bench.statistics", "bench.table", "bench.words"),
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
-    *("coverage.config", "gate.plan", "gate.words", "init.scaffold"),
+    *("coverage.config", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
     *("rust.cfg", "rust.features", "rust.reads"),
     *(
         "pipeline.model",
@@ -40,6 +40,8 @@ PURE = {
     ),
     *(
         "pipeline.included",
+        "pipeline.script",
+        "pipeline.uploads",
         "pipeline.buildkite",
         "pipeline.github",
         "pipeline.table",

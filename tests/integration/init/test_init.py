@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rustvmm_sessions import scaffold
+from rustvmm_sessions import catalog, scaffold
 from rustvmm_sessions.pipeline import included
 from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate, run
 
@@ -408,6 +408,70 @@ def test_a_workflow_that_publishes_already_is_not_doubled(crate: CrateBuilder) -
     assert not (crate.directory / ".github/workflows/publish.yml").exists()
 
 
+@pytest.mark.parametrize(
+    ("step", "publishes"),
+    [
+        ("uses: release-plz/action@v0.5", True),
+        ("run: cargo +stable publish --locked", True),
+        ("run: cargo publish --package sample", True),
+        ("run: cargo publish --package other", False),
+        ("run: cargo publish --dry-run", False),
+    ],
+)
+def test_another_way_to_publish_is_seen(crate: CrateBuilder, step: str, *, publishes: bool) -> None:
+    crate.with_file(".github/workflows/release.yml", f"jobs: {{x: {{steps: [{{{step}}}]}}}}\n")
+
+    outcome = init(crate, "--dry-run", "--publish").out
+
+    assert ("published already by .github/workflows/release.yml" in outcome) == publishes
+    assert (".github/workflows/publish.yml" in outcome) != publishes
+    assert ("first version by hand (cargo login && cargo publish" in outcome) != publishes
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["renovate.json", ".github/renovate.json5", ".gitlab/renovate.json", ".renovaterc", "package.json"],
+)
+def test_beside_renovate_dependabot_is_left_out_unless_it_is_asked_for(
+    crate: CrateBuilder, name: str
+) -> None:
+    crate.with_file(name, '{"renovate": {}}').commit("renovate")
+
+    outcome = init(crate, "--yes")
+
+    assert f"- {name} has renovate update the dependencies: no dependabot was planned" in outcome.out
+    assert not (crate.directory / ".github/dependabot.yml").exists()
+    init(crate, "--yes", "--dependabot=weekly")
+    assert (crate.directory / ".github/dependabot.yml").exists()
+
+
+def test_a_dependabot_configuration_of_the_user_s_is_not_written_anew(crate: CrateBuilder) -> None:
+    has = (
+        "version: 2\nupdates:\n# ours\n- package-ecosystem: cargo\n  directories: [/, /staging/]\n"
+        "  open-pull-requests-limit: 9\n  schedule: {interval: daily}\n"
+    )
+    crate.with_file(".github/dependabot.yml", has).with_file("package.json", "{}")
+    assert "dependabot.yml" not in init(crate, "--yes").out
+    assert (crate.directory / ".github/dependabot.yml").read_text() == has
+
+    lacks = has.replace("[/, /staging/]", '["/x*"]') + "# end\nregistries: {}\n"
+    crate.with_file(".github/dependabot.yml", lacks)
+    assert "Kept: .github/dependabot.yml is not what" in init(crate, "--yes").out
+    init(crate, "--yes", "--replace=.github/dependabot.yml")
+    text = (crate.directory / ".github/dependabot.yml").read_text()
+    assert text.startswith(lacks.partition("registries")[0])
+    assert [entry["package-ecosystem"] for entry in yaml.safe_load(text)["updates"]] == ["cargo", "cargo"]
+    assert yaml.safe_load(text)["updates"][1]["directory"] == "/"
+    assert "dependabot.yml" not in init(crate, "--yes").out
+
+
+def test_a_dependabot_configuration_that_is_none_is_one_message(crate: CrateBuilder) -> None:
+    crate.with_file(".github/dependabot.yml", "updates: [\n")
+    outcome = init(crate, "--yes")
+    assert outcome.code == 2
+    assert "where: .github/dependabot.yml:" in outcome.err
+
+
 def test_custom_tests_that_call_the_submodule_are_named(crate: CrateBuilder) -> None:
     test = {"test_name": "old", "command": "./rust-vmm-ci/test_run.py"}
     crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test]}))
@@ -454,7 +518,71 @@ def test_what_is_left_to_do_is_of_the_ci_that_the_crate_has(crate: CrateBuilder)
 
     crate.with_file(".buildkite/hooks/pre-command", "true\n")
     buildkite = init(crate, "--yes").out
-    assert "add its webhook" in buildkite
+    assert "let `rustvmm-sessions init --buildkite` write .buildkite/pipeline.yml; then, in" in buildkite
+    crate.with_file(".buildkite/pipeline.yml", "steps: []\n")
+    assert "add a step to .buildkite/pipeline.yml that runs `nox -s pipeline" in init(crate, "--yes").out
+    written = init(crate, "--yes", "--buildkite", "--replace=.buildkite/pipeline.yml").out
+    for said in (buildkite, written, init(crate, "--yes").out):
+        assert "ask an admin" not in said
+        assert "`buildkite-agent pipeline upload`" in said
+
+
+def test_a_repository_without_buildkite_needs_an_admin_for_its_pipeline(crate: CrateBuilder) -> None:
+    assert "add its webhook" in init(crate, "--dry-run", "--buildkite").out
+
+
+def test_each_file_of_rust_vmm_ci_is_named_with_what_becomes_of_it(crate: CrateBuilder) -> None:
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one"]\nresolver = "2"\n')
+    crate.with_file("one/Cargo.toml", MANIFEST.format(name="one").replace("\n[workspace]\n", ""))
+    crate.with_file("one/src/lib.rs", "").with_file(
+        "one/coverage_config_x86_64.json", '{"coverage_score": 7}'
+    )
+    for name, text in (("x86_64", '{"coverage_score": 80.5}'), ("aarch64", "{}")):
+        crate.with_file(f"coverage_config_{name}.json", text)
+    own = [{"test_name": f"t{number}", "command": "true"} for number in range(10)]
+    old = {"test_name": "cov", "command": 'pytest $(find . -type f -name "test_coverage.py")'}
+    for name, tests in (("a", [*own, old]), ("b", []), ("c", [{"test_name": "x"}])):
+        crate.with_file(f".buildkite/{name}.json", json.dumps({"tests": tests}))
+    crate.with_file(".platform", "x86_64\n").with_file(
+        ".gitmodules", '[submodule "rust-vmm-ci"]\n\tpath = ci\n\turl = https://example.com/x\n'
+    )
+
+    said = init(crate, "--dry-run").out.partition("Found of rust-vmm-ci")[2].partition("Left to do")[0]
+
+    until = "the baseline until there is tests/coverage; its exclude_path and crate_features hold then, too"
+    assert said.splitlines()[1:] == [
+        f"- coverage_config_aarch64.json (coverage_score none): {until}",
+        f"- coverage_config_x86_64.json (coverage_score 80.5): {until}",
+        "- one/coverage_config_x86_64.json (coverage_score 7): of a member; read by a noxfile in its folder",
+        "- .platform (x86_64): stays; it says what the pipeline has steps for",
+        "- .buildkite/a.json: its tests are sessions: t0, t1, t2, t3, t4, t5, t6, t7 and 2 more; "
+        "standard sessions take the place of cov",
+        "- .buildkite/b.json: left out of the noxfile, as it has no test",
+        "- .buildkite/c.json: left out of the noxfile, for what is said above",
+        "- ci: the submodule, which the sessions do not need; removed last",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        'cd x && pytest $(find .. -type f -name "test_coverage.py")',
+        'ROOT=$$PWD && cd x && pytest $(find "$$ROOT" -path "*/integration_tests/test_coverage.py")',
+        "pytest $(find . -name 'test_com*')",
+        "find . -name test_benchmark.py | xargs pytest",
+        "python3 $(find . -name test_run.py)",
+        "./ci/anything",
+    ],
+)
+def test_calls_of_the_submodule_are_known_in_any_form(crate: CrateBuilder, command: str) -> None:
+    crate.with_file(".gitmodules", '[submodule "rust-vmm-ci"]\n\tpath = ci\n\turl = https://example.com/x\n')
+    tests = [
+        {"test_name": "old", "command": command},
+        {"test_name": "new", "command": "pytest test_run_x.py"},
+    ]
+    crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": tests}))
+
+    assert "- Custom tests that call rust-vmm-ci: old; docs/" in init(crate, "--dry-run").out
 
 
 @pytest.mark.parametrize(
@@ -475,6 +603,29 @@ def test_a_crate_of_many_features_is_told_how_to_combine_fewer(
     assert (said or "Left to do:") in outcome.out
     assert ("Combine fewer" in outcome.out) == (said is not None)
     assert "Combine fewer" not in init(crate, "--yes").out  # the noxfile may say so by now
+
+
+def test_a_misspelt_table_is_corrected_before_features_are_combined(crate: CrateBuilder) -> None:
+    names = "".join(f"f{number} = []\n" for number in range(8))
+    manifest = MANIFEST.format(name="sample") + f"\n[features]\n{names}"
+    crate.with_file("Cargo.toml", f"{manifest}\n[package.metadata.cargo-all-feature]\ndenylist = []\n")
+    outcome = init(crate, "--dry-run").out
+    assert (
+        "Correct the tables that limit the feature matrix:\n    sample: [package.metadata.cargo-all"
+        in outcome
+    )
+    assert "Combine fewer" not in outcome
+
+
+def test_a_noxfile_without_a_feature_matrix_needs_no_depth(crate: CrateBuilder) -> None:
+    names = "".join(f"f{number} = []\n" for number in range(8))
+    crate.with_file("Cargo.toml", MANIFEST.format(name="sample") + f"\n[features]\n{names}")
+    aliases = [session.alias for session in catalog.STANDARD if session.matrix]
+    tests = [{"test_name": name, "command": "cargo x"} for name in (*aliases, "style", "doc")]
+    crate.with_file(".buildkite/tests.json", json.dumps({"tests": tests}))
+    outcome = init(crate, "--dry-run").out
+    assert '"clippy",' in outcome
+    assert "Combine fewer" not in outcome
 
 
 def test_a_file_that_differs_is_kept_and_shown_and_replaced_only_by_name(crate: CrateBuilder) -> None:

@@ -18,7 +18,7 @@ from rustvmm_sessions.pipeline.custom_tests import CustomTest
 from rustvmm_sessions.pipeline.model import Template
 from rustvmm_sessions.pipeline.shell import run_custom_test
 from rustvmm_sessions.rust.cargo import Cargo, machine
-from tests.crates import REPOSITORY, CrateBuilder, new_crate
+from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, new_crate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,6 +117,21 @@ def test_a_test_that_may_fail_is_a_warning(crate: CrateBuilder) -> None:
 
     assert outcome.code == 0
     assert "warning: soft: exit status 3; its soft_fail passes over that" in outcome.err
+
+
+def test_in_a_member_s_folder_tests_start_at_the_repository_s_top(crate: CrateBuilder) -> None:
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["a", "deep/b"]\nresolver = "2"\n')
+    for place in ("a", "deep/b"):
+        manifest = MANIFEST.format(name=place[-1]).replace("\n[workspace]\n", "")
+        crate.with_file(f"{place}/Cargo.toml", manifest).with_file(f"{place}/src/lib.rs", "")
+    commands = ["pwd", "cd {crate_path} && pwd && echo {crate}"]
+    tests = [{"test_name": f"t{number}", "command": command} for number, command in enumerate(commands)]
+    member = CrateBuilder(crate.directory / "deep/b")
+    with_tests(member, *tests, options=", workspace=False").commit("member")
+
+    assert member.nox("-s", "t0").out == f"{crate.directory}\n"
+    outcome = member.nox("-s", "t1")
+    assert outcome.out.split() == ["t1:", "b", str(member.directory), "b"]
 
 
 def test_tracked_files_that_a_custom_test_changes_are_named(crate: CrateBuilder) -> None:

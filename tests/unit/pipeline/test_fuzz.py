@@ -125,7 +125,9 @@ def test_workflows() -> None:
     def accept(tests: Any) -> None:
         templates = description.parse(json.dumps({"tests": tests}), "t.json", of_crates=False, warn=quiet)
         pipeline = compose(templates, PLATFORMS, NO_CHANGES)
-        (job,) = read_yaml(github.render(pipeline, warn=quiet), "w.yml").data["jobs"].values()
+        (job,) = (
+            read_yaml(github.render(pipeline, github.Repository(), warn=quiet), "w.yml").data["jobs"].values()
+        )
         entries = job["strategy"]["matrix"]["include"]
         steps = [step for step in pipeline.steps if not step.extra.get("skip")]
         shown = [entry["label"].replace("${{ '${{' }}", "${{") for entry in entries]  # as GitHub evaluates it
