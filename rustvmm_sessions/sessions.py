@@ -267,7 +267,10 @@ class Crate:
         from rustvmm_sessions.pipeline.included import commands
         from rustvmm_sessions.pipeline.shell import Script, run_script
 
-        for command in commands(read_included(self.settings.directory, file)):
+        found = commands(read_included(self.settings.directory, file))
+        for command in {
+            command.label: command for command in found
+        }.values():  # with a matrix, some share one
             if command.label in self._names:
                 raise UserError(
                     f"there is a session {command.label!r} already",

@@ -524,7 +524,7 @@ class Settings:
     )
     pipeline_include: Path | None = option(
         lambda where, value: Path(_string(where, value)),
-        "a pipeline file of the crate's own, such as .buildkite/pipeline.yml: its steps become part of the "
+        "a pipeline file of the crate's own, such as .buildkite/steps.yml: its steps become part of the "
         "pipeline, and what they run becomes sessions",
     )
 

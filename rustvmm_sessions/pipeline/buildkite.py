@@ -159,7 +159,8 @@ def _check_labels(flat: Iterable[tuple[Place, dict[str, Any]]], doubled: Mapping
     single: set[str] = set()
     for place, step in flat:
         label = label_of(step)
-        if not label or _OTHER_STEPS & step.keys():
+        runs = any(step.get(key) for key in ("command", "commands"))
+        if not label or (_OTHER_STEPS & step.keys() and not runs):
             continue
         if "matrix" not in step:
             single.add(label)

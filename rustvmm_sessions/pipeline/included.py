@@ -1,4 +1,4 @@
-"""A crate's own ``.buildkite/pipeline.yml``: checked, kept as it is, its commands known by label."""
+"""A crate's own pipeline file: checked, kept as it is, its commands known by label."""
 
 from __future__ import annotations
 
@@ -89,12 +89,10 @@ def _kind(step: Any) -> str:
     return step if isinstance(step, str) else next((word for word in _WORDS if word in step), "")
 
 
-def commands(included: Iterable[Included]) -> Iterable[Command]:
-    """Return what the steps run, those in groups as well; steps without a label are left out.
-
-    Steps of one label, which have a matrix each, are one.
-    """
-    return {command.label: command for step in included for command in _commands(step.data)}.values()
+def commands(included: Iterable[Included]) -> Iterator[Command]:
+    """Yield what the steps run, those in groups as well; steps without a label are left out."""
+    for step in included:
+        yield from _commands(step.data)
 
 
 def _commands(step: Any) -> Iterator[Command]:

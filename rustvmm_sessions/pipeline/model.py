@@ -211,8 +211,9 @@ def interpolated(text: str) -> str:
     return re.sub(r"\\\\|\$\$|\\\$", lambda found: found.group() if found.group() == "\\\\" else "$", text)
 
 
-def tolerates(soft_fail: Any, status: int) -> bool:
-    """Whether a step's ``soft_fail`` passes over an exit status."""
+def tolerated_by(soft_fail: Any) -> tuple[object, ...]:
+    """Return the exit statuses that a step's ``soft_fail`` passes over; ``*`` is any."""
+    if soft_fail in (True, "true"):
+        return ("*",)
     rules = soft_fail if isinstance(soft_fail, list) else []
-    statuses = [rule.get("exit_status", "*") for rule in rules if isinstance(rule, dict)]
-    return soft_fail in (True, "true") or "*" in statuses or status in statuses
+    return tuple(rule.get("exit_status", "*") for rule in rules if isinstance(rule, dict))

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rustvmm_sessions import catalog, scaffold
+from rustvmm_sessions import catalog
+from rustvmm_sessions.init import scaffold
 from rustvmm_sessions.pipeline import included
 from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, Outcome, new_crate, run
 
@@ -469,7 +470,7 @@ def test_a_dependabot_configuration_that_is_none_is_one_message(crate: CrateBuil
     crate.with_file(".github/dependabot.yml", "updates: [\n")
     outcome = init(crate, "--yes")
     assert outcome.code == 2
-    assert "where: .github/dependabot.yml:" in outcome.err
+    assert "--> .github/dependabot.yml:" in outcome.err
 
 
 def test_custom_tests_that_call_the_submodule_are_named(crate: CrateBuilder) -> None:
@@ -561,6 +562,8 @@ def test_each_file_of_rust_vmm_ci_is_named_with_what_becomes_of_it(crate: CrateB
         "- .buildkite/c.json: left out of the noxfile, for what is said above",
         "- ci: the submodule, which the sessions do not need; removed last",
     ]
+    init(crate, "--yes")
+    assert "Found of rust-vmm-ci" not in init(crate, "--yes").out
 
 
 @pytest.mark.parametrize(

@@ -480,7 +480,7 @@ def test_two_steps_of_one_label_are_refused(crate: Crate, steps: str) -> None:
     code, out, err = crate.run("-t", "tests.json", "--include", "p.yml")
     assert (code, out) == (2, "")
     assert "two steps have the label" in err
-    assert f"where: p.yml:{1 + steps.count(chr(10))}" in err
+    assert f"--> p.yml:{1 + steps.count(chr(10))}" in err
 
 
 @pytest.mark.parametrize("steps", ONCE)
@@ -544,7 +544,7 @@ def test_a_pipeline_that_uploads_itself_is_refused(crate: Crate, command: str) -
     crate.describe(A).with_file("p.yml", f"steps:\n- {json.dumps(group)}\n")
     code, out, err = crate.run("-t", "tests.json", "--include", "p.yml")
     assert (code, out) == (2, "")
-    assert "where: p.yml:2" in err
+    assert "--> p.yml:2" in err
 
 
 @pytest.mark.parametrize("command", OTHERS)

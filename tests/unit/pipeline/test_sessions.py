@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -422,6 +423,20 @@ def test_what_github_cannot_do_is_said() -> None:
         "s390x-riscv64",
     ]
     assert warnings == ["the workflow has no 'kvm-aarch64': GitHub's arm64 runners have no /dev/kvm"]
+
+
+def test_a_workflow_passes_over_the_statuses_that_soft_fail_names() -> None:
+    def made(soft_fail: Any) -> dict[str, Any]:
+        test = {"test_name": "x", "command": "exit 3", "soft_fail": soft_fail}
+        text = json.dumps({"tests": [test]})
+        templates = description.parse(text, "t.json", of_crates=False, warn=fail)
+        return jobs(workflow(compose(templates, ALL, Variables())))["x"]
+
+    plain = made(None)
+    assert made(True) == made([{"exit_status": "*"}, {"exit_status": 1}]) == {**plain, "soft_fail": True}
+    named = made([{"exit_status": 3}, {"exit_status": 4}])
+    assert named["soft_fail"] is False
+    assert f"bash -e -c {shlex.quote(plain['command'])} || case $? in 3|4) echo " in named["command"]
 
 
 def test_githubs_own_expressions_are_not_made_of_our_texts() -> None:
