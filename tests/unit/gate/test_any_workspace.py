@@ -13,14 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.gate.plan import plan
-from tests.workspaces import (
-    TABLE,
-    dependency,
-    joint,
-    member_of,
-    package,
-    workspace,
-)
+from tests.workspaces import TABLE, dependency, joint, member_of, package, workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,14 +6,7 @@ import pytest
 
 from rustvmm_sessions.gate.plan import plan
 from rustvmm_sessions.rust.features import Run
-from tests.workspaces import (
-    commands,
-    dependency,
-    joint,
-    member_of,
-    package,
-    workspace,
-)
+from tests.workspaces import commands, dependency, joint, member_of, package, workspace
 
 
 def test_a_denied_feature_is_left_out_of_the_run_with_all_features() -> None:

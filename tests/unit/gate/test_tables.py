@@ -8,15 +8,7 @@ import pytest
 
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate.plan import plan
-from tests.workspaces import (
-    TABLE,
-    commands,
-    dependency,
-    member_of,
-    package,
-    requests,
-    workspace,
-)
+from tests.workspaces import TABLE, commands, dependency, member_of, package, requests, workspace
 
 
 @pytest.mark.parametrize(
