@@ -64,8 +64,11 @@ def zipapp(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time coverage, `-- gate` or `-- bench` against rust-vmm-ci's commands; or `-- bench-simulation`."""
+    """Time coverage, `-- gate` or `-- bench` against rust-vmm-ci's; or `-- bench-simulation`, `-- limits`."""
     install(session, "test")
+    if session.posargs[:1] == ["limits"]:
+        session.run("pytest", "tests/perf", *session.posargs[1:])
+        return
     named = session.posargs[:1] and session.posargs[0] in ("bench", "bench-simulation", "coverage", "gate")
     what, *rest = session.posargs if named else ["coverage", *session.posargs]
     session.run("python", "-m", f"tests.perf.{what.replace('-', '_')}", *rest)

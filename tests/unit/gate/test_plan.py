@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -342,12 +341,10 @@ def test_many_features_that_all_exclude_each_other_are_a_few_runs() -> None:
 
 def test_too_many_sets_are_refused_with_the_setting_that_helps() -> None:
     one = package("p", {f"f{index:02}": [] for index in range(24)})
-    start = time.monotonic()
 
     with pytest.raises(UserError) as caught:
         plan(workspace(one))
 
-    assert time.monotonic() - start < 20
     assert "24 features" in caught.value.what
     assert "max_combination_size = 3 " in caught.value.fix
     assert "depth=3" in caught.value.fix
