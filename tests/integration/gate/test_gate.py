@@ -74,7 +74,7 @@ def test_what_rustfmt_cannot_read_is_not_called_badly_formatted(tmp_path: Path) 
 def test_where_the_manifest_is_wrong_rustfmt_is_not_to_blame(tmp_path: Path) -> None:
     crate = crate_in(tmp_path)
     crate.with_file("Cargo.toml", "[package\n")
-    assert "cargo metadata refuses the manifest" in ending(session(crate, "fmt"))
+    assert "error: cargo metadata refuses the manifest" in session(crate, "fmt").err
     (crate.directory / "Cargo.toml").unlink()
     assert "there is no Cargo.toml here" in ending(session(crate, "fmt"))
 
