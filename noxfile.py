@@ -74,5 +74,12 @@ def speed(session: nox.Session) -> None:
     session.run("python", "-m", f"tests.perf.{what.replace('-', '_')}", *rest)
 
 
+@nox.session
+def differential(session: nox.Session) -> None:
+    """Hold sessions against cargo on generated workspaces: `-- --minutes N [--seed S]`, and `--help`."""
+    install(session, "test")
+    session.run("python", "-m", "tests.differential", *session.posargs)
+
+
 if __name__ == "__main__":
     nox.main()
