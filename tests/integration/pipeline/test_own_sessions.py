@@ -424,7 +424,7 @@ def test_a_custom_tests_exit_status_is_noxs_where_it_runs_alone(crate: CrateBuil
     reported = crate.nox("--report", "report.json", "-s", "three")
 
     assert (alone.code, killed.code) == (3, 128 + signal.SIGKILL)
-    assert "error: three: exit status 3." in alone.err
+    assert "error: three: exit status 3\n" in alone.err
     assert with_another.code == 1
     assert "Session good was successful" in with_another.err
     assert reported.code == 1

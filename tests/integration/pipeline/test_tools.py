@@ -189,7 +189,7 @@ SCALARS = (
 
 
 def test_yaml_is_read_as_the_agent_reads_it(tmp_path: Path) -> None:
-    text = "".join(f"- {{command: x, label: l, other: {scalar}}}\n" for scalar in SCALARS)
+    text = "".join(f"- {{command: x, label: l{n}, other: {scalar}}}\n" for n, scalar in enumerate(SCALARS))
     (tmp_path / "in.yml").write_text(f"steps:\n{text}")
     (tmp_path / "none.json").write_text('{"tests": []}')
     done = generate(tmp_path, "-t", "none.json", "--include", "in.yml")
