@@ -38,6 +38,8 @@ PLATFORM_FILE = ".platform"
 RUST_VMM_CI = "rust-vmm-ci"
 """The submodule that the sessions take the place of."""
 CRATE_DESCRIPTION = ".buildkite/test_description.json"
+_MOST_BYTES = 1 << 26
+"""More than a pipeline of 500 crates has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +221,10 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
             fix="leave --format out, or use --output",
         )
     compared = next((directory / path for path in (given.output, given.check, given.diff) if path), None)
-    text = rendered(pipeline, given.format, directory, (compared and files.read_text(compared)) or "")
+    before = ""
+    if compared and given.format == "github":  # whose pins may be newer than ours
+        before = files.read_text(compared, most_bytes=_MOST_BYTES) or ""
+    text = rendered(pipeline, given.format, directory, before)
     if given.explain:
         from rustvmm_sessions.pipeline.table import explain
 
@@ -281,7 +286,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _differences(path: Path, text: str, form: str) -> list[str]:
-    found = files.read_text(path)
+    found = files.read_text(path, most_bytes=_MOST_BYTES)
     if found is None:
         raise UserError("there is no such file", where=str(path), fix="write it with --output")
     old = read_yaml(found, str(path))

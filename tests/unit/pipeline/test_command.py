@@ -344,6 +344,15 @@ def test_standard_tests_of_a_workspace_run_in_each_member(crate: Crate) -> None:
     assert commands["commit-format"] == "nox -s commit-format"
 
 
+def test_a_pipeline_of_megabytes_is_replaced_and_compared(crate: Crate) -> None:
+    crate.describe(*({**A, "test_name": f"{number} {'x' * 1000}"} for number in range(1200)))
+    assert crate.run("-t", "tests.json", "--output", "ci.yml")[0] == 0
+    assert Path("ci.yml").stat().st_size > 1 << 20
+
+    assert crate.run("-t", "tests.json", "--output", "ci.yml")[0] == 0
+    assert crate.run("-t", "tests.json", "--check", "ci.yml")[:2] == (0, "ci.yml is up to date\n")
+
+
 def test_output_replaces_a_file_and_nothing_is_printed(crate: Crate) -> None:
     crate.describe(A).with_file("out.yml", OLD)
     (crate.directory / "out.yml").chmod(0o600)
