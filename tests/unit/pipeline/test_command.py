@@ -344,13 +344,12 @@ def test_standard_tests_of_a_workspace_run_in_each_member(crate: Crate) -> None:
     assert commands["commit-format"] == "nox -s commit-format"
 
 
-def test_a_pipeline_of_megabytes_is_replaced_and_compared(crate: Crate) -> None:
-    crate.describe(*({**A, "test_name": f"{number} {'x' * 1000}"} for number in range(1200)))
+def test_a_pipeline_of_megabytes_is_replaced(crate: Crate) -> None:
+    crate.describe(*({**A, "test_name": f"{number}"} for number in range(5000)))
     assert crate.run("-t", "tests.json", "--output", "ci.yml")[0] == 0
     assert Path("ci.yml").stat().st_size > 1 << 20
 
     assert crate.run("-t", "tests.json", "--output", "ci.yml")[0] == 0
-    assert crate.run("-t", "tests.json", "--check", "ci.yml")[:2] == (0, "ci.yml is up to date\n")
 
 
 def test_output_replaces_a_file_and_nothing_is_printed(crate: Crate) -> None:
