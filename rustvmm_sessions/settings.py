@@ -59,6 +59,14 @@ def parse_platforms(text: str, where: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Platforms:
+    """The platforms that a crate is for, and what says so."""
+
+    names: tuple[str, ...]
+    source: str
+
+
 # What register() takes
 
 Check = Callable[[str, object], Any]
@@ -464,6 +472,11 @@ class Settings:
     workspace: bool = option(
         _flag, "whether sessions mean the whole workspace, or only the noxfile's own package", default=True
     )
+    members: bool | None = option(
+        _flag,
+        "whether each member of the workspace is judged by itself; by default where members have a "
+        "coverage_config_ARCH.json, tests/coverage, .platform or custom tests of their own",
+    )
     features: tuple[str, ...] | None = option(
         _strings, "the features to vary in builds, clippy and tests; all by default"
     )
@@ -567,4 +580,11 @@ def settings(directory: Path, given: Mapping[str, Any]) -> Settings:
         UserError: An unknown option, session or key (with the nearest right name), or a value of
             the wrong type.
     """
-    return _checked(Settings, "register()", given, place="register({name}=...)", directory=directory)
+    made = _checked(Settings, "register()", given, place="register({name}=...)", directory=directory)
+    if made.members and not made.workspace:
+        raise UserError(
+            "members=True judges all members, workspace=False only the noxfile's own package",
+            where="register(members=..., workspace=...)",
+            fix="take one of them out",
+        )
+    return made

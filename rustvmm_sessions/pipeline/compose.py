@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline.model import Pipeline, Placement, Platforms, Step, Template
+from rustvmm_sessions.pipeline.model import Pipeline, Placement, Step, Template
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from rustvmm_sessions.pipeline.variables import Variables
+    from rustvmm_sessions.settings import Platforms
 
 GLOBAL_PATHS = ("Cargo.toml", ".buildkite/**", "rust-vmm-ci/**")
 """Paths of a workspace on whose change the shared tests of every member run."""

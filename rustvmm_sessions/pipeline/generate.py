@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, files
+from rustvmm_sessions import files
 from rustvmm_sessions.console import pass_on, say, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -23,8 +23,7 @@ from rustvmm_sessions.pipeline import (
     variables,
 )
 from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
-from rustvmm_sessions.pipeline.model import Included, Pipeline, Platforms, Template
-from rustvmm_sessions.settings import parse_platforms
+from rustvmm_sessions.rust.members import DEFAULTS, PLATFORM_FILE, platforms_of, read_platforms
 
 if TYPE_CHECKING:
     import argparse
@@ -32,9 +31,9 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
     from rustvmm_sessions.pipeline.github import Repository
+    from rustvmm_sessions.pipeline.model import Included, Pipeline, Template
     from rustvmm_sessions.settings import Settings
 
-PLATFORM_FILE = ".platform"
 RUST_VMM_CI = "rust-vmm-ci"
 """The submodule that the sessions take the place of."""
 CRATE_DESCRIPTION = ".buildkite/test_description.json"
@@ -68,7 +67,7 @@ def of_description(asked: Described) -> Pipeline:
         UserError: A file or variable is wrong.
     """
     changes = variables.read(os.environ)
-    platforms = _platforms(asked.directory, asked.platforms or Path(PLATFORM_FILE))
+    platforms = read_platforms(asked.directory, asked.platforms or PLATFORM_FILE) or DEFAULTS
     if asked.description is None:
         templates = registered.standard_tests(of_crates=asked.selective)
     else:
@@ -95,10 +94,7 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
         UserError: A file or variable is wrong.
     """
     changes = variables.read(os.environ)
-    if crate.platforms:
-        platforms = Platforms(names=crate.platforms, source="register(platforms=...)")
-    else:
-        platforms = _platforms(crate.directory, Path(PLATFORM_FILE))
+    platforms = platforms_of(crate)
     nox = "nox" if form == "github" else crate.pipeline_command
     tests = custom_tests_of(crate)
     templates = registered.of_crate(crate, tests, nox)
@@ -163,13 +159,6 @@ def _text(directory: Path, name: Path) -> str:
     return text
 
 
-def _platforms(directory: Path, name: Path) -> Platforms:
-    text = files.read_text(directory / name)
-    if text is None:
-        return Platforms(names=catalog.DEFAULT_PLATFORMS, source="the defaults")
-    return Platforms(names=parse_platforms(text, str(name)), source=str(name))
-
-
 def _members(directory: Path, shared: Path | None) -> list[Member]:
     from rustvmm_sessions.rust import manifests, reads
 
@@ -192,7 +181,7 @@ def _members(directory: Path, shared: Path | None) -> list[Member]:
                 name=package.name,
                 path=package.path,
                 changed=(*changed, *beside),
-                platforms=_platforms(directory, folder / PLATFORM_FILE),
+                platforms=read_platforms(directory, folder / PLATFORM_FILE) or DEFAULTS,
                 tests=tests,
             )
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rustvmm_sessions.documents import Key, Place
+    from rustvmm_sessions.settings import Platforms
 
 HYPERVISORS = ("kvm", "mshv")
 
@@ -176,14 +177,6 @@ class Placement:
     platform: str
     step: Step | None = None
     reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Platforms:
-    """The platforms that a crate is for, and what says so."""
-
-    names: tuple[str, ...]
-    source: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,11 +33,7 @@ def packages(root: Path) -> dict[str, Package]:
     Raises:
         UserError: There is no manifest, or one that cannot be understood.
     """
-    if not (root / "Cargo.toml").is_file():
-        raise UserError(
-            "there is no Cargo.toml", where=str(root / "Cargo.toml"), fix="run in the workspace's folder"
-        )
-    workspace = _Workspace(root=root)
+    workspace = _workspace(root)
     members = workspace.members()
     todo, found = list(members), dict.fromkeys(members)
     while todo:
@@ -46,6 +42,24 @@ def packages(root: Path) -> dict[str, Package]:
                 found[need] = None
                 todo.append(need)
     return {path: _package(workspace, path, found, member=path in members) for path in found}
+
+
+def members(root: Path) -> dict[str, str]:
+    """Return the names of the members alone by their folders, for which no source is read.
+
+    Raises:
+        UserError: As of `packages`.
+    """
+    workspace = _workspace(root)
+    return {path: workspace.name(path) for path in workspace.members()}
+
+
+def _workspace(root: Path) -> _Workspace:
+    if not (root / "Cargo.toml").is_file():
+        raise UserError(
+            "there is no Cargo.toml", where=str(root / "Cargo.toml"), fix="run in the workspace's folder"
+        )
+    return _Workspace(root=root)
 
 
 def _package(workspace: _Workspace, path: str, folders: Collection[str], *, member: bool) -> Package:

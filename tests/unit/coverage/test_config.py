@@ -304,7 +304,7 @@ UNKNOWN = [
         "there is no option 'xyz'",
         "register()",
         "there are: alone, audit_ignore, bench, commit_format, coverage_tolerance, custom_tests, depth, env, "
-        "features, overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
+        "features, members, overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
     ),
     (
         {"skip": ["coverag"]},

@@ -18,8 +18,8 @@ from rustvmm_sessions.documents import read_json, read_yaml, write_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, description, github, included, variables
 from rustvmm_sessions.pipeline.compose import compose
-from rustvmm_sessions.pipeline.model import Platforms
 from rustvmm_sessions.pipeline.table import explain
+from rustvmm_sessions.settings import Platforms
 
 if TYPE_CHECKING:
     from collections.abc import Callable

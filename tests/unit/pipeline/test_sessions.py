@@ -16,14 +16,14 @@ from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, custom_tests, description, github
 from rustvmm_sessions.pipeline.compose import compose
-from rustvmm_sessions.pipeline.model import Pipeline, Platforms
 from rustvmm_sessions.pipeline.registered import of_crate
 from rustvmm_sessions.pipeline.table import explain
 from rustvmm_sessions.pipeline.variables import Variables
-from rustvmm_sessions.settings import OwnSession, override, settings
+from rustvmm_sessions.settings import OwnSession, Platforms, override, settings
 
 if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
+    from rustvmm_sessions.pipeline.model import Pipeline
 
 REPOSITORY = github.Repository()
 ALL = Platforms(names=catalog.PLATFORMS, source=".platform")
