@@ -92,6 +92,16 @@ class StandardSession:
         """Whether it runs documentation tests unless the crate says otherwise."""
         return self.matrix is not None and self.matrix.doctests
 
+    @property
+    def by_member(self) -> bool:
+        """Whether a pipeline has steps of it for each member of a workspace that is judged by itself."""
+        return self.matrix is not None or self.name == "coverage"
+
+    @property
+    def chooses_members(self) -> bool:
+        """Whether it can be asked to judge some members of a workspace."""
+        return self.by_member or self.name in ("fmt", "doc")
+
 
 # In the order in which faults show soonest; plain `nox` runs the quick ones in this order.
 STANDARD = (

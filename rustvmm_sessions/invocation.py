@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.rust import members
 from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.wording import nearest
 
 if TYPE_CHECKING:
@@ -46,6 +48,20 @@ class Invocation:
     known: frozenset[str] = frozenset()
 
     @property
+    def choice(self) -> Choice:
+        """Which members are to be judged."""
+        given, name = self.given, self.settings.row.name
+        return Choice(
+            packages=tuple(given.package),
+            without=tuple(given.exclude),
+            excluded=self.settings.exclude,
+            excluded_by=f"register(overrides={{{name!r}: {{'exclude': ...}}}})",
+            changed=given.changed,
+            members=members.of(self.crate),
+            own=not self.crate.workspace,
+        )
+
+    @property
     def cargo(self) -> Cargo:
         """Cargo in the crate's directory, with the session's variables."""
         chosen = {"RUSTUP_TOOLCHAIN": self.toolchain} if self.toolchain else {}
@@ -55,6 +71,28 @@ class Invocation:
         """Return the path that an option gives, or None."""
         value: Path | None = getattr(self.given, name)
         return value and self.called_from / value
+
+
+def add_member_options(parser: Parser) -> None:
+    """Add the options that choose members of a workspace."""
+    add = parser.add_argument
+    add(
+        "-p",
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this member, by its name or folder; may be repeated",
+    )
+    add("--exclude", action="append", default=[], metavar="NAME", help="all members but this one")
+    add(
+        "--changed",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="only members touched since the merge base with REF (default: upstream; nothing is fetched), "
+        "and their dependents",
+    )
 
 
 class Parser(argparse.ArgumentParser):
@@ -77,7 +115,8 @@ class Parser(argparse.ArgumentParser):
     @property
     def known(self) -> list[str]:
         """The long names of all options."""
-        return [string for action in self._actions for string in action.option_strings]
+        strings = (string for action in self._actions for string in action.option_strings)
+        return [string for string in strings if string.startswith("--")]
 
     @property
     def options(self) -> str:

@@ -302,6 +302,12 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
                 where=place,
                 fix="take shares out, or set it for a session that has one, such as unit-tests",
             )
+        if checked[session].exclude and not (standard and standard.chooses_members):
+            raise UserError(
+                f"{session} judges no members one by one, so it can leave none out",
+                where=place,
+                fix="take exclude out, or set it for a session of cargo's, such as build-musl",
+            )
         without_use = [key for key in ("doctests", "runner") if key in value]
         if without_use and not (standard and standard.forwards):
             raise UserError(
@@ -383,6 +389,9 @@ class Override:
     soft_fail: bool | None = option(_flag, "whether the build passes when it fails")
     skip: str = option(_string, "why Buildkite is to skip its steps", "")
     shares: int = option(_count(100), "how many steps the feature matrix is spread over", 1)
+    exclude: tuple[str, ...] = option(
+        _strings, "members of the workspace to leave out, by name or folder", ()
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,7 +418,7 @@ def own_session(where: str, name: str, tags: Iterable[str], given: Mapping[str, 
     if name.startswith("-"):
         raise _wrong(f"{where}, name", "a name that nox can be given: no dash comes first", name)
     checked = override(where, given)
-    for key in ("doctests", "runner"):
+    for key in ("doctests", "runner", "exclude"):
         if key in given:
             raise UserError(
                 f"{key!r} is for sessions that run a feature matrix", where=where, fix="take it out"
@@ -436,6 +445,7 @@ class SessionSettings:
         soft_fail: Whether the build passes when it fails.
         skip: Why Buildkite skips its steps; empty where it does not.
         shares: How many steps the feature matrix is spread over.
+        exclude: Members of the workspace that are left out.
     """
 
     row: StandardSession
@@ -452,6 +462,7 @@ class SessionSettings:
     soft_fail: bool
     skip: str
     shares: int
+    exclude: tuple[str, ...]
 
     def runs_on(self, machine: str) -> bool:
         """Whether it is for an architecture."""
@@ -563,6 +574,7 @@ class Settings:
             soft_fail=row.soft_fail if given.soft_fail is None else given.soft_fail,
             skip=given.skip,
             shares=given.shares,
+            exclude=given.exclude,
         )
 
     def here(self, machine: str) -> tuple[SessionSettings, ...]:

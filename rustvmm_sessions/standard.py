@@ -77,11 +77,11 @@ def parser(session: StandardSession) -> Parser:
 
 
 SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None]]] = {
-    "fmt": (gate.add_fix_option, gate.run_fmt),
+    "fmt": (gate.add_fmt_options, gate.run_fmt),
     "clippy": (gate.add_clippy_options, gate.run_feature_matrix),
     "build-gnu": (gate.add_matrix_options, gate.run_feature_matrix),
     "build-musl": (gate.add_matrix_options, gate.run_feature_matrix),
-    "doc": (gate.add_changed_option, gate.run_doc),
+    "doc": (gate.add_doc_options, gate.run_doc),
     "unit-tests": (gate.add_matrix_options, gate.run_feature_matrix),
     "unit-tests-release": (gate.add_matrix_options, gate.run_feature_matrix),
     "unit-tests-musl": (gate.add_matrix_options, gate.run_feature_matrix),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.gate.words import TestWords, has_doctests, parse
+from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 
 if TYPE_CHECKING:
@@ -37,8 +38,7 @@ class GateRequest:
         fix: Whether to mend what can be mended, instead of checking.
         listing: Whether only to print the plan.
         partition: The share of the plan to run, (I, N) with I from 1.
-        changed: Reference whose merge base with HEAD changes are taken against; empty for
-            upstream, None to run all members.
+        choice: Which members are to be judged.
         rest: Words for ``cargo test``.
         alone: Whether a member fails that passes only with what other members switch on.
         deadline: When the session's time is up.
@@ -56,7 +56,7 @@ class GateRequest:
     fix: bool = False
     listing: bool = False
     partition: tuple[int, int] | None = None
-    changed: str | None = None
+    choice: Choice = field(default_factory=Choice)
     rest: tuple[str, ...] = ()
     alone: bool = False
     deadline: Deadline = field(default_factory=Deadline)

@@ -15,7 +15,6 @@ from rustvmm_sessions.console import say, tell, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import files_in, write_atomic
 from rustvmm_sessions.gate import plan as features
-from rustvmm_sessions.gate.changed import changed_members
 from rustvmm_sessions.gate.commands import (
     GateRequest,
     commands,
@@ -26,6 +25,7 @@ from rustvmm_sessions.gate.commands import (
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
 from rustvmm_sessions.rust.cargo import Cargo, coloured, machine, own_folder, package_specs
+from rustvmm_sessions.rust.choice import choose, kept
 from rustvmm_sessions.rust.configuration import configured_targets, with_flags
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
@@ -52,7 +52,7 @@ def run_matrix(request: GateRequest) -> None:
     if spec is None:
         raise AssertionError(f"{request.session.name} has no feature matrix")
     cargo = request.cargo
-    packages = chosen_packages(request)
+    packages = choose(request.cargo, request.choice)
     if packages is not None and not packages:
         say("Nothing to run.")
         return
@@ -87,7 +87,7 @@ def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> No
         except CheckFailed:
             if not alone or request.alone or request.fix:
                 raise
-            joined = replace(run, packages=())
+            joined = replace(run, packages=kept(request.cargo, request.choice))
             if joined not in whole:
                 whole[joined] = _passes(request, matrix, joined)
             if not whole[joined]:
@@ -213,20 +213,6 @@ def _after_first_fix(request: GateRequest) -> GateRequest:
     if not request.fix or "--allow-dirty" in request.rest:
         return request
     return replace(request, rest=("--allow-dirty", *request.rest))
-
-
-def chosen_packages(request: GateRequest) -> tuple[str, ...] | None:
-    """Return the members to run, or None for the whole workspace."""
-    names: tuple[str, ...] | None = None
-    if not request.workspace:
-        names = (request.cargo.package.name,)
-    if request.words.packages or request.words.excluded:
-        asked = request.words.chosen(member.name for member in request.cargo.workspace.members)
-        names = tuple(name for name in asked if names is None or name in names)
-    if request.changed is None:
-        return names
-    chosen = [member.package for member in changed_members(request.cargo, request.changed)]
-    return tuple(name for name in chosen if names is None or name in names)
 
 
 def _plan(request: GateRequest, packages: tuple[str, ...] | None) -> features.Plan:

@@ -5,27 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.invocation import add_member_options
 
 if TYPE_CHECKING:
     from rustvmm_sessions.gate.commands import GateRequest
     from rustvmm_sessions.invocation import Invocation, Parser
 
 
-def add_fix_option(parser: Parser) -> None:
-    """Add the option that corrects what it can."""
-    parser.add_argument("--fix", action="store_true", help="mend what can be mended, instead of checking")
+_FIX_HELP = "mend what can be mended, instead of checking"
 
 
-def add_changed_option(parser: Parser) -> None:
-    """Add the option that chooses members by what changed."""
-    parser.add_argument(
-        "--changed",
-        nargs="?",
-        const="",
-        metavar="REF",
-        help="only members touched since the merge base with REF (default: upstream; nothing is fetched), "
-        "and their dependents",
-    )
+def add_fmt_options(parser: Parser) -> None:
+    """Add the options of the session fmt."""
+    parser.add_argument("--fix", action="store_true", help=_FIX_HELP)
+    add_doc_options(parser)
+
+
+def add_doc_options(parser: Parser) -> None:
+    """Add the options of sessions that run cargo once."""
+    parser.add_argument("--list", action="store_true", help="print what would run, run nothing")
+    add_member_options(parser)
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -39,7 +38,7 @@ def add_matrix_options(parser: Parser) -> None:
     add = parser.add_argument
     add("--list", action="store_true", help="print the plan and what it saves, run nothing")
     add("--partition", type=_share, metavar="I/N", help="run a share of the plan")
-    add_changed_option(parser)
+    add_member_options(parser)
 
 
 _ALLOW = ("--allow-dirty", "--allow-staged", "--allow-no-vcs")
@@ -48,7 +47,7 @@ _ALLOW = ("--allow-dirty", "--allow-staged", "--allow-no-vcs")
 def add_clippy_options(parser: Parser) -> None:
     """Add the options of the session clippy."""
     add_matrix_options(parser)
-    add_fix_option(parser)
+    parser.add_argument("--fix", action="store_true", help=_FIX_HELP)
     for option in _ALLOW:
         parser.add_argument(option, action="store_true", help=f"let --fix change files as cargo's {option}")
 
@@ -57,6 +56,7 @@ def _gate_request(invocation: Invocation) -> GateRequest:
     from rustvmm_sessions.gate.commands import GateRequest
 
     given, crate, settings = vars(invocation.given), invocation.crate, invocation.settings
+    choice = invocation.choice
     allow = [option for option in _ALLOW if given.get(option[2:].replace("-", "_"))]
     if allow and not given["fix"]:
         raise UserError(f"{allow[0]} has a meaning with --fix only", where=allow[0], fix="add --fix")
@@ -67,13 +67,13 @@ def _gate_request(invocation: Invocation) -> GateRequest:
         workspace=crate.workspace,
         vary=crate.features,
         depth=crate.depth,
-        alone=crate.alone,
+        alone=crate.alone or bool(choice.members),
         doctests=settings.doctests,
         nextest=settings.nextest,
         fix=given.get("fix", False),
         listing=given.get("list", False),
         partition=given.get("partition"),
-        changed=given.get("changed"),
+        choice=choice,
         rest=(*allow, *invocation.rest),
         deadline=invocation.deadline,
     )

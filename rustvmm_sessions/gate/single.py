@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.gate.commands import (
@@ -9,8 +11,9 @@ from rustvmm_sessions.gate.commands import (
     pasteable,
     start,
 )
-from rustvmm_sessions.gate.matrix import chosen_packages, failure, lockfile
+from rustvmm_sessions.gate.matrix import failure, lockfile
 from rustvmm_sessions.rust.cargo import package_specs
+from rustvmm_sessions.rust.choice import choose
 from rustvmm_sessions.rust.configuration import with_flags
 from rustvmm_sessions.rust.tools import need_component
 
@@ -28,12 +31,17 @@ def check_format(request: GateRequest) -> None:
         CheckFailed: Something is not formatted.
         UserError: There is no manifest, or cargo refuses it.
     """
+    packages = choose(request.cargo, request.choice)
+    if packages is not None and not packages:
+        say("Nothing to run.")
+        return
     need_component(request.cargo, "fmt", "rustfmt")
-    scope = ["--all"] if request.workspace or not request.cargo.package else []
-    check = [] if request.fix else ["--check"]
-    done = request.cargo.run(
-        "fmt", *scope, "--", *check, "--config", RUSTFMT_CONFIG, deadline=request.deadline
-    )
+    scope = ["--all"] if packages is None else [f"--package={name}" for name in packages]
+    args = ("fmt", *scope, "--", *([] if request.fix else ["--check"]), "--config", RUSTFMT_CONFIG)
+    if request.listing:
+        say(shlex.join(("cargo", *args)))
+        return
+    done = request.cargo.run(*args, deadline=request.deadline)
     if done.ok:
         return
     if request.fix or done.timed_out or "Diff in " not in done.stdout:
@@ -53,12 +61,16 @@ def build_documentation(request: GateRequest) -> None:
     Raises:
         CheckFailed: rustdoc has something to say.
     """
-    packages = chosen_packages(request)
+    packages = choose(request.cargo, request.choice)
     if packages is not None and not packages:
         say("Nothing to run.")
         return
     cargo = start(request)
     env = with_flags(cargo, "rustdocflags", ("-D", "warnings"))
+    if request.listing:
+        named = [f"--package={name}" for name in packages or ()] or ["--workspace"]
+        say(shlex.join(("cargo", "doc", *named, "--all-features", "--no-deps")))
+        return
     with lockfile(cargo):
         specs = {} if packages is None else package_specs(cargo)
         scope = [f"--package={specs.get(name, name)}" for name in packages or ()] or ["--workspace"]

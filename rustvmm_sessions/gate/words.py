@@ -25,9 +25,9 @@ _CHOOSE_TARGETS = {
     "--doc",
 }
 _CHOOSE_FEATURES = {"-F", "--features", "--all-features", "--no-default-features"}
-_CHOOSE_PACKAGES = {"-p", "--package", "--exclude", "--workspace", "--all"}
+_ALL_PACKAGES = {"--workspace", "--all"}
 _VALUED = {
-    *(*_NAMED, "-F", "--features", "-p", "--package", "--exclude"),
+    *(*_NAMED, "-F", "--features"),
     *("-j", "--jobs", "--target", "--target-dir", "--profile", "--manifest-path", "--message-format"),
     *("--color", "--config", "-Z", "--lockfile-path", "-C"),
 }
@@ -75,9 +75,7 @@ class TestWords:
     """What follows ``--`` of a session that runs tests.
 
     Attributes:
-        words: Options and filters, without those about packages.
-        packages: What ``--package`` names, patterns among them; empty for all.
-        excluded: What ``--exclude`` names.
+        words: Options and filters, without those for all packages.
         after: From another ``--`` on: words for the test executables.
         nextest: Whether nextest gets them.
     """
@@ -85,14 +83,12 @@ class TestWords:
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
     words: tuple[Word, ...] = ()
-    packages: tuple[str, ...] = ()
-    excluded: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     nextest: bool = False
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The words, less those about packages."""
+        """The words, less those for all packages."""
         return tuple(each for word in self.words for each in word.given) + self.after
 
     @property
@@ -109,15 +105,6 @@ class TestWords:
     def choose_features(self) -> bool:
         """Whether they say which features are on."""
         return bool(self.options & _CHOOSE_FEATURES)
-
-    def chosen(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return the packages that are meant, of all there are; a name that is none of them stays."""
-        known = tuple(names)
-        found: dict[str, None] = {}
-        for pattern in self.packages or ("*",):
-            name = pattern.partition("@")[0]
-            found |= dict.fromkeys([n for n in known if fnmatchcase(n, name)] or [name])
-        return tuple(n for n in found if not any(fnmatchcase(n, pattern) for pattern in self.excluded))
 
     def of_run(self, run: Run, packages: Sequence[Mapping[str, Any]]) -> TestWords | None:
         """Return the words without targets that a run's packages lack; None where nothing is left.
@@ -191,11 +178,8 @@ def parse(words: Sequence[str], *, nextest: bool = False) -> TestWords:
         else:
             value = left.pop()
             found.append(Word(given=(word, value), option=option, value=value))
-    packages = [w.value for w in found if w.option in ("-p", "--package") and w.value]
     return TestWords(
-        words=tuple(word for word in found if word.option not in _CHOOSE_PACKAGES),
-        packages=() if {"--workspace", "--all"} & {w.option for w in found} else tuple(packages),
-        excluded=tuple(w.value for w in found if w.option == "--exclude" and w.value),
+        words=tuple(word for word in found if word.option not in _ALL_PACKAGES),
         after=tuple(words[end:]),
         nextest=nextest,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate import matrix, single
 from rustvmm_sessions.invocation import Invocation, Parser
+from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.settings import IgnoredAdvisory, Override, OwnSession, Settings, settings
 
 if TYPE_CHECKING:
@@ -112,17 +114,18 @@ def test_help_lists_every_option_and_runs_nothing(
     assert shown.startswith(f"usage: nox -s {session.name} -- [+TOOLCHAIN] [OPTION ...]")
     assert ("ARGUMENT OF CARGO TEST" in shown) == session.forwards
     for option in standard.parser(session).known:
-        assert f"\n  {option}" in shown
+        assert re.search(rf"^  (-\w \w+, )?{option}\b", shown, re.MULTILINE)
     assert invocations == []
 
 
 def test_the_options_are_those_of_the_contract() -> None:
-    matrix = ["--help", "--list", "--partition", "--changed"]
+    members = ["--package", "--exclude", "--changed"]
+    matrix = ["--help", "--list", "--partition", *members]
     clippy = [*matrix, "--fix", "--allow-dirty", "--allow-staged", "--allow-no-vcs"]
     for each in MATRIX:
         assert standard.parser(each).known == (clippy if each.name == "clippy" else matrix)
-    assert standard.parser(session("fmt")).known == ["--help", "--fix"]
-    assert standard.parser(session("doc")).known == ["--help", "--changed"]
+    assert standard.parser(session("fmt")).known == ["--help", "--fix", "--list", *members]
+    assert standard.parser(session("doc")).known == ["--help", "--list", *members]
     assert standard.parser(session("audit")).known == ["--help", "--db"]
     assert standard.parser(session("doctor")).known == ["--help", "--json"]
     assert standard.parser(session("setup")).known == ["--help", "--hooks"]
@@ -174,7 +177,7 @@ def test_an_abbreviation_is_no_option_but_the_nearest_one_is_named(name: str, wo
         ["--test", "console", "--", "--nocapture", "--test-threads=1"],
         ["--", "--list", "--partition", "1/2", "--help"],  # the test executable has a --list too
         ["--", "a", "--", "b"],
-        ["-p", "one", "--features=a b"],
+        ["-j", "1", "--features=a b"],
         ["a b", "", "-1"],
     ],
 )
@@ -275,14 +278,29 @@ def test_other_words_follow_a_toolchain(invocations: list[Invocation]) -> None:
 
 def test_a_session_asks_for_all_that_the_crate_sets(requests: list[GateRequest]) -> None:
     own = settings(CRATE, {"workspace": False, "features": ["a", "b"], "depth": 2})
-    words = ("--list", "--partition", "1/2", "--changed", "main", "--", "--exact")
+    chosen = ("-p", "one", "--package=two", "--exclude", "t*", "--changed", "main")
+    words = ("--list", "--partition", "1/2", *chosen, "--", "--exact")
     deadline = Deadline(minutes=2.5)
-    run("unit-tests-release", *words, settings=own, override=Override(runner="nextest"), deadline=deadline)
+    run(
+        "unit-tests-release",
+        *words,
+        settings=own,
+        override=Override(runner="nextest", exclude=("three",)),
+        deadline=deadline,
+    )
     (asked,) = requests
     assert asked.cargo.directory == CRATE
     assert asked.called_from == CALLER
     assert (asked.workspace, asked.vary, asked.depth) == (False, ("a", "b"), 2)
-    assert (asked.listing, asked.partition, asked.changed) == (True, (1, 2), "main")
+    assert (asked.listing, asked.partition) == (True, (1, 2))
+    assert asked.choice == Choice(
+        packages=("one", "two"),
+        without=("t*",),
+        excluded=("three",),
+        excluded_by="register(overrides={'unit-tests-release': {'exclude': ...}})",
+        changed="main",
+        own=True,
+    )
     assert asked.rest == ("--", "--exact")
     assert asked.nextest
     assert asked.deadline is deadline
@@ -292,7 +310,8 @@ def test_a_session_without_settings_runs_everything(requests: list[GateRequest])
     run("clippy")
     (asked,) = requests
     assert (asked.workspace, asked.vary, asked.depth) == (True, None, None)
-    assert (asked.listing, asked.partition, asked.changed, asked.fix) == (False, None, None, False)
+    assert (asked.listing, asked.partition, asked.fix) == (False, None, False)
+    assert asked.choice.is_plain
     assert not asked.nextest
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions.catalog import STANDARD
-from rustvmm_sessions.rust.cargo import Workspace
+from rustvmm_sessions.rust.cargo import Workspace, machine
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from tests.crates import LIB, MANIFEST, CrateBuilder, Outcome, new_crate
 from tests.integration.sessions import combinations, crate_in, ending, repeat, session, status, untouched
@@ -387,6 +387,93 @@ def test_a_workspace_has_no_package_of_its_own_to_run(tmp_path: Path, options: s
     assert "Compiling" not in outcome.err
     assert outcome.code == 1
     assert "there is no package beside the noxfile, only a workspace" in ending(outcome)
+
+
+# Members by name
+
+
+COMMANDS = {
+    "fmt": "cargo fmt",
+    "clippy": "cargo clippy",
+    "build-gnu": "cargo build",
+    "doc": "cargo doc",
+    "unit-tests": "cargo test",
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_members_are_chosen_by_name_or_folder(tmp_path: Path, name: str) -> None:
+    failing = LIB.replace("if x < 0 {", "if x<0 {").replace("sign(3), 1", "sign(3), 2") + "fn unused() {}\n"
+    crate = member(workspace_in(tmp_path), "other", lib=failing + "//! [`nothing`]\n")
+    chosen = ("--package", "base", "-p", "crates/top/")
+
+    listed = session(crate, name, *chosen, "--list")
+    outcome = session(crate, name, *chosen)
+
+    assert listed.out.startswith("Members: base, top\n")
+    assert commands(listed) == []
+    assert outcome.code == 0, outcome.text
+    assert outcome.out.startswith("Members: base, top\n")
+    ran = " ".join(commands(outcome))
+    assert ran.startswith(COMMANDS[name])
+    assert "--package=base" in ran
+    assert "--package=top" in ran
+    assert "other" not in ran
+    assert session(crate, name, "--package=other").code == 1
+    assert session(crate, name, "--exclude=other").code == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_member_that_is_none_is_answered_with_the_nearest(tmp_path: Path, name: str) -> None:
+    outcome = session(workspace_in(tmp_path), name, "--package", "bsae")
+    assert outcome.code == 1
+    assert "error: there is no member 'bsae'" in ending(outcome)
+    assert "help: did you mean 'base'?" in ending(outcome)
+    assert commands(outcome) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_of_the_members_that_are_named_those_that_changed_are_judged(tmp_path: Path, name: str) -> None:
+    crate = workspace_in(tmp_path)
+    unstaged(crate)
+    outcome = session(crate, name, "--package=top", "--package=other", "--changed", "--list")
+    assert outcome.code == 0, outcome.text
+    assert "  top: depends on base\n  not touched: other\nMembers: top\n" in outcome.out
+    outcome = session(crate, name, "--package=other", "--changed")
+    assert outcome.code == 0, outcome.text
+    assert outcome.out.endswith("\nMembers: none\nNothing to run.\n")
+
+
+def test_members_judged_by_themselves_are_named_and_skipped_by_name(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path).with_file("crates/other/.platform", "riscv64\n")
+    crate.with_file("crates/other/src/lib.rs", "fn unused( ) {}\n")
+    why = f"it is for riscv64 (crates/other/.platform), not for {machine()}"
+    for name in COMMANDS:
+        outcome = session(crate, name)
+        assert outcome.code == 0, outcome.text
+        assert outcome.out.startswith(f"other is skipped: {why}\nMembers: base, top\n")
+        assert "--workspace" not in outcome.err
+        nothing = session(crate, name, "--package=other")
+        assert nothing.code == 0
+        assert nothing.out == f"other is skipped: {why}\nMembers: none\nNothing to run.\n"
+    crate.with_file("crates/other/.platform", f"{machine()}\n")
+    assert session(crate, "clippy", "--list").out.startswith("Members: base, other, top\n")
+    crate.with_noxfile("members=False")
+    assert session(crate, "clippy", "--list").out.startswith("cargo clippy")
+
+
+def test_the_crate_leaves_members_out_of_a_session(tmp_path: Path) -> None:
+    crate = workspace_in(tmp_path).with_noxfile('overrides={"build-gnu": {"exclude": ["crates/other"]}}')
+    crate.with_file("crates/other/src/lib.rs", "compile_error!();\n")
+    outcome = session(crate, "build-gnu")
+    assert outcome.code == 0, outcome.text
+    assert outcome.out.startswith(
+        "other is skipped: register(overrides={'build-gnu': {'exclude': ...}})\nMembers: base, top\n"
+    )
+    assert session(crate, "clippy").code == 1
+    outcome = session(crate.with_noxfile('overrides={"build-gnu": {"exclude": ["othr"]}}'), "build-gnu")
+    assert "error: there is no member 'othr'" in ending(outcome)
+    assert "--> register(overrides={'build-gnu': {'exclude': ...}})" in ending(outcome)
 
 
 # Several sessions

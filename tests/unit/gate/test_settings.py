@@ -212,3 +212,19 @@ def test_an_advisory_without_a_reason_and_a_day(entry: Any) -> None:
 def test_a_reason_that_is_none(reason: Any) -> None:
     message = refused(audit_ignore={"RUSTSEC-2020-0071": (reason, "2027-06-30")})
     assert f"{reason!r} is not a reason" in message
+
+
+# exclude
+
+
+@pytest.mark.parametrize("name", ["build-musl", "fmt", "style", "doc", "coverage", "unittests-gnu"])
+def test_members_are_left_out_of_sessions_of_cargo(name: str) -> None:
+    (own,) = checked(overrides={name: {"exclude": ["vhost-device-gpu"]}}).overrides.values()
+    assert own.exclude == ("vhost-device-gpu",)
+
+
+@pytest.mark.parametrize("name", ["commit-format", "audit", "bench", "pipeline"])
+def test_a_session_that_judges_no_members_can_leave_none_out(name: str) -> None:
+    message = refused(overrides={name: {"exclude": ["vhost-device-gpu"]}})
+    assert f"{name} judges no members one by one, so it can leave none out" in message
+    assert f"--> register(overrides={{{name!r}: ...}})" in message

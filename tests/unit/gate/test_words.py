@@ -71,25 +71,6 @@ def test_a_target_is_there_with_the_features_that_it_requires(run: Run, *, there
 
 
 @pytest.mark.parametrize(
-    ("words", "packages"),
-    [
-        ("", ["one", "plugin", "tool"]),
-        ("-p one", ["one"]),
-        ("-pone --package=tool", ["one", "tool"]),
-        ("--package *o*", ["one", "tool"]),
-        ("-p one@0.1.0", ["one"]),
-        ("-p nobody", ["nobody"]),
-        ("--exclude one", ["plugin", "tool"]),
-        ("--workspace --exclude t*", ["one", "plugin"]),
-    ],
-)
-def test_packages_are_chosen_by_name_and_pattern(words: str, packages: list[str]) -> None:
-    found = parse(words.split())
-    assert sorted(found.chosen(["one", "plugin", "tool"])) == packages
-    assert found.given == ()
-
-
-@pytest.mark.parametrize(
     ("words", "beside"),
     [
         ("", ""),
