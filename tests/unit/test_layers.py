@@ -6,6 +6,7 @@ What counts is the source: imports inside functions and under TYPE_CHECKING are 
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,16 @@ IMPURE = {"glob", "io", "os", "platform", "random", "shutil", "socket", "sys", "
 IMPURE |= {f"rustvmm_sessions.{name}" for name in ("console", "files", "process")}
 
 
+@cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """Return all that a source is made of."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def imports(source: str) -> set[str]:
     """Return what a source imports, wherever in it: modules, and names of modules."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -66,7 +73,7 @@ def imports(source: str) -> set[str]:
 def started(source: str) -> set[str]:
     """Return the functions of `os` in a source that start a program."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
             names.add(node.attr)
         elif isinstance(node, ast.ImportFrom) and node.module == "os":
