@@ -94,89 +94,118 @@ def test_the_bare_percentage_is_every_architectures(arch: str) -> None:
     )
 
 
+RESTORE = "restore it with `git checkout -- tests/coverage`, or delete it and measure anew"
+MERGED = "keep the side with the higher value, delete the markers, then measure again"
+
 MALFORMED = [
-    pytest.param("", 1, "the file is empty", id="empty"),
-    pytest.param("\n \n", 1, "the file is empty", id="blank"),
-    pytest.param("full coverage\n", 1, "'full coverage' is no percentage from 0 to 100", id="words"),
-    pytest.param("nan\n", 1, "'nan' is no percentage", id="nan"),
-    pytest.param("NaN", 1, "'NaN' is no percentage", id="NaN"),
-    pytest.param("inf\n", 1, "'inf' is no percentage", id="inf"),
-    pytest.param("-inf\n", 1, "'-inf' is no percentage", id="-inf"),
-    pytest.param("-0.1\n", 1, "'-0.1' is no percentage", id="negative"),
-    pytest.param("-0\n", 1, "'-0' is no percentage", id="minus zero"),
-    pytest.param("+80.1\n", 1, "'+80.1' is no percentage", id="plus"),
-    pytest.param("100.1\n", 1, "'100.1' is no percentage", id="over 100"),
-    pytest.param("100.00000000000000000001", 1, "is no percentage", id="just over 100"),
-    pytest.param("8010", 1, "'8010' is no percentage", id="no point"),
-    pytest.param("8e1\n", 1, "'8e1' is no percentage", id="exponent"),
-    pytest.param("80,1\n", 1, "'80,1' is no percentage", id="decimal comma"),
-    pytest.param("80.1%\n", 1, "'80.1%' is no percentage", id="percent sign"),
-    pytest.param("80.\n", 1, "'80.' is no percentage", id="no decimals"),
-    pytest.param(".5\n", 1, "'.5' is no percentage", id="no whole part"),
-    pytest.param("1_0\n", 1, "'1_0' is no percentage", id="underscore"),
-    pytest.param("401/501\n", 1, "'401/501' is no percentage", id="fraction"),
-    pytest.param("0x50\n", 1, "'0x50' is no percentage", id="hexadecimal"),
-    pytest.param("\u0668\u0660\n", 1, "is no percentage", id="Arabic digits"),
-    pytest.param("\ufeff80.1\n", 1, r"'\ufeff80.1' is no percentage", id="byte order mark"),
-    pytest.param("8\x000\x00\n", 1, r"'8\x000\x00' is no percentage", id="NUL"),
-    pytest.param("\x1b[2J80.1\n", 1, r"'\x1b[2J80.1' is no percentage", id="escape sequence"),
-    pytest.param("\n80.1\n", 1, "'' is no percentage", id="blank first line"),
-    pytest.param("x86_64 470/507 rustc-1.95.0\n", 1, "is no percentage", id="no percentage"),
-    pytest.param('{"coverage_score": 80.1}', 1, "is no percentage", id="JSON"),
-    pytest.param("1" * 1_000_000, 1, "'" + "1" * 40 + "...' is no percentage", id="megabytes"),
-    pytest.param("92.7\n92.8\n", 2, "'92.8' is not understood", id="two percentages"),
-    pytest.param("92.7\n\nx86_64 1/2 rustc-1.95.0\n", 2, "'' is not understood", id="blank line"),
-    pytest.param("92.7\nx86_64 470/507\n", 2, "'x86_64 470/507' is not understood", id="no toolchain"),
-    pytest.param("92.7\nx86_64 470/507 1.95.0\n", 2, "is not understood", id="no rustc-"),
-    pytest.param("92.7\nx86_64 470/507 rustc-\n", 2, "is not understood", id="empty version"),
-    pytest.param("92.7\nx86_64 -1/507 rustc-1.95.0\n", 2, "is not understood", id="negative count"),
-    pytest.param("92.7\nx86_64 92.7/100 rustc-1.95.0\n", 2, "is not understood", id="point in a count"),
-    pytest.param("92.7\nx86_64  470/507 rustc-1.95.0\n", 2, "is not understood", id="two spaces"),
-    pytest.param("92.7\n x86_64 470/507 rustc-1.95.0\n", 2, "is not understood", id="indented"),
-    pytest.param("92.7\nx86_64 470/507 rustc-1.95.0 ok\n", 2, "is not understood", id="a word more"),
-    pytest.param("92.7\n# x86_64\n", 2, "'# x86_64' is not understood", id="comment"),
-    pytest.param(f"92.7\n{'x' * 999}\n", 2, f"'{'x' * 40}...' is not understood", id="a long line"),
+    pytest.param("", 1, "", RESTORE, id="empty"),
+    pytest.param("\n \n", 1, "", RESTORE, id="blank"),
+    pytest.param("full coverage\n", 1, "'full coverage'", RESTORE, id="words"),
+    pytest.param("nan\n", 1, "'nan'", RESTORE, id="nan"),
+    pytest.param("NaN", 1, "'NaN'", RESTORE, id="NaN"),
+    pytest.param("inf\n", 1, "'inf'", RESTORE, id="inf"),
+    pytest.param("-inf\n", 1, "'-inf'", RESTORE, id="-inf"),
+    pytest.param("-0.1\n", 1, "'-0.1'", RESTORE, id="negative"),
+    pytest.param("-0\n", 1, "'-0'", RESTORE, id="minus zero"),
+    pytest.param("+80.1\n", 1, "'+80.1'", RESTORE, id="plus"),
+    pytest.param("100.1\n", 1, "'100.1'", RESTORE, id="over 100"),
+    pytest.param("100.00000000000000000001", 1, "'100.00000000000000000001'", RESTORE, id="just over 100"),
+    pytest.param("8010", 1, "'8010'", RESTORE, id="no point"),
+    pytest.param("8e1\n", 1, "'8e1'", RESTORE, id="exponent"),
+    pytest.param("80,1\n", 1, "'80,1'", RESTORE, id="decimal comma"),
+    pytest.param("80.1%\n", 1, "'80.1%'", RESTORE, id="percent sign"),
+    pytest.param("80.\n", 1, "'80.'", RESTORE, id="no decimals"),
+    pytest.param(".5\n", 1, "'.5'", RESTORE, id="no whole part"),
+    pytest.param("1_0\n", 1, "'1_0'", RESTORE, id="underscore"),
+    pytest.param("401/501\n", 1, "'401/501'", RESTORE, id="fraction"),
+    pytest.param("0x50\n", 1, "'0x50'", RESTORE, id="hexadecimal"),
+    pytest.param("\u0668\u0660\n", 1, "'\u0668\u0660'", RESTORE, id="Arabic digits"),
+    pytest.param("\ufeff80.1\n", 1, r"'\ufeff80.1'", RESTORE, id="byte order mark"),
+    pytest.param("8\x000\x00\n", 1, r"'8\x000\x00'", RESTORE, id="NUL"),
+    pytest.param("\x1b[2J80.1\n", 1, r"'\x1b[2J80.1'", RESTORE, id="escape sequence"),
+    pytest.param("\n80.1\n", 1, "''", RESTORE, id="blank first line"),
     pytest.param(
-        "92.7\nx86_64 508/507 rustc-1.95.0\n",
-        2,
-        "508 lines covered of 507 is impossible",
-        id="covered > count",
+        "x86_64 470/507 rustc-1.95.0\n", 1, "'x86_64 470/507 rustc-1.95.0'", RESTORE, id="no percentage"
     ),
-    pytest.param("92.7\nx86_64 0/0 rustc-1.95.0\n", 2, "0 lines covered of 0 is impossible", id="no lines"),
-    pytest.param(BOTH + "x86_64 9/9 rustc-1.94.0\n", 4, "a second line for x86_64", id="an arch twice"),
-    pytest.param(BOTH + "riscv64\n", 4, "'riscv64' is not understood", id="the last line"),
-    pytest.param("<<<<<<< HEAD\n80.1\n=======\n80.2\n>>>>>>> topic\n", 1, "a merge left", id="merge"),
-    pytest.param("80.1\n<<<<<<< HEAD\n", 2, "a merge left its conflict markers", id="merge of lines"),
-    pytest.param("80.1\n||||||| 4a5b6c\n80.0\n", 2, "a merge left", id="merge in diff3 style"),
-    pytest.param("80.1\n=======\n80.2\n", 2, "a merge left", id="half a merge"),
-    pytest.param("80.1\n>>>>>>> topic\n", 2, "a merge left", id="the end of a merge"),
+    pytest.param('{"coverage_score": 80.1}', 1, "'{\"coverage_score\": 80.1}'", RESTORE, id="JSON"),
+    pytest.param("1" * 1_000_000, 1, "'" + "1" * 40 + "...'", RESTORE, id="megabytes"),
+    pytest.param("92.7\n92.8\n", 2, "'92.8'", RESTORE, id="two percentages"),
+    pytest.param("92.7\n\nx86_64 1/2 rustc-1.95.0\n", 2, "''", RESTORE, id="blank line"),
+    pytest.param("92.7\nx86_64 470/507\n", 2, "'x86_64 470/507'", RESTORE, id="no toolchain"),
+    pytest.param("92.7\nx86_64 470/507 1.95.0\n", 2, "'x86_64 470/507 1.95.0'", RESTORE, id="no rustc-"),
+    pytest.param("92.7\nx86_64 470/507 rustc-\n", 2, "'x86_64 470/507 rustc-'", RESTORE, id="empty version"),
+    pytest.param(
+        "92.7\nx86_64 -1/507 rustc-1.95.0\n", 2, "'x86_64 -1/507 rustc-1.95.0'", RESTORE, id="negative count"
+    ),
+    pytest.param(
+        "92.7\nx86_64 92.7/100 rustc-1.95.0\n",
+        2,
+        "'x86_64 92.7/100 rustc-1.95.0'",
+        RESTORE,
+        id="point in a count",
+    ),
+    pytest.param(
+        "92.7\nx86_64  470/507 rustc-1.95.0\n", 2, "'x86_64  470/507 rustc-1.95.0'", RESTORE, id="two spaces"
+    ),
+    pytest.param(
+        "92.7\n x86_64 470/507 rustc-1.95.0\n", 2, "' x86_64 470/507 rustc-1.95.0'", RESTORE, id="indented"
+    ),
+    pytest.param(
+        "92.7\nx86_64 470/507 rustc-1.95.0 ok\n",
+        2,
+        "'x86_64 470/507 rustc-1.95.0 ok'",
+        RESTORE,
+        id="a word more",
+    ),
+    pytest.param("92.7\n# x86_64\n", 2, "'# x86_64'", RESTORE, id="comment"),
+    pytest.param(f"92.7\n{'x' * 999}\n", 2, f"'{'x' * 40}...'", RESTORE, id="a long line"),
+    pytest.param(
+        "92.7\nx86_64 508/507 rustc-1.95.0\n", 2, "508 lines covered of 507", RESTORE, id="covered > count"
+    ),
+    pytest.param("92.7\nx86_64 0/0 rustc-1.95.0\n", 2, "0 lines covered of 0", RESTORE, id="no lines"),
+    pytest.param(
+        BOTH + "x86_64 9/9 rustc-1.94.0\n", 4, "x86_64", "keep the one that is right", id="an arch twice"
+    ),
+    pytest.param(BOTH + "riscv64\n", 4, "'riscv64'", RESTORE, id="the last line"),
+    pytest.param("<<<<<<< HEAD\n80.1\n=======\n80.2\n>>>>>>> topic\n", 1, "", MERGED, id="merge"),
+    pytest.param("80.1\n<<<<<<< HEAD\n", 2, "", MERGED, id="merge of lines"),
+    pytest.param("80.1\n||||||| 4a5b6c\n80.0\n", 2, "", MERGED, id="merge in diff3 style"),
+    pytest.param("80.1\n=======\n80.2\n", 2, "", MERGED, id="half a merge"),
+    pytest.param("80.1\n>>>>>>> topic\n", 2, "", MERGED, id="the end of a merge"),
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "what"), MALFORMED)
-def test_a_malformed_file_is_one_message_with_file_and_line(text: str, line: int, what: str) -> None:
+@pytest.mark.parametrize(("text", "line", "shown", "fix"), MALFORMED)
+def test_a_malformed_file_is_one_message_with_file_and_line(
+    text: str, line: int, shown: str, fix: str
+) -> None:
     with pytest.raises(UserError) as caught:
         parse(text, PATH)
-    message = str(caught.value)
-    assert what in message
-    assert f"\n --> /crate/tests/coverage:{line}\nhelp: " in message
-    assert len(message) < 400
+    error = caught.value
+    assert (error.where, error.fix) == (f"/crate/tests/coverage:{line}", fix)
+    assert shown in error.what
+    assert len(str(error)) < 400
 
 
 @pytest.mark.parametrize(
-    ("text", "fix"),
+    ("text", "what"),
     [
-        ("", "git checkout -- tests/coverage"),
-        ("80.1\nwords", "git checkout -- tests/coverage"),
-        ("80.1\nx86_64 2/1 rustc-1.95.0", "git checkout -- tests/coverage"),
-        ("<<<<<<< HEAD\n", "keep the side with the higher value, delete the markers"),
-        (f"{BOTH}aarch64 1/2 rustc-1.95.0", "keep the one that is right"),
+        ("", "the file is empty; a percentage such as 80.1 is expected"),
+        ("nan\n", "'nan' is no percentage from 0 to 100; a bare number such as 80.1 is expected"),
+        (
+            "80.1\nwords",
+            "'words' is not understood; "
+            "ARCH COVERED/COUNT rustc-VERSION is expected, such as x86_64 470/507 rustc-1.95.0",
+        ),
+        ("80.1\nx86_64 2/1 rustc-1.95.0", "2 lines covered of 1 is impossible"),
+        ("<<<<<<< HEAD\n", "a merge left its conflict markers in the file"),
+        (f"{BOTH}aarch64 1/2 rustc-1.95.0", "a second line for aarch64"),
     ],
 )
-def test_a_malformed_file_comes_with_what_to_do(text: str, fix: str) -> None:
+def test_a_malformed_file_is_told_by_its_fault(text: str, what: str) -> None:
     with pytest.raises(UserError) as caught:
         parse(text, PATH)
-    assert fix in caught.value.fix
+    assert caught.value.what == what
 
 
 @settings(deadline=None)
