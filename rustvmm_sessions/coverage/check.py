@@ -7,8 +7,9 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.coverage import explain, llvm_export, ratchet
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
-from rustvmm_sessions.coverage.instrumented import ProfiledTests, TestSelection
+from rustvmm_sessions.coverage.exclusions import python_pattern
+from rustvmm_sessions.coverage.instrumented import LEAVE_OUT, Instrumented, ProfiledTests, TestSelection
 from rustvmm_sessions.coverage.measurement import (
     Backend,
     Decision,
@@ -27,6 +29,7 @@ from rustvmm_sessions.coverage.measurement import (
     Profile,
     Recorded,
     Scope,
+    Spread,
     UnstableLine,
     Verdict,
 )
@@ -34,8 +37,10 @@ from rustvmm_sessions.coverage.reporters import (
     NO_LINE,
     CargoLlvmCovReporter,
     Counted,
+    Damaged,
     LlvmReporter,
     Reporter,
+    merge,
 )
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import upstream
@@ -152,6 +157,7 @@ def _read_record(request: CoverageRequest, config: CoverageConfig) -> Recorded |
             percent=config.score,
             decimals=None,
             tolerance=SCORE_TOLERANCE if tolerance is None else tolerance,
+            is_score=True,
         )
     return None
 
@@ -167,7 +173,7 @@ def stale_patterns(config: CoverageConfig, root: Path, target_directory: Path) -
     return [
         f"{config.path}: exclude_path: {pattern!r} matches no source file; delete it, or correct it"
         for pattern in config.exclude
-        if not any(re.search(pattern, source) for source in sources)
+        if not any(re.search(python_pattern(pattern), source) for source in sources)
     ]
 
 
@@ -179,7 +185,7 @@ def _measure(
 ) -> tuple[Reporter, Measurement]:
     outcome.toolchain = cargo.toolchain.release
     llvm = need_llvm_tools(cargo)
-    tool = _cargo_llvm_cov(request, own)
+    tool = _cargo_llvm_cov(request)
     outcome.backend = Backend.CARGO if tool is None else Backend.CARGO_LLVM_COV
     selection = TestSelection(
         workspace=request.scope is Scope.WORKSPACE,
@@ -189,6 +195,9 @@ def _measure(
     selection.members(cargo)  # where there are none, nothing is built
     tests = ProfiledTests(cargo=cargo, own=own, selection=selection, deadline=request.deadline)
     build = tests.build()
+    if len(build.triples) > 1 and tool is not None:
+        _refuse_several_targets(request, build)
+        tool, outcome.backend = None, Backend.CARGO
     counted = Counted(
         cargo=cargo,
         build=build,
@@ -200,70 +209,116 @@ def _measure(
     reporter: Reporter = (
         LlvmReporter(counted=counted) if tool is None else CargoLlvmCovReporter(counted=counted, tool=tool)
     )
-    root = cargo.workspace.root
-    exports = []
-    for number in range(1, request.repeat + 1):
-        if request.repeat > 1:
-            say(f"run {number} of {request.repeat}")
-        reporter.take((*tests.run(build), *build.profiles))
-        exports.append(reporter.json())
-    lines, counted_files = llvm_export.parse(exports[-1], root)
-    if lines.count == 0:
-        raise CheckFailed(NO_LINE)
-    if lines.covered == 0:
-        ran = ", ".join(f"{what} ({name})" for name, what in sorted(build.tests.items()))
-        raise CheckFailed(f"nothing was measured: no test reached a line of the crate; there ran {ran}")
-    measurement = Measurement(
-        arch=machine(),
-        toolchain=cargo.toolchain.release,
-        backend=reporter.name,
-        lines=lines,
-        files=counted_files,
-    )
-    if request.repeat > 1:
-        measurement = replace(
-            measurement, unstable=_unstable([llvm_export.reached(text, root) for text in exports])
-        )
-        _say_unstable(measurement, [llvm_export.parse(text, root)[0] for text in exports])
+    runs = _Runs(counted=counted, reporter=reporter, kept=own / "runs")
+    while True:
+        runs.add((*tests.run(build), *build.profiles))
+        measurement = runs.measure()
+        if measurement.lines.covered == 0:
+            ran = ", ".join(f"{what} ({name})" for name, what in sorted(build.tests.items()))
+            raise CheckFailed(f"nothing was measured: no test reached a line of the crate; there ran {ran}")
+        number = len(runs.exports)
+        if number < request.repeat:
+            say(f"run {number + 1} of {request.repeat}")
+        elif number <= request.reruns and _differs(measurement, outcome.recorded):
+            say(f"Measured and recorded differ. Run {number + 1} of at most {request.reruns + 1}:")
+        else:
+            break
+    if request.repeat > 1 and not explain.unstable(measurement):
+        say(f"the same lines were reached in all {number} runs")
     return reporter, measurement
 
 
-def _cargo_llvm_cov(request: CoverageRequest, own: Path) -> CargoLlvmCov | None:
-    """Return cargo-llvm-cov where it is to count; LLVM splits its list of profiles at commas."""
-    if request.backend is Backend.CARGO or (request.backend is Backend.AUTO and "," in str(own)):
-        return None
-    if "," in str(own):
-        raise UserError(
-            "cargo-llvm-cov cannot read profiles in a path with a comma",
-            where=str(own),
-            fix="leave --backend out, or set CARGO_TARGET_DIR to a path without a comma",
+def _differs(measurement: Measurement, recorded: Recorded | None) -> bool:
+    if recorded is None:
+        return False
+    verdict, _ = ratchet.compare(measurement.lines, recorded, measurement.spread)
+    return verdict is not Verdict.EQUAL
+
+
+@dataclass(kw_only=True)
+class _Runs:
+    """The runs of one build's tests; that in the middle counts, and the reports are of it."""
+
+    counted: Counted
+    reporter: Reporter
+    kept: Path
+    exports: list[str] = field(default_factory=list)
+
+    def add(self, profiles: tuple[Path, ...]) -> None:
+        for damaged in merge(self.counted, profiles):
+            _tell_damaged(damaged, self.counted.build)
+        self.exports.append(self.reporter.json())
+        self.kept.mkdir(exist_ok=True)
+        shutil.copyfile(self.counted.profile, self.kept / f"{len(self.exports) - 1}.profdata")
+
+    def measure(self) -> Measurement:
+        """Return what was measured so far."""
+        cargo = self.counted.cargo
+        root = cargo.workspace.root
+        runs = [llvm_export.parse(export, root) for export in self.exports]
+        spread: Spread | None = None
+        varying: tuple[UnstableLine, ...] = ()
+        middle = sorted(range(len(runs)), key=lambda number: runs[number][0].covered)[len(runs) // 2]
+        if len(runs) > 1:
+            varying = ratchet.unstable([llvm_export.reached(export, root) for export in self.exports])
+            profiles = [self.kept / f"{number}.profdata" for number in range(len(runs))]
+            merge(self.counted, profiles)
+            together = llvm_export.parse(self.reporter.json(), root)[1]
+            spread = ratchet.spread([counted for _, counted in runs], together, varying)
+            merge(self.counted, [profiles[middle]])
+        lines, counted_files = runs[middle]
+        if lines.count == 0:
+            raise CheckFailed(NO_LINE)
+        return Measurement(
+            arch=machine(),
+            toolchain=cargo.toolchain.release,
+            backend=self.reporter.name,
+            lines=lines,
+            files=counted_files,
+            spread=spread,
+            unstable=varying,
         )
+
+
+def _tell_damaged(damaged: Damaged, build: Instrumented) -> None:
+    """Warn of a profile that cannot be read; that of a test executable itself is all that it reached.
+
+    Raises:
+        CheckFailed: It is that of a test executable.
+    """
+    name = next((name for name in build.tests if damaged.path.name.startswith(f"{name}-")), "")
+    what = f"{build.tests[name]} ({name})" if name else "a program that ran while the crate was built"
+    started = files.read_text(damaged.path.with_name(f"{name}.started"))
+    if started and damaged.path.name.startswith(f"{name}-{started}-"):
+        say(LEAVE_OUT)
+        raise CheckFailed(
+            f"the profile of {what} cannot be read, was the disk full? {damaged.reason}: {damaged.path}",
+            fix=LEAVE_OUT,
+        )
+    warn(
+        f"a profile of a program that {what} started cannot be read, and does not count: {damaged.reason}: "
+        f"{damaged.path}; was the program killed, or kept from writing as much? {LEAVE_OUT}"
+    )
+
+
+def _cargo_llvm_cov(request: CoverageRequest) -> CargoLlvmCov | None:
+    """Return cargo-llvm-cov where it is to count."""
+    if request.backend is Backend.CARGO:
+        return None
     found = find_cargo_llvm_cov()
     if found is None and request.backend is Backend.CARGO_LLVM_COV:
         raise UserError("cargo-llvm-cov 0.9 or newer is missing", where="--backend=cargo-llvm-cov", fix=SETUP)
     return found
 
 
-def _unstable(runs: list[dict[tuple[str, int], bool]]) -> tuple[UnstableLine, ...]:
-    keys = sorted({key for run in runs for key in run})
-    return tuple(
-        UnstableLine(path=path, line=line)
-        for path, line in keys
-        if len({run.get((path, line)) for run in runs}) > 1
-    )
-
-
-def _say_unstable(measurement: Measurement, runs: list[Lines]) -> None:
-    covered = [lines.covered for lines in runs]
-    if not measurement.unstable and len(set(covered)) == 1:
-        say(f"the same lines were reached in all {len(runs)} runs")
-        return
-    say(
-        f"covered lines from {min(covered)} to {max(covered)} in {len(runs)} runs; the last run counts. "
-        "Not always reached:"
-    )
-    for unstable in measurement.unstable:
-        say(f"  {unstable.path}:{unstable.line}")
+def _refuse_several_targets(request: CoverageRequest, build: Instrumented) -> None:
+    """Refuse cargo-llvm-cov, which counts what is built for one target only, where it was asked for."""
+    if request.backend is Backend.CARGO_LLVM_COV:
+        raise UserError(
+            f"cargo-llvm-cov cannot count what is built for several targets: {', '.join(build.triples)}",
+            where="build.target in cargo's configuration",
+            fix="run with --backend=cargo",
+        )
 
 
 # Judging
@@ -275,9 +330,9 @@ def _judge(
     measurement = outcome.measurement
     if measurement is None:
         raise AssertionError("judged before measured")
-    decision = ratchet.decide(
-        measurement.lines, outcome.recorded, request.profile, allow_lower=request.allow_lower
-    )
+    if text := explain.unstable(measurement):
+        warn(text)
+    decision = _decide(request, outcome, measurement)
     if decision.write:
         decision = _record(request, config, outcome, measurement)
         outcome.wrote = decision.write
@@ -306,6 +361,16 @@ def _judge(
     files.write_atomic(last, json.dumps(counts))
 
 
+def _decide(request: CoverageRequest, outcome: _Outcome, measurement: Measurement) -> Decision:
+    return ratchet.decide(
+        measurement.lines,
+        outcome.recorded,
+        request.profile,
+        allow_lower=request.allow_lower,
+        spread=measurement.spread,
+    )
+
+
 def _record(
     request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, measurement: Measurement
 ) -> Decision:
@@ -314,9 +379,7 @@ def _record(
     new = ratchet.ArchRecord(arch=measurement.arch, lines=measurement.lines, toolchain=measurement.toolchain)
     with files.locked(path):
         outcome.recorded = _read_record(request, config)
-        decision = ratchet.decide(
-            measurement.lines, outcome.recorded, request.profile, allow_lower=request.allow_lower
-        )
+        decision = _decide(request, outcome, measurement)
         if decision.write:
             text = files.read_text(path)
             content = (
@@ -400,7 +463,12 @@ def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:
             "tolerance": float(recorded.tolerance) if recorded else None,
         },
         "files": [
-            {"path": file.path, "covered": file.lines.covered, "count": file.lines.count}
+            {
+                "path": file.path,
+                "covered": file.lines.covered,
+                "count": file.lines.count,
+                "uncovered": [list(span) for span in file.uncovered],
+            }
             for file in (measurement.files if measurement else ())
         ],
         "unstable": [{"path": u.path, "line": u.line} for u in (measurement.unstable if measurement else ())],

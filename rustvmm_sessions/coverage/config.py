@@ -9,6 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from rustvmm_sessions.coverage.exclusions import PatternError, python_pattern, split_patterns
 from rustvmm_sessions.documents import read_json
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.wording import did_you_mean
@@ -23,10 +24,6 @@ SCORE_TOLERANCE = Fraction(1, 2)
 _KEYS = ("coverage_score", "exclude_path", "crate_features")
 
 
-_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\\\]])*\]|.", re.DOTALL)
-"""An escaped character, a set in brackets, or any other character of a regular expression."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class CoverageConfig:
     """The content of ``coverage_config_ARCH.json``; all of it may be missing.
@@ -34,7 +31,7 @@ class CoverageConfig:
     Attributes:
         path: Where the file is, or would be.
         score: ``coverage_score`` in percent.
-        exclude: Regular expressions on absolute paths, of files that do not count.
+        exclude: llvm-cov's regular expressions on absolute paths, of files that do not count.
         features: None for all features, else those beside the default ones.
         warnings: What is odd about the file but does not stop anything.
     """
@@ -116,24 +113,11 @@ def _patterns(value: str, where: str) -> tuple[str, ...]:
     patterns = split_patterns(value)
     for pattern in patterns:
         try:
-            re.compile(pattern)
-        except re.error as error:
+            python_pattern(pattern)
+        except PatternError as error:
             raise UserError(
-                f"exclude_path: {pattern!r} is no regular expression: {error}",
+                f"exclude_path: `{pattern}` is no regular expression of llvm-cov (POSIX extended): {error}",
                 where=where,
                 fix="correct the pattern",
             ) from error
     return patterns
-
-
-def split_patterns(value: str) -> tuple[str, ...]:
-    """Split ``exclude_path`` at each ``|`` and comma that stands outside all brackets."""
-    patterns = [""]
-    depth = 0
-    for token in _TOKEN.findall(value):
-        if token in ("|", ",") and depth == 0:
-            patterns.append("")
-            continue
-        patterns[-1] += token
-        depth += (token in ("(", "{")) - (token in (")", "}"))
-    return tuple(stripped for pattern in patterns if (stripped := pattern.strip()))

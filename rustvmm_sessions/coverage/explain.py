@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.coverage.llvm_export import spans
 from rustvmm_sessions.coverage.measurement import (
     Decision,
     FileCoverage,
@@ -29,9 +31,29 @@ _REPEAT = "nox -s coverage -- --repeat 10"
 
 def measured(measurement: Measurement) -> str:
     """Return the line that says what was measured."""
+    runs = f", the middle one of {measurement.spread.runs} runs" if measurement.spread else ""
     return (
         f"measured: {measurement.lines}  "
-        f"({measurement.arch}, rustc {measurement.toolchain}, by {measurement.backend})"
+        f"({measurement.arch}, rustc {measurement.toolchain}, by {measurement.backend}{runs})"
+    )
+
+
+def unstable(measurement: Measurement) -> str:
+    """Return the warning that names the lines that not all runs reached; empty where there are none."""
+    spread = measurement.spread
+    if spread is None or spread.least == spread.most:
+        return ""
+    places: dict[str, list[int]] = {}
+    for line in measurement.unstable:
+        places.setdefault(line.path, []).append(line.line)
+    rows = [f"  {path}:{ranges(spans(lines))}" for path, lines in places.items()]
+    rows = rows or ["  (in closures and functions on lines reached otherwise)"]
+    return "\n".join(
+        (
+            f"{spread.least.covered} to {spread.most.covered} lines are covered in {spread.runs} runs of the "
+            "same build; lines that not every run reaches:",
+            *_and_more(rows[:MOST_FILES], len(rows)),
+        )
     )
 
 
@@ -49,10 +71,17 @@ def difference(decision: Decision, measurement: Measurement, record: Recorded | 
     """Return what the two figures mean side by side."""
     if record is None:
         return []
-    points = measurement.lines.percent - record.percent
+    spread = measurement.spread
+    now = measurement.lines
+    if spread and decision.verdict in (Verdict.HIGHER, Verdict.LOWER):
+        now = spread.least if decision.verdict is Verdict.HIGHER else spread.most
+    points = now.percent - record.percent
     if record.decimals is not None:
-        points = Fraction(rounded(measurement.lines.percent, record.decimals)) - record.percent
+        points = Fraction(rounded(now.percent, record.decimals)) - record.percent
     lines = []
+    if decision.verdict is Verdict.EQUAL and spread and spread.least != spread.most:
+        lines.append("The record lies between what all runs reached and what any run reached: equal.")
+        return lines
     if decision.within_tolerance:
         lines.append(
             f"The difference of {_signed(points)} is within the tolerance of "
@@ -60,8 +89,8 @@ def difference(decision: Decision, measurement: Measurement, record: Recorded | 
         )
     elif decision.verdict is not Verdict.EQUAL:
         lines.append(f"Coverage is {decision.verdict} by {_points(abs(points))}.")
-    if record.lines is not None and measurement.lines != record.lines:
-        lines.append(meaning(measurement.lines, record.lines))
+    if record.lines is not None and now != record.lines:
+        lines.append(meaning(now, record.lines))
     if record.toolchain and record.toolchain != measurement.toolchain:
         lines.append(
             f"The record was made with rustc {record.toolchain}, this is {measurement.toolchain}: "
@@ -155,11 +184,11 @@ def places(file: FileCoverage) -> str:
     return ", and ".join(parts)
 
 
-def ranges(spans: Sequence[tuple[int, int]]) -> str:
+def ranges(places: Sequence[tuple[int, int]]) -> str:
     """Write line ranges as ``3-5, 9``; what is beyond `MOST_RANGES` is counted."""
-    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in spans[:MOST_RANGES]]
-    if len(spans) > MOST_RANGES:
-        shown.append(f"and {counted(len(spans) - MOST_RANGES, 'more place')}")
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in places[:MOST_RANGES]]
+    if len(places) > MOST_RANGES:
+        shown.append(f"and {counted(len(places) - MOST_RANGES, 'more place')}")
     return ", ".join(shown)
 
 
@@ -192,6 +221,54 @@ def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list
                 f"  Name lines that not every run reaches: {_REPEAT}",
                 *accept,
             ]
+
+
+def not_built(stderr: str, errors: Sequence[str], ending: str) -> tuple[str, bool]:
+    """Say why cargo did not build the tests, in the words of what failed.
+
+    Args:
+        stderr: What cargo said.
+        errors: The errors of the compiler and the linker, as they rendered them.
+        ending: How cargo ended.
+
+    Returns:
+        The reason, and whether it is code that does not compile.
+    """
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", stderr)
+    if match := re.search(r"The system library `(.+?)` required by crate `(.+?)` was not found", plain):
+        return f"the system library `{match[1]}`, which `{match[2]}` needs, is missing", False
+    if match := re.search(r"^error: failed to run custom build command for `(\S+ \S+)", plain, re.MULTILINE):
+        return (
+            f"the build script of `{match[1].rstrip('`')}` failed: {_script_words(plain[match.end() :])}",
+            False,
+        )
+    if match := re.search(
+        r"rustc (\S+) is not supported by the following packages?:\n((?:[ \t]+\S.*\n?)+)", plain
+    ):
+        needs = ", ".join(line.strip() for line in match[2].splitlines())
+        return f"the toolchain is too old: {needs}, this is rustc {match[1]}", False
+    failed = re.search(r"^error: could not compile (`[^`]+`.*?)(?: due to .*)?$", plain, re.MULTILINE)
+    crate = failed[1] if failed else "the crate"
+    rendered = [re.sub(r"\x1b\[[0-9;]*m", "", error) for error in errors]
+    if linking := [text for text in rendered if text.startswith("error: linking with")]:
+        missing = re.search(r"(?:cannot find|unable to find library) -l(\S+?):?(?:\s|$)", linking[0])
+        why = f"the system library `{missing[1]}` is missing" if missing else linking[0].splitlines()[0]
+        return f"{crate} does not link: {why}", False
+    if rendered or failed:
+        words = next((text.splitlines()[0] for text in rendered if text.startswith("error")), ending)
+        return f"the tests do not build with coverage instrumentation: {crate}: {words}", True
+    said = re.search(r"^error: (.*)", plain, re.MULTILINE)
+    causes = re.findall(r"^Caused by:\n\s+(.+)", plain, re.MULTILINE)
+    return f"cargo did not build the tests: {': '.join((said[1] if said else ending, *causes[-1:]))}", False
+
+
+def _script_words(said: str) -> str:
+    """Return what a build script said last, and of a panic its message."""
+    if panic := re.search(r"panicked at .*?:\n(.+)", said):
+        return panic[1].strip()
+    lines = [line.strip() for line in said.partition("--- stderr")[2].splitlines() if line.strip()]
+    ended = re.search(r"process didn't exit successfully: `.*` \((.+)\)", said)
+    return lines[-1] if lines else ended[1] if ended else "it says nothing"
 
 
 def remedy(decision: Decision) -> str:

@@ -1,19 +1,21 @@
 """Build a crate's tests with coverage instrumentation, run them, and keep what they leave.
 
-The instrumentation is that of cargo-llvm-cov: only the workspace's own packages get it, by way of
-cargo's ``RUSTC_WORKSPACE_WRAPPER``, so that dependencies are built as always and the crate's own
-rustflags stay in force, and shared with cargo's other builds. The build is kept between runs;
-profiles are not, with one exception: a procedural macro or a build script runs while the crate is
-compiled, so what it reached is kept as long as the build that it ran in. Such a build shares
-nothing, as it has to be made anew now and then.
+The instrumentation is that of cargo-llvm-cov 0.9: a wrapper of every rustc adds it to crates by name,
+those of the workspace, so that dependencies are built as always, the crate's own rustflags stay in
+force, and what tests compile (trybuild's cases, a workspace of their own) is instrumented, too. All
+of it lies in one target directory: test executables find the crate's programs where cargo puts them.
+The build is kept between runs; profiles are not, with one exception: a procedural macro or a build
+script runs while the crate is compiled, so what it reached is kept as long as the build that it ran in.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.resources
+import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -22,26 +24,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import tell
-from rustvmm_sessions.coverage import profile_runner
+from rustvmm_sessions.console import say, tell
+from rustvmm_sessions.coverage import explain, profile_runner
+from rustvmm_sessions.coverage.kept_build import KeptBuild
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.rust.cargo import Cargo, Package, machine
-from rustvmm_sessions.rust.configuration import runner, runner_variable
+from rustvmm_sessions.rust.cargo import Cargo, Package, Workspace, machine, package_specs
+from rustvmm_sessions.rust.configuration import runner, runner_variable, rustc_wrapper, source_directories
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 from rustvmm_sessions.rust.turns import in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rustvmm_sessions.process import Finished
 
 _WRAPPER = """\
 #!/bin/sh
-# Started by cargo as `wrapper rustc ARGUMENT...`. Cargo takes no words beside the path of a wrapper,
-# hence a file; it adds fixed words and passes the rest on untouched.
-exec "$@" {flags}
+# Started by cargo as `wrapper rustc ARGUMENT...`.
+name= last=
+for word; do
+    case $last in --crate-name) name=$word ;; esac
+    last=$word
+done
+case $name in
+{names}) exec {wrapper}"$@" {flags} ;;
+esac
+exec {wrapper}"$@"
 """
+_DEFAULT_PROFILE = re.compile(r"default(_[0-9]+)+\.profraw")
+LEAVE_OUT = (
+    "To leave the test out of coverage: `#[cfg_attr(coverage, ignore)]`, with cfg(coverage) "
+    "among the check-cfg of [lints.rust] unexpected_cfgs in Cargo.toml."
+)
 _RUNS_WHILE_BUILDING = frozenset({"proc-macro", "custom-build"})
 
 
@@ -82,17 +97,17 @@ class Instrumented:
     """An instrumented build.
 
     Attributes:
-        directory: Where it lies, as in a target directory of cargo's.
+        directory: A folder with links to the objects, as they lie in a target directory.
         objects: The executables and libraries that hold coverage mappings, sorted.
         tests: The test executables by file name, with what each tests.
-        triple: The target triple it was built for.
+        triples: The target triples it was built for.
         profiles: Profiles of what ran while it was built.
     """
 
     directory: Path
     objects: tuple[Path, ...]
     tests: dict[str, str]
-    triple: str
+    triples: tuple[str, ...]
     profiles: tuple[Path, ...]
 
 
@@ -118,12 +133,12 @@ class ProfiledTests:
         Raises:
             CheckFailed: They do not build.
         """
-        workspace = self.cargo.workspace
         kept, fresh = self.own / "build-profiles", self.own / "build-profiles.new"
         complete = kept / "complete"
         before = files.read_text(complete)
         complete.unlink(missing_ok=True)
-        files.own_directory(self._intermediate)
+        self._write_wrapper()
+        self._kept_build.remove_outdated()
         _empty(fresh)
         artifacts = self._compile()
         if self._runs_while_building:
@@ -131,8 +146,9 @@ class ProfiledTests:
             if not all(rebuilt) and (any(rebuilt) or before != _listed(artifacts)):
                 # A part of the build is older than its profiles, or they are of another selection:
                 # only a whole build has them all and no others.
-                packages = [f"--package={member.name}" for member in workspace.members]
-                clean = ("clean", f"--target-dir={self._target}", *packages)
+                specs = package_specs(self.cargo)
+                packages = [f"--package={specs.get(m.name, m.name)}" for m in self.cargo.workspace.members]
+                clean = ("clean", *self._places, *packages)
                 self.cargo.read(*clean, env=self._environment(), deadline=self.deadline).check()
                 _empty(fresh)
                 artifacts = self._compile()
@@ -142,9 +158,7 @@ class ProfiledTests:
                 fresh.rename(kept)
             kept.mkdir(exist_ok=True)  # a build without any test leaves none
             complete.write_text(_listed(artifacts))
-        instrumented = self._instrumented(artifacts, tuple(sorted(kept.glob("*.profraw"))))
-        self._remove_stale(instrumented)
-        return instrumented
+        return self._instrumented(artifacts, tuple(sorted(kept.glob("*.profraw"))))
 
     @property
     def _runs_while_building(self) -> bool:
@@ -152,13 +166,24 @@ class ProfiledTests:
 
     @property
     def _target(self) -> Path:
-        return self.own / "build"
+        """The target directory; with unstable features the same toolchain builds other things."""
+        return self.own / ("build-nightly" if self.cargo.toolchain.nightly else "build")
 
     @property
-    def _intermediate(self) -> Path:
-        """Where cargo keeps what is in between; before 1.91 it does so in the target directory."""
-        shared = self.cargo.metadata.get("build_directory")
-        return self._target if shared is None or self._runs_while_building else Path(shared)
+    def _places(self) -> tuple[str, ...]:
+        """Arguments that let cargo build there; a variable would reach the cargo that a test starts."""
+        build = f"--config=build.build-dir={json.dumps(str(self._target))}"
+        moved = self.cargo.metadata.get("build_directory", "") != self.cargo.metadata["target_directory"]
+        return (f"--target-dir={self._target}", *((build,) if moved else ()))
+
+    @property
+    def _kept_build(self) -> KeptBuild:
+        home = self.cargo.home
+        return KeptBuild(
+            directory=self._target,
+            root=self.cargo.workspace.root,
+            immutable=(home / "registry", home / "git", *source_directories(self.cargo)),
+        )
 
     def _compile(self) -> list[dict[str, Any]]:
         """Return cargo's artifact messages of the workspace's members."""
@@ -169,100 +194,110 @@ class ProfiledTests:
             deadline=self.deadline,
         )
         if not done.ok:
-            messages = messages_in(done.stdout, "compiler-message")
-            said = "".join(message["message"]["rendered"] for message in messages)
+            messages = [message["message"] for message in messages_in(done.stdout, "compiler-message")]
+            said = "".join(message["rendered"] for message in messages)
             tell(said)
-            raise CheckFailed(self._why_not_built(done), output=said + done.stderr)
-        members = {member.id for member in self.cargo.workspace.members}
+            errors = [message["rendered"] for message in messages if message["level"] == "error"]
+            raise CheckFailed(self._why_not_built(done, errors), output=said + done.stderr)
+        members = {member.id: member.directory for member in self.cargo.workspace.members}
+        scripts = messages_in(done.stdout, "build-script-executed")
+        self._kept_build.note(
+            (Path(script["out_dir"]), members[script["package_id"]])
+            for script in scripts
+            if script["package_id"] in members
+        )
         return [artifact for artifact in artifacts_in(done.stdout) if artifact["package_id"] in members]
 
-    def _why_not_built(self, done: Finished) -> str:
-        message = f"the tests do not build with coverage instrumentation ({done.ending})"
+    def _why_not_built(self, done: Finished, errors: Sequence[str]) -> str:
+        if done.timed_out:
+            return f"the tests were not built within their time: {done.ending}"
+        why, does_not_compile = explain.not_built(done.stderr, errors, done.ending)
         several = any(len(package["features"]) > 1 for package in self.cargo.metadata["packages"])
-        if done.timed_out or not several or "--all-features" not in self.selection.arguments():
-            return message
+        if not does_not_compile or not several or "--all-features" not in self.selection.arguments():
+            return why
         return (
-            f"{message}, all features switched on; if these exclude each other, name those to measure "
+            f"{why}; all features are switched on: if these exclude each other, name those to measure "
             f'in coverage_config_{machine()}.json: {{"crate_features": "a,b"}}'
         )
 
     def _command(self, *options: str) -> tuple[str, ...]:
-        return ("test", "--tests", f"--target-dir={self._target}", *self.selection.arguments(), *options)
+        return ("test", "--tests", *self._places, *self.selection.arguments(), *options)
 
-    def _environment(self) -> dict[str, str | None]:
+    @property
+    def _wrapper(self) -> Path:
+        return self._target / "rustc"
+
+    def _write_wrapper(self) -> None:
+        """Write what starts rustc; crates whose instrumentation it changes are built from nothing."""
         flags = "-C instrument-coverage --cfg=coverage"
         if self.cargo.toolchain.nightly:
             flags += " --cfg=coverage_nightly"
-        # The path is part of what cargo takes into account, so other flags need another name.
-        wrapper = self.own / ("rustc-nightly" if self.cargo.toolchain.nightly else "rustc")
-        text = _WRAPPER.format(flags=flags)
-        if not wrapper.exists() or wrapper.read_text() != text:
-            files.write_atomic(wrapper, text)
-            wrapper.chmod(0o755)
+        packages = self.cargo.metadata["packages"]
+        libraries = {
+            crate_name(name) for package in packages for name in (package["name"], *_libraries(package))
+        }
+        known = self._target / "instrumented"
+        listed = "".join(f"{name}\n" for name in sorted(libraries))
+        if files.read_text(known) != listed:
+            shutil.rmtree(self._target, ignore_errors=True)
+            self._target.mkdir(parents=True)
+            known.write_text(listed)
+        names = {crate_name(target["name"]) for package in packages for target in package["targets"]}
+        names |= libraries | {f"{crate_name(package['name'])}_tests" for package in packages}  # trybuild's
+        wrapper = rustc_wrapper(self.cargo)
+        text = _WRAPPER.format(
+            names="|".join(shlex.quote(name) for name in sorted(names)),
+            wrapper=f"{shlex.quote(wrapper)} " if wrapper else "",
+            flags=flags,
+        )
+        if files.read_text(self._wrapper) != text:
+            files.write_atomic(self._wrapper, text)
+            self._wrapper.chmod(0o755)
+
+    def _environment(self) -> dict[str, str | None]:
         return {
-            "RUSTC_WORKSPACE_WRAPPER": str(wrapper),
-            "CARGO_BUILD_BUILD_DIR": str(self._intermediate),
+            "RUSTC_WRAPPER": str(self._wrapper),
+            "CARGO_LLVM_COV": "1",  # as cargo-llvm-cov sets it; tests and build scripts look at it
             "LLVM_PROFILE_FILE": str(self.own / "build-profiles.new" / "%p-%m.profraw"),
         }
 
     def _instrumented(self, artifacts: Sequence[dict[str, Any]], profiles: tuple[Path, ...]) -> Instrumented:
         objects: set[Path] = set()
         tests: dict[str, str] = {}
-        triple = self.cargo.toolchain.host
+        triples: set[str] = set()
         names = {member.id: member.name for member in self.cargo.workspace.members}
         for artifact in artifacts:
             target = artifact["target"]
             if "custom-build" in target["kind"]:
                 continue
-            objects.update(
-                self._gathered(path) for name in artifact["filenames"] if _has_mappings(path := Path(name))
-            )
+            objects.update(path for name in artifact["filenames"] if has_mappings(path := Path(name)))
             if artifact["profile"]["test"] and artifact["executable"]:
                 executable = Path(artifact["executable"])
                 kind = "lib" if "lib" in target["kind"] else target["kind"][0]
                 tests[executable.name] = f"{names[artifact['package_id']]}, {kind} {target['name']}"
-                first = executable.relative_to(self._intermediate).parts[0]
-                triple = first if first != "debug" else triple
+                triples.add(executable.relative_to(self._target).parts[0])
+        host = self.cargo.toolchain.host
         return Instrumented(
-            directory=self._target,
+            directory=self._link(objects),
             objects=tuple(sorted(objects)),
             tests=tests,
-            triple=triple,
+            triples=tuple(sorted(host if triple == "debug" else triple for triple in triples)) or (host,),
             profiles=profiles,
         )
 
-    def _gathered(self, path: Path) -> Path:
-        """Return the file as it lies in the target directory, where reporters look for it."""
-        if path.is_relative_to(self._target):
-            return path
-        gathered = self._target / path.relative_to(self._intermediate)
-        if not gathered.exists() or _identity(gathered) != _identity(path):
-            gathered.parent.mkdir(parents=True, exist_ok=True)
-            gathered.unlink(missing_ok=True)
-            try:
-                os.link(path, gathered)
-            except OSError:  # another file system
-                shutil.copy2(path, gathered)
-        return gathered
+    def _link(self, objects: Iterable[Path]) -> Path:
+        """Return a folder that looks like a target directory and has links to these objects alone.
 
-    def _remove_stale(self, build: Instrumented) -> None:
-        """Remove members' executables of earlier builds: other features, versions, deleted tests.
-
-        They hold mappings of code that no longer exists, which would count as uncovered.
+        cargo-llvm-cov takes all that it finds, and what was built of other features, of an earlier version
+        or of a deleted test has mappings that would count, too.
         """
-        names = {name.replace("-", "_") for m in self.cargo.metadata["packages"] for name in _names(m)}
-        current = {_identity(path) for path in build.objects}
-        pattern = re.compile(r"(?:lib)?(.+?)(?:-[0-9a-f]+)?(?:\.so)?")
-        folders = [self._target / "debug", self._target / build.triple / "debug"]
-        for path in (p for folder in folders for place in (folder, folder / "deps") for p in _entries(place)):
-            match = pattern.fullmatch(path.name)
-            if (
-                match
-                and match[1].replace("-", "_") in names
-                and _has_mappings(path)
-                and _identity(path) not in current
-            ):
-                path.unlink()
+        folder = self.own / "objects"
+        _empty(folder)
+        for path in objects:
+            link = folder / path.relative_to(self._target)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+        return folder
 
     def run(self, build: Instrumented) -> tuple[Path, ...]:
         """Run the tests of a build; return the profiles they wrote.
@@ -281,24 +316,24 @@ class ProfiledTests:
                 where=str(profiles),
                 fix="set CARGO_TARGET_DIR to a path without %",
             )
-        own_runner = runner(self.cargo, build.triple)
-        words = [
-            sys.executable,
-            "-I",
-            "-S",
-            str(self._runner_program()),
-            str(profiles),
-            str(len(own_runner)),
-            *own_runner,
-        ]
-        with in_turn(self.cargo.workspace.root, self.deadline), _without_spaces(words) as started_by:
+        with contextlib.ExitStack() as stack:
+            started_by = {
+                runner_variable(triple): stack.enter_context(_without_spaces(self._runner(triple, profiles)))
+                for triple in build.triples
+            }
+            stack.enter_context(in_turn(self.cargo.workspace.root, self.deadline))
+            stack.enter_context(_without_litter(self.cargo.workspace))
+            self._forget_compiled_by_tests()
             done = self.cargo.run(
                 *self._command("--no-fail-fast"),
-                env={**self._environment(), runner_variable(build.triple): started_by},
+                env={**self._environment(), **started_by},
                 deadline=self.deadline,
             )
         written = tuple(sorted(profiles.glob("*.profraw")))
-        started = [path.stem for path in profiles.glob("*.started")]
+        for path in written:
+            with contextlib.suppress(PermissionError):  # another user's: LLVM says that it cannot read it
+                path.chmod(0o600)  # a test's umask may be 0777
+        started = [path.stem for path in profiles.glob("*.started") if path.stem in build.tests]
         silent = [
             name for name in started if not any(profile.name.startswith(f"{name}-") for profile in written)
         ]
@@ -306,12 +341,39 @@ class ProfiledTests:
         if not done.ok:
             raise CheckFailed(_why_failed(done, described), output=done.output)
         if silent:
+            say(LEAVE_OUT)
             raise CheckFailed(
-                f"no profile was left by {described}: it ended without running its exit handlers"
+                f"no profile was left by {described}: it ended without running its exit handlers (_exit, "
+                "abort), or changed its root folder, its user or its rights and cannot write to "
+                f"{profiles}",
+                fix=LEAVE_OUT,
             )
         if not written:
             raise CheckFailed("nothing was measured: no test executable was run")
         return written
+
+    def _forget_compiled_by_tests(self) -> None:
+        """Let trybuild and ui_test compile their cases anew, and what these use with our instrumentation.
+
+        They do so in the crate's own target directory, as cargo-llvm-cov knows.
+        """
+        target = self.cargo.workspace.target_directory
+        names = "|".join(re.escape(m.name).replace(r"\-", "[-_]") for m in self.cargo.workspace.members)
+        ours = re.compile(rf"(lib)?({names})(-[0-9a-f]{{7,}})?")
+        for path in sorted((target / "tests" / "trybuild").rglob("*")):
+            if ours.fullmatch(path.name.partition(".")[0]):
+                _remove(path)
+        lock = files.read_text(self.cargo.workspace.root / "Cargo.lock", most_bytes=1 << 26) or ""
+        if '\nname = "ui_test"\n' in lock:
+            _remove(target / "ui")
+
+    def _runner(self, triple: str, profiles: Path) -> list[str]:
+        """Return the command that cargo starts test executables by, the user's own runner included."""
+        own = runner(self.cargo, triple)
+        program = [sys.executable, "-I", "-S", str(self._runner_program())]
+        variable = runner_variable(triple)
+        before = f"{variable}={self.cargo.variable(variable)}"
+        return [*program, str(profiles), before, str(len(own)), *own]
 
     def _runner_program(self) -> Path:
         """Return the file that cargo runs; from a zipapp it is unpacked first."""
@@ -342,6 +404,27 @@ def _without_spaces(words: Sequence[str]) -> Iterator[str]:
         yield f"{python} -I -S {script}"
 
 
+@contextlib.contextmanager
+def _without_litter(workspace: Workspace) -> Iterator[None]:
+    """Remove the profiles of programs that do not know where theirs belongs: started without variables.
+
+    They write them where they run, as rustc has built into them, and cargo-llvm-cov does not count them.
+    """
+    before = set(_default_profiles(workspace))
+    try:
+        yield
+    finally:
+        for path in set(_default_profiles(workspace)) - before:
+            path.unlink(missing_ok=True)
+
+
+def _default_profiles(workspace: Workspace) -> Iterator[Path]:
+    for root in {workspace.root, *(member.directory for member in workspace.members)}:
+        for folder, folders, names in os.walk(root):
+            folders[:] = [n for n in folders if n != ".git" and Path(folder, n) != workspace.target_directory]
+            yield from (Path(folder, name) for name in names if _DEFAULT_PROFILE.fullmatch(name))
+
+
 def _why_failed(done: Finished, described: str) -> str:
     if done.timed_out:
         ending = f"the tests were {done.ending}"
@@ -360,15 +443,16 @@ def _listed(artifacts: Sequence[dict[str, Any]]) -> str:
     return "".join(f"{name}\n" for name in sorted(n for a in artifacts for n in a["filenames"]))
 
 
-def _names(package: dict[str, Any]) -> tuple[str, ...]:
-    return (package["name"], *(target["name"] for target in package["targets"]))
+def crate_name(name: str) -> str:
+    """Return the name that rustc knows a package or a target by."""
+    return name.replace("-", "_")
 
 
-def _entries(folder: Path) -> tuple[Path, ...]:
-    return tuple(folder.iterdir()) if folder.is_dir() else ()
+def _libraries(package: dict[str, Any]) -> Iterator[str]:
+    yield from (t["name"] for t in package["targets"] if {"lib", "rlib", "proc-macro"} & set(t["kind"]))
 
 
-def _has_mappings(path: Path) -> bool:
+def has_mappings(path: Path) -> bool:
     """Whether a file that cargo built is an executable or a shared library."""
     return (
         path.suffix not in (".d", ".rlib", ".rmeta", ".o")
@@ -377,10 +461,11 @@ def _has_mappings(path: Path) -> bool:
     )
 
 
-def _identity(path: Path) -> tuple[int, int]:
-    """Cargo hard-links what it builds; both names are one file."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _empty(directory: Path) -> None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 import json
 from itertools import groupby
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.coverage.measurement import FileCoverage, Lines
 from rustvmm_sessions.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def parse(text: str, root: PurePath) -> tuple[Lines, tuple[FileCoverage, ...]]:
@@ -34,7 +37,7 @@ def parse(text: str, root: PurePath) -> tuple[Lines, tuple[FileCoverage, ...]]:
             FileCoverage(
                 path=relative(entry["filename"], root),
                 lines=_lines(entry["summary"]),
-                uncovered=_ranges(
+                uncovered=spans(
                     sorted(
                         line
                         for line, reached in reached_lines(entry.get("segments", [])).items()
@@ -96,7 +99,7 @@ def reached_lines(segments: list[list[Any]]) -> dict[int, bool]:
     return lines
 
 
-def _ranges(lines: list[int]) -> tuple[tuple[int, int], ...]:
+def spans(lines: Iterable[int]) -> tuple[tuple[int, int], ...]:
     """Join ascending line numbers to ranges, both ends included."""
     ranges: list[tuple[int, int]] = []
     for line in lines:

@@ -89,6 +89,21 @@ class UnstableLine:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """What several runs of one build reached.
+
+    Attributes:
+        runs: How many.
+        least: The lines that all of them reached.
+        most: The lines that any of them reached.
+    """
+
+    runs: int
+    least: Lines
+    most: Lines
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measurement:
     """What a coverage run measured.
 
@@ -96,9 +111,10 @@ class Measurement:
         arch: The machine as ``uname -m`` says it: ``x86_64``, ``aarch64``, ``riscv64``.
         toolchain: Release of rustc, such as ``1.95.0``.
         backend: What counted; not `Backend.AUTO`.
-        lines: All files together.
+        lines: All files together; where the tests ran more than once, of the run in the middle.
         files: Every counted file, by path.
-        unstable: Lines that differ between repeated runs.
+        spread: What the runs reached; None where the tests ran once.
+        unstable: Lines that not all runs reached.
     """
 
     arch: str
@@ -106,6 +122,7 @@ class Measurement:
     backend: Backend
     lines: Lines
     files: tuple[FileCoverage, ...]
+    spread: Spread | None = None
     unstable: tuple[UnstableLine, ...] = ()
 
 
@@ -121,12 +138,14 @@ class Recorded:
         lines: The counts recorded for this architecture, where there are any.
         toolchain: The rustc release those counts were measured with.
         tolerance: Points by which a measurement may differ and still be equal.
+        is_score: Whether it is rust-vmm-ci's ``coverage_score``, and ``tests/coverage`` is still to be made.
     """
 
     path: Path
     percent: Fraction
     decimals: int | None
     tolerance: Fraction
+    is_score: bool = False
     lines: Lines | None = None
     toolchain: str = ""
 

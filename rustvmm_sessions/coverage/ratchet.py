@@ -16,12 +16,23 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.coverage.measurement import Decision, Lines, Profile, Recorded, Verdict
+from rustvmm_sessions.coverage.measurement import (
+    Decision,
+    Lines,
+    Profile,
+    Recorded,
+    Spread,
+    UnstableLine,
+    Verdict,
+)
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from rustvmm_sessions.coverage.measurement import FileCoverage
 
 _PERCENT = re.compile(r"[0-9]{1,3}(?:\.([0-9]{1,20}))?")
 _ARCH_LINE = re.compile(r"([a-z][a-z0-9_]*) ([0-9]{1,12})/([0-9]{1,12}) rustc-([0-9A-Za-z.+-]+)")
@@ -155,38 +166,107 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 40 else text[:40] + "...")
 
 
-def compare(measured: Lines, recorded: Recorded) -> tuple[Verdict, bool]:
+def unstable(runs: Sequence[Mapping[tuple[str, int], bool]]) -> tuple[UnstableLine, ...]:
+    """Return the lines that some runs reached and others did not; each run says so of (path, line)."""
+    lines = sorted({line for run in runs for line in run})
+    return tuple(
+        UnstableLine(path=path, line=line)
+        for path, line in lines
+        if len({run.get((path, line)) for run in runs}) > 1
+    )
+
+
+def spread(
+    runs: Sequence[Sequence[FileCoverage]],
+    together: Sequence[FileCoverage],
+    varying: Sequence[UnstableLine],
+) -> Spread:
+    """Return what all and any of several runs reached.
+
+    LLVM gives the counts of a run, and of all runs' profiles together. What all runs reached follows from
+    the lines that vary, file by file, and is at most what the poorest run did: a line that LLVM counts
+    once for each of its closures stands among the lines once.
+
+    Args:
+        runs: The files of each run.
+        together: The files as all profiles together count.
+        varying: The lines that not all runs reached.
+    """
+    poorest: dict[str, int] = {}
+    for file in (file for run in runs for file in run):
+        poorest[file.path] = min(file.lines.covered, poorest.get(file.path, file.lines.covered))
+    most = Lines(
+        covered=sum(file.lines.covered for file in together), count=sum(file.lines.count for file in together)
+    )
+    lost = 0
+    for file in together:
+        least = poorest[file.path]
+        if least < file.lines.covered:
+            named = sum(line.path == file.path for line in varying)
+            lost += max(file.lines.covered - least, min(named, file.lines.covered))
+    return Spread(runs=len(runs), least=Lines(covered=most.covered - lost, count=most.count), most=most)
+
+
+def compare(measured: Lines, recorded: Recorded, spread: Spread | None = None) -> tuple[Verdict, bool]:
     """Compare a measurement with a record.
 
     Counts are compared as exact fractions, a bare percentage after rounding the measurement half
     up to the percentage's own decimals.
 
+    After several runs the record is equal if it lies between what all and what any of them reached. Where no
+    line varies that is the plain comparison, and no loss is hidden. Where w lines vary, a loss of more than
+    w others always shows; one of fewer may pass, as a count does not say which lines it counts. Simulated
+    (tests/unit/coverage/test_ratchet.py) for lines that a run reaches with probability p, and a record of
+    the middle one of four runs, in percent:
+
+    ==============================================  ===  ===  ===  ===  ===
+    p                                               0.1  0.3  0.5  0.7  0.9
+    ==============================================  ===  ===  ===  ===  ===
+    one line varies: unchanged code fails             4    9    6    3    0
+    the same where the tests run once                14   44   50   34   10
+    a loss of another line passes                    33   50   30    8    0
+    ten lines vary: unchanged code fails              4    0    0    0    1
+    the same where the tests run once                68   78   80   77   64
+    ==============================================  ===  ===  ===  ===  ===
+
     Returns:
         The verdict, and whether it is `EQUAL` only within the tolerance.
     """
+    least, most = (spread.least, spread.most) if spread else (measured, measured)
+    lowest, highest = (_difference(lines, recorded) for lines in (least, most))
+    if lowest > recorded.tolerance:
+        return Verdict.HIGHER, False
+    if highest < -recorded.tolerance:
+        return Verdict.LOWER, False
+    return Verdict.EQUAL, not lowest <= 0 <= highest
+
+
+def _difference(measured: Lines, recorded: Recorded) -> Fraction:
     value = measured.percent
     if recorded.decimals is not None:
         value = Fraction(rounded(value, recorded.decimals))
-    difference = value - recorded.percent
-    if difference == 0:
-        return Verdict.EQUAL, False
-    if abs(difference) <= recorded.tolerance:
-        return Verdict.EQUAL, True
-    return (Verdict.HIGHER if difference > 0 else Verdict.LOWER), False
+    return value - recorded.percent
 
 
 def decide(
-    measured: Lines, recorded: Recorded | None, profile: Profile, *, allow_lower: bool = False
+    measured: Lines,
+    recorded: Recorded | None,
+    profile: Profile,
+    *,
+    allow_lower: bool = False,
+    spread: Spread | None = None,
 ) -> Decision:
     """Decide whether the check passes and whether the measurement is recorded.
 
-    Only `Profile.DEVEL` ever writes; a lower value only with `allow_lower`.
+    Only `Profile.DEVEL` ever writes; a lower value only with `allow_lower`. Where ``coverage_score`` is
+    the baseline, passing starts ``tests/coverage``.
     """
     devel = profile is Profile.DEVEL
     if recorded is None:
         return Decision(verdict=Verdict.NONE, passed=devel, write=devel)
-    verdict, within = compare(measured, recorded)
+    verdict, within = compare(measured, recorded, spread)
     if verdict is Verdict.EQUAL:
-        return Decision(verdict=verdict, passed=True, write=False, within_tolerance=within)
+        write = devel and recorded.is_score
+        return Decision(verdict=verdict, passed=True, write=write, within_tolerance=within)
     write = devel and (verdict is Verdict.HIGHER or allow_lower)
     return Decision(verdict=verdict, passed=write, write=write)

@@ -7,12 +7,14 @@ default: files in tests/, examples/ and benches/, tests.rs and files that end in
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from rustvmm_sessions.coverage.instrumented import crate_name, has_mappings
 from rustvmm_sessions.coverage.measurement import Backend
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed
@@ -28,14 +30,11 @@ if TYPE_CHECKING:
 
 
 class Reporter(Protocol):
-    """What both reporters can do, after `take` gave them the profiles of a run."""
+    """What both reporters can do with the merged profile."""
 
     @property
     def name(self) -> Backend:
         """What it is."""
-
-    def take(self, profiles: Sequence[Path]) -> None:
-        """Make `profiles`, and no others, those that the next reports are of."""
 
     def json(self) -> str:
         """Return the export in LLVM's JSON format, without functions."""
@@ -72,8 +71,56 @@ class Counted:
 
     @property
     def profile(self) -> Path:
-        """The merged profile."""
-        return self.build.directory / "merged.profdata"
+        """The merged profile, by the name that cargo-llvm-cov gives it."""
+        return self.build.directory / f"{self.cargo.workspace.root.name or 'default'}.profdata"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Damaged:
+    """A profile that LLVM cannot read, and why."""
+
+    path: Path
+    reason: str
+
+
+def merge(counted: Counted, profiles: Sequence[Path]) -> tuple[Damaged, ...]:
+    """Make `profiles`, and no others, those that the next reports are of; return what cannot be read.
+
+    Raises:
+        CheckFailed: None of them can be read.
+    """
+    listed = counted.build.directory / "profiles.list"
+    # With its weight before it a path may have commas.
+    listed.write_text("".join(f"1,{profile}\n" for profile in profiles))
+    done = run(
+        [
+            counted.llvm.profdata,
+            "merge",
+            "-sparse",
+            "-failure-mode=all",
+            f"--input-files={listed}",
+            "-o",
+            counted.profile,
+        ],
+        cwd=counted.cargo.directory,
+        env=dict(counted.cargo.env),
+        deadline=counted.deadline,
+        read_stdout=True,
+        read_stderr=True,
+    )
+    warnings = (line.removeprefix("warning: ") for line in done.stderr.splitlines())
+    said = {
+        path: line.removeprefix(f"{path}: ")
+        for line in warnings
+        for path in profiles
+        if line.startswith(f"{path}: ")
+    }
+    damaged = tuple(Damaged(path=path, reason=reason) for path, reason in said.items())
+    if not done.ok and not damaged:
+        raise CheckFailed(f"the profiles cannot be merged: {done.stderr.strip() or done.ending}")
+    if damaged and len(damaged) < len(profiles):
+        return damaged + merge(counted, [path for path in profiles if path not in said])
+    return damaged
 
 
 def _read(args: Sequence[str | Path], counted: Counted, env: dict[str, str | None] | None = None) -> str:
@@ -94,19 +141,11 @@ class CargoLlvmCovReporter:
     tool: CargoLlvmCov
     name: Backend = Backend.CARGO_LLVM_COV
 
-    def take(self, profiles: Sequence[Path]) -> None:
-        """Put the profiles where cargo-llvm-cov looks for them."""
-        directory = self.counted.build.directory
-        for old in (*directory.glob("*.profraw"), *directory.glob("*.profdata")):
-            old.unlink()
-        for number, profile in enumerate(profiles):
-            shutil.copyfile(profile, directory / f"{number}.profraw")
-
     def _report(self, *options: str) -> str:
         counted = self.counted
         args: list[str | Path] = [self.tool.path, "llvm-cov", "report", *options]
-        if counted.exclude:
-            args.append(f"--ignore-filename-regex={'|'.join(counted.exclude)}")
+        own = rf"^{re.escape(str(counted.build.directory.parent))}/"  # what build scripts generate
+        args.append(f"--ignore-filename-regex={'|'.join((*counted.exclude, own))}")
         if counted.selection.workspace:
             args.append("--workspace")
         directory = str(counted.build.directory)
@@ -143,33 +182,16 @@ class LlvmReporter:
     counted: Counted
     name: Backend = Backend.CARGO
 
-    def take(self, profiles: Sequence[Path]) -> None:
-        """Merge the profiles."""
-        listed = self.counted.build.directory / "profiles.list"
-        # With its weight before it a path may have commas.
-        listed.write_text("".join(f"1,{profile}\n" for profile in profiles))
-        _read(
-            [
-                self.counted.llvm.profdata,
-                "merge",
-                "-sparse",
-                f"--input-files={listed}",
-                "-o",
-                self.counted.profile,
-            ],
-            self.counted,
-        )
-
     def _llvm_cov(self, command: str, *options: str) -> str:
         counted = self.counted
-        objects = [word for path in counted.build.objects for word in ("-object", str(path))]
+        objects = [*counted.build.objects, *compiled_by_tests(counted.cargo)]
         return _read(
             [
                 counted.llvm.cov,
                 command,
                 *options,
                 f"-instr-profile={counted.profile}",
-                *objects,
+                *(word for path in objects for word in ("-object", str(path))),
                 f"-ignore-filename-regex={'|'.join(ignored(counted))}",
             ],
             counted,
@@ -191,6 +213,35 @@ class LlvmReporter:
         return directory / "html" / "index.html"
 
 
+def compiled_by_tests(cargo: Cargo) -> Iterator[Path]:
+    """Yield the executables and libraries that trybuild and ui_test built, as cargo-llvm-cov counts them."""
+    target = cargo.workspace.target_directory
+    cases = set()
+    for manifest in sorted((target / "tests" / "trybuild").glob("*/Cargo.toml")):
+        content = tomllib.loads(manifest.read_text())
+        cases |= {crate_name(each["name"]) for each in (content.get("package", {}), *content.get("bin", ()))}
+    folders = [target / "tests" / "trybuild" / "debug"] if cases else []
+    for folder in (*folders, target / "ui"):
+        for path in _built(folder):
+            if (
+                folder.name == "ui"
+                or crate_name(re.sub("-[0-9a-f]+$", "", path.name.partition(".")[0])) not in cases
+            ):
+                yield path
+
+
+def _built(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        scripts = Path(place).parent == folder / "build"
+        left_out = {"incremental", ".fingerprint", "fingerprint", *(("out",) if scripts else ())}
+        folders[:] = [name for name in folders if name not in left_out]
+        yield from (
+            path
+            for name in names
+            if has_mappings(path := Path(place, name)) and not (scripts and name.startswith("build"))
+        )
+
+
 def ignored(counted: Counted) -> Iterator[str]:
     """Yield the regular expressions of the files that do not count, as LLVM's regex reads them."""
     workspace = counted.cargo.workspace
@@ -203,7 +254,7 @@ def ignored(counted: Counted) -> Iterator[str]:
     tested = counted.selection.members(counted.cargo)
     others = [member for member in workspace.members if member not in tested]
     for path in (
-        counted.build.directory,
+        counted.build.directory.parent,
         counted.cargo.rustup_home / "toolchains",
         *source_directories(counted.cargo),
         *untested(tested, others),

@@ -33,6 +33,7 @@ class CoverageRequest:
             for rust-vmm-ci's tolerance where ``coverage_score`` is the baseline.
         allow_lower: Whether `Profile.DEVEL` records a lower value as well.
         repeat: How often the tests are run to find lines that are not always reached.
+        reruns: How often they are run again at most where measured and recorded differ.
         html: Folder for HTML pages; ``Path()`` for one in the target directory.
         lcov: File for an LCOV tracefile.
         cobertura: File for a Cobertura report.
@@ -50,6 +51,7 @@ class CoverageRequest:
     tolerance: Fraction | None = None
     allow_lower: bool = False
     repeat: int = 1
+    reruns: int = 3
     html: Path | None = None
     lcov: Path | None = None
     cobertura: Path | None = None

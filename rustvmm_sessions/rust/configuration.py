@@ -84,6 +84,17 @@ def source_directories(cargo: Cargo) -> tuple[Path, ...]:
     )
 
 
+def rustc_wrapper(cargo: Cargo) -> str:
+    """Return the program that cargo is told to start rustc by; empty for none."""
+    for name in ("RUSTC_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"):
+        if name in {**os.environ, **cargo.env}:
+            return cargo.variable(name)
+    for path, content in configurations(cargo):
+        if wrapper := content.get("build", {}).get("rustc-wrapper"):
+            return str(path.parent.parent / wrapper) if "/" in wrapper else str(wrapper)
+    return ""
+
+
 def runner(cargo: Cargo, triple: str) -> tuple[str, ...]:
     """Return the program that cargo puts before a test executable of `triple`, in words.
 

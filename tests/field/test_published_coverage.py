@@ -12,7 +12,7 @@ import pytest
 
 from rustvmm_sessions.coverage import llvm_export
 from rustvmm_sessions.coverage.instrumented import ProfiledTests, TestSelection
-from rustvmm_sessions.coverage.reporters import CargoLlvmCovReporter, Counted, LlvmReporter
+from rustvmm_sessions.coverage.reporters import CargoLlvmCovReporter, Counted, LlvmReporter, merge
 from rustvmm_sessions.rust.cargo import Cargo, own_folder
 from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, find_llvm_tools
 from tests.field.published import PINNED, published
@@ -81,7 +81,7 @@ def from_both_reporters(crate: CrateBuilder, config: dict[str, Any]) -> list[dic
     counted = Counted(cargo=cargo, build=build, selection=selection, exclude=exclude, llvm=llvm)
     results = []
     for reporter in (LlvmReporter(counted=counted), CargoLlvmCovReporter(counted=counted, tool=tool)):
-        reporter.take(sorted((own / "profiles").glob("*.profraw")))
+        assert merge(counted, sorted((own / "profiles").glob("*.profraw"))) == ()
         _, files = llvm_export.parse(reporter.json(), crate.directory)
         results.append({file.path: (file.lines.covered, file.lines.count) for file in files})
     return results

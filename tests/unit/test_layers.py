@@ -30,7 +30,7 @@ PURE = {
     *("bench.statistics", "bench.table", "bench.words"),
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
-    *("coverage.config", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
+    *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
     *("rust.cfg", "rust.features", "rust.reads"),
     *(
         "pipeline.model",

@@ -21,8 +21,8 @@ from rustvmm_sessions.coverage.config import (
     SCORE_TOLERANCE,
     CoverageConfig,
     parse_coverage_config,
-    split_patterns,
 )
+from rustvmm_sessions.coverage.exclusions import split_patterns
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.settings import BenchRules, Override, Settings, settings
 

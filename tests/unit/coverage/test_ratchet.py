@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.coverage import ratchet
-from rustvmm_sessions.coverage.measurement import Decision, Lines, Profile, Recorded, Verdict
+from rustvmm_sessions.coverage.measurement import (
+    Decision,
+    FileCoverage,
+    Lines,
+    Profile,
+    Recorded,
+    Spread,
+    UnstableLine,
+    Verdict,
+)
 from rustvmm_sessions.coverage.ratchet import ArchRecord, CoverageFile, compare, decide, first_record, parse
 from rustvmm_sessions.errors import UserError
 
@@ -467,3 +477,117 @@ def test_the_format_has_an_example_that_is_right() -> None:
     text = "\n".join(line.strip() for line in example.strip().splitlines())
     assert str(parse(text, PATH)) == text + "\n"
     assert recorded(text).lines == lines("470/507")
+
+
+# Several runs
+
+
+def file_of(path: str, counts: str) -> FileCoverage:
+    return FileCoverage(path=path, lines=lines(counts))
+
+
+def test_lines_that_some_runs_reach_are_found() -> None:
+    one = {("a.rs", 1): True, ("a.rs", 2): False, ("b.rs", 1): False}
+    assert ratchet.unstable([one, one]) == ()
+    assert ratchet.unstable([one, {**one, ("a.rs", 2): True}]) == (UnstableLine(path="a.rs", line=2),)
+
+
+def test_what_all_runs_reached_counts_a_line_that_each_run_missed_another_of() -> None:
+    """Each run reached 9 lines, of 10 that one of them did; 8 are those that both did."""
+    varying = [UnstableLine(path="a.rs", line=line) for line in (3, 4)]
+    runs = [[file_of("a.rs", "9/12"), file_of("b.rs", "5/5")]] * 2
+    together = [file_of("a.rs", "10/12"), file_of("b.rs", "5/5")]
+    assert ratchet.spread(runs, together, varying) == Spread(
+        runs=2, least=lines("13/17"), most=lines("15/17")
+    )
+
+
+def test_lines_that_only_closures_lose_are_in_the_counts_alone() -> None:
+    runs = [[file_of("a.rs", "9/12")], [file_of("a.rs", "10/12")]]
+    found = ratchet.spread(runs, [file_of("a.rs", "10/12")], [])
+    assert (found.least, found.most) == (lines("9/12"), lines("10/12"))
+
+
+def test_a_line_that_another_instance_reaches_anyway_widens_nothing() -> None:
+    runs = [[file_of("a.rs", "10/12")]] * 2
+    found = ratchet.spread(runs, [file_of("a.rs", "10/12")], [UnstableLine(path="a.rs", line=3)])
+    assert found.least == found.most == lines("10/12")
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "verdict"),
+    [
+        ("469/507", "471/507", EQUAL),
+        ("470/507", "472/507", EQUAL),
+        ("468/507", "470/507", EQUAL),
+        ("471/507", "472/507", HIGHER),
+        ("468/507", "469/507", LOWER),
+        ("470/507", "470/507", EQUAL),
+        ("469/507", "469/507", LOWER),
+    ],
+)
+def test_a_record_between_what_all_and_any_runs_reached_is_equal(
+    least: str, most: str, verdict: Verdict
+) -> None:
+    found = Spread(runs=4, least=lines(least), most=lines(most))
+    assert compare(lines(least), recorded(BOTH), found)[0] is verdict
+    assert decide(lines(most), recorded(BOTH), CI, spread=found).verdict is verdict
+
+
+def simulated(rng: random.Random, lines_: int, p: float, lost: int, runs: int) -> Verdict:
+    """Return the verdict on a record of the middle one of four runs, `lost` other lines later."""
+    stable, count = 100, 200
+
+    def run() -> list[bool]:
+        return [rng.random() < p for _ in range(lines_)]
+
+    record = stable + sorted(sum(run()) for _ in range(4))[2]
+    was = recorded(f"50.0\nx86_64 {record}/{count} rustc-1.95.0")
+    seen: list[list[bool]] = []
+    verdict = EQUAL
+    for number in range(1, runs + 1):
+        seen.append(run())
+        covered = [stable - lost + sum(map(which, zip(*seen, strict=True))) for which in (all, any)]
+        least, most = (Lines(covered=each, count=count) for each in covered)
+        verdict, _ = compare(least, was, Spread(runs=number, least=least, most=most))
+        if verdict is EQUAL:
+            break
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("varying", "p", "lost", "runs", "percent"),
+    [
+        # what the docstring of compare says: unchanged code fails, with one run and with four
+        (1, 0.1, 0, 4, 4),
+        (1, 0.3, 0, 4, 9),
+        (1, 0.5, 0, 4, 6),
+        (1, 0.9, 0, 4, 0),
+        (1, 0.5, 0, 1, 50),
+        (10, 0.1, 0, 4, 4),
+        (10, 0.5, 0, 4, 0),
+        (10, 0.5, 0, 1, 80),
+        # a loss of one line that does not vary fails
+        (1, 0.3, 1, 4, 50),
+        (1, 0.7, 1, 4, 92),
+        (0, 0.5, 1, 4, 100),
+        # more lines than vary
+        (1, 0.3, 2, 4, 100),
+        (3, 0.5, 4, 4, 100),
+    ],
+)
+def test_the_error_rates_are_those_that_are_stated(
+    varying: int, p: float, lost: int, runs: int, percent: float
+) -> None:
+    rng = random.Random(20)  # noqa: S311 - a simulation
+    verdicts = [simulated(rng, varying, p, lost, runs) for _ in range(2000)]
+    failed = sum(verdict is not EQUAL for verdict in verdicts)
+    assert failed == 2000 if percent == 100 else abs(failed / 20 - percent) < 3
+
+
+def test_passing_starts_the_file_where_a_score_is_the_baseline() -> None:
+    score = replace(SCORE, is_score=True)
+    within = decide(lines("93/100"), score, DEVEL)
+    assert (within.verdict, within.passed, within.write) == (EQUAL, True, True)
+    assert not decide(lines("93/100"), score, CI).write
+    assert not decide(lines("50/100"), score, DEVEL).write
