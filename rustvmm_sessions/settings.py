@@ -106,11 +106,11 @@ def _flag(where: str, value: object) -> bool:
     return value
 
 
-def _count(most: int | None = None) -> Callable[[str, object], int]:
-    expected = "a whole number from 1" + ("" if most is None else f" to {most}")
+def _count(most: int | None = None, *, least: int = 1) -> Callable[[str, object], int]:
+    expected = f"a whole number from {least}" + ("" if most is None else f" to {most}")
 
     def check(where: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= (most or value):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= (most or value):
             raise _wrong(where, expected, value)
         return value
 
@@ -515,6 +515,12 @@ class Settings:
         _points,
         "points by which coverage may differ from tests/coverage; by default 0, and 0.5 where "
         "coverage_score is the baseline",
+    )
+    coverage_reruns: int = option(
+        _count(100, least=0),
+        "how often tests run again at most where measured and recorded coverage differ, to find lines that "
+        "not every run reaches; 0 for never",
+        3,
     )
     audit_ignore: tuple[IgnoredAdvisory, ...] = option(
         _advisories,

@@ -108,6 +108,7 @@ def run(invocation: Invocation) -> None:
             tolerance=crate.coverage_tolerance,
             allow_lower=given.allow_lower,
             repeat=given.repeat,
+            reruns=crate.coverage_reruns,
             html=given.html if given.html == Path() else invocation.path("html"),
             lcov=invocation.path("lcov"),
             cobertura=invocation.path("cobertura"),

@@ -91,6 +91,15 @@ def test_without_a_difference_nothing_runs_twice(crate: CrateBuilder) -> None:
     assert (outcome.code, runs, result["unstable"]) == (0, 1, [])
 
 
+def test_a_crate_may_have_its_tests_run_once(crate: CrateBuilder) -> None:
+    _, result, _ = coverage(crate, "--profile=devel")
+    covered, count = result["lines"]["covered"], result["lines"]["count"]
+    crate.with_record(f"90.0\nx86_64 {covered + 1}/{count} rustc-1.95.0\n")
+    crate.with_noxfile("coverage_reruns=0")
+    outcome, result, runs = coverage(crate)
+    assert (outcome.code, runs, result["verdict"]) == (1, 1, "lower")
+
+
 def test_a_loss_of_more_lines_than_vary_is_found(crate: CrateBuilder) -> None:
     _, result, _ = coverage(crate, "--profile=devel")
     covered, count = result["lines"]["covered"], result["lines"]["count"]

@@ -249,6 +249,7 @@ def test_every_option_arrives() -> None:
         },
         platforms=("x86_64", "aarch64"),
         coverage_tolerance=0.1,
+        coverage_reruns=0,
     ) == Settings(
         directory=CRATE,
         workspace=False,
@@ -261,6 +262,7 @@ def test_every_option_arrives() -> None:
         },
         platforms=("x86_64", "aarch64"),
         coverage_tolerance=Fraction(1, 10),
+        coverage_reruns=0,
     )
 
 
@@ -303,8 +305,7 @@ UNKNOWN = [
         {"xyz": 1},
         "there is no option 'xyz'",
         "register()",
-        "there are: alone, audit_ignore, bench, commit_format, coverage_tolerance, custom_tests, depth, env, "
-        "features, members, overrides, pipeline_command, pipeline_include, platforms, skip, workspace",
+        "there are: " + ", ".join(sorted({f.name for f in fields(Settings)} - {"directory", "own"})),
     ),
     (
         {"skip": ["coverag"]},
@@ -406,6 +407,8 @@ WRONG_TYPES = [
     ("coverage_tolerance", 100.1, f"100.1 is not {POINTS}"),
     ("coverage_tolerance", float("nan"), f"nan is not {POINTS}"),
     ("coverage_tolerance", float("inf"), f"inf is not {POINTS}"),
+    ("coverage_reruns", -1, "-1 is not a whole number from 0 to 100"),
+    ("coverage_reruns", True, "True is not a whole number from 0 to 100"),
 ]
 
 
