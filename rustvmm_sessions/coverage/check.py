@@ -52,6 +52,9 @@ from rustvmm_sessions.rust.turns import alone
 from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rustvmm_sessions.coverage.measurement import FileCoverage
     from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.tools import CargoLlvmCov
 
@@ -68,6 +71,7 @@ class _Outcome:
     measurement: Measurement | None = None
     recorded: Recorded | None = None
     decision: Decision | None = None
+    changed: coverage_reports.ChangedLines | None = None
     passed: bool = False
     wrote: bool = False
 
@@ -111,7 +115,7 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
         reporter, measurement = _measure(request, config, cargo, own, outcome)
         outcome.measurement = measurement
         say(explain.measured(measurement))
-        coverage_reports.write(request, reporter, cargo, own)
+        outcome.changed = coverage_reports.write(request, reporter, cargo, own)
         _judge(request, config, outcome, own, lowered.result())
 
 
@@ -436,7 +440,7 @@ def _last_pass(path: Path) -> dict[str, Lines]:
 
 def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:
     """Return the outcome as the JSON of schema 1; what was not measured is null."""
-    measurement, recorded = outcome.measurement, outcome.recorded
+    measurement, recorded, changed = outcome.measurement, outcome.recorded, outcome.changed
 
     def lines(value: Lines | None) -> dict[str, Any]:
         return {"covered": value.covered if value else None, "count": value.count if value else None}
@@ -462,14 +466,27 @@ def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:
             **lines(recorded.lines if recorded else None),
             "tolerance": float(recorded.tolerance) if recorded else None,
         },
-        "files": [
-            {
-                "path": file.path,
-                "covered": file.lines.covered,
-                "count": file.lines.count,
-                "uncovered": [list(span) for span in file.uncovered],
-            }
-            for file in (measurement.files if measurement else ())
-        ],
+        "files": _files_as_json(measurement.files if measurement else ()),
         "unstable": [{"path": u.path, "line": u.line} for u in (measurement.unstable if measurement else ())],
+        "diff": {
+            "base": changed.base,
+            **lines(changed.lines),
+            "percent": float(changed.lines.percent) if changed.lines.count else None,
+            "required": None,
+            "files": _files_as_json(changed.files),
+        }
+        if changed
+        else None,
     }
+
+
+def _files_as_json(covered: Sequence[FileCoverage]) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": file.path,
+            "covered": file.lines.covered,
+            "count": file.lines.count,
+            "uncovered": [list(span) for span in file.uncovered],
+        }
+        for file in covered
+    ]

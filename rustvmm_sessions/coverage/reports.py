@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import re
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say
+from rustvmm_sessions.coverage.llvm_export import spans
+from rustvmm_sessions.coverage.measurement import FileCoverage, Lines
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
@@ -22,6 +27,8 @@ from rustvmm_sessions.process import run
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rustvmm_sessions.coverage.reporters import Reporter
     from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.cargo import Cargo
@@ -29,8 +36,32 @@ if TYPE_CHECKING:
 INSTALL = "install the extra with it: `pip install 'rustvmm-sessions[tools]'`"
 
 
-def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path) -> None:
-    """Write the reports that `request` asks for.
+@dataclass(frozen=True, kw_only=True)
+class ChangedLines:
+    """The coverage of the lines changed since the merge base.
+
+    Attributes:
+        base: The merge base, a commit.
+        files: The changed files that the report knows: path from the repository's top, lines, and ranges of
+            those that are not covered.
+        unknown: Changed sources of the workspace that it does not know.
+    """
+
+    base: str
+    files: tuple[FileCoverage, ...]
+    unknown: tuple[str, ...]
+
+    @property
+    def lines(self) -> Lines:
+        """All files together."""
+        return Lines(
+            covered=sum(file.lines.covered for file in self.files),
+            count=sum(file.lines.count for file in self.files),
+        )
+
+
+def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path) -> ChangedLines | None:
+    """Write the reports that `request` asks for; return the coverage of changed lines where it does.
 
     Raises:
         UserError: A report cannot be written, or a library that makes it is missing.
@@ -39,14 +70,38 @@ def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path)
         page = reporter.html(files.own_directory(request.html if request.html != Path() else own / "report"))
         say(f"HTML report: {page}")
     if request.lcov is None and request.cobertura is None and request.diff is None:
-        return
-    lcov = reporter.lcov()
+        return None
+    workspace = cargo.workspace
+    roots = [workspace.root, *(member.directory for member in workspace.members)]
+    lcov = with_real_paths(reporter.lcov(), roots)
     if request.lcov is not None:
         _write(request.lcov, lcov, "LCOV")
     if request.cobertura is not None:
-        _write(request.cobertura, cobertura(lcov, cargo.workspace.root), "Cobertura")
-    if request.diff is not None:
-        _say_diff(request, lcov)
+        top = Git(directory=workspace.root).top or workspace.root
+        _write(request.cobertura, cobertura(lcov, top), "Cobertura")
+    if request.diff is None:
+        return None
+    base = _diff_base(request)
+    changed = _changed_lines(request, lcov, base.commit, roots)
+    _say_changed(changed, request, f"since {base.commit[:12]} (merge base with {base.name})")
+    return changed
+
+
+def with_real_paths(lcov: str, roots: Sequence[Path]) -> str:
+    """Return an LCOV tracefile with the paths of files, where rustc was told to give them others.
+
+    Such a path ends as the file's does (``--remap-path-prefix``); the first of `roots` that has it counts.
+    """
+
+    def real(match: re.Match[str]) -> str:
+        path = Path(match[1])
+        if path.is_file():
+            return match[0]
+        ends = (path.parts[start:] for start in range(len(path.parts)))
+        found = (root.joinpath(*end) for end in ends if end[0] != "/" for root in roots)
+        return f"SF:{next((file for file in found if file.is_file()), path)}"
+
+    return re.sub(r"^SF:(.*)$", real, lcov, flags=re.MULTILINE)
 
 
 def check(request: CoverageRequest) -> None:
@@ -70,14 +125,15 @@ def cobertura(lcov: str, root: Path) -> str:
     return xml
 
 
-def _say_diff(request: CoverageRequest, lcov: str) -> None:
-    """Print the coverage of the lines changed since the merge base, uncommitted and new files included."""
-    base = _diff_base(request)
-    since = f"since {base.commit[:12]} (merge base with {base.name})"
+def _changed_lines(request: CoverageRequest, lcov: str, base: str, roots: Sequence[Path]) -> ChangedLines:
+    """Find the coverage of the lines changed since `base`, uncommitted and new files included."""
+    git = Git(directory=request.directory)
+    top = git.work_tree()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         (folder / "lcov.info").write_text(lcov)
-        (folder / "changes.diff").write_text(changes(Git(directory=request.directory), base.commit, folder))
+        diff = changes(Git(directory=top), base, folder)
+        (folder / "changes.diff").write_text(diff)
         run(
             [
                 sys.executable,
@@ -88,21 +144,57 @@ def _say_diff(request: CoverageRequest, lcov: str) -> None:
                 f"--format=json:{folder / 'out.json'}",
                 "--quiet",
             ],
-            cwd=request.directory,
+            cwd=top,
             deadline=request.deadline,
             read_stdout=True,
             echo=False,
         ).check()
-        result = json.loads((folder / "out.json").read_text())
-    total, missed = result["total_num_lines"], result["total_num_violations"]
-    if not total:
+        result = json.loads((folder / "out.json").read_text())["src_stats"]
+    known = {os.path.realpath(path) for path in re.findall(r"^SF:(.*)$", lcov, re.MULTILINE)}
+    changed = [
+        name for name in re.findall(r"^\+\+\+ b/(.*?)\t?$", diff, re.MULTILINE) if name.endswith(".rs")
+    ]
+    return ChangedLines(
+        base=base,
+        files=tuple(
+            FileCoverage(
+                path=path,
+                lines=Lines(
+                    covered=len(found["covered_lines"]),
+                    count=len(found["covered_lines"]) + len(found["violation_lines"]),
+                ),
+                uncovered=spans(sorted(found["violation_lines"])),
+            )
+            for path, found in sorted(result.items())
+        ),
+        unknown=tuple(
+            name
+            for name in changed
+            if os.path.realpath(top / name) not in known
+            and any((top / name).is_relative_to(root.resolve()) for root in roots)
+        ),
+    )
+
+
+def _say_changed(changed: ChangedLines, request: CoverageRequest, since: str) -> None:
+    lines = changed.lines
+    if lines.count:
+        say(f"Changed {since}: {lines.covered} of {counted(lines.count, 'line')} covered.")
+    elif not changed.unknown:
         say(f"No line that can be covered was changed {since}.")
-        return
-    covered = f"{total - missed} of {counted(total, 'line')} covered"
-    say(f"Changed {since}: {covered}.")
-    for path, statistics in sorted(result["src_stats"].items()):
-        for line in statistics["violation_lines"]:
-            say(f"  {path}:{line}")
+    top = Git(directory=request.directory).work_tree()
+
+    def shown(path: str) -> str:
+        here = request.directory.resolve()
+        return str((top / path).relative_to(here)) if (top / path).is_relative_to(here) else path
+
+    for file in changed.files:
+        for first, last in file.uncovered:
+            for line in range(first, last + 1):
+                say(f"  {shown(file.path)}:{line}")
+    if changed.unknown:
+        names = ", ".join(shown(path) for path in changed.unknown)
+        say(f"Changed {since}, and not in the report, as tests and what is left out are not: {names}")
 
 
 def _diff_base(request: CoverageRequest) -> upstream.Base:
@@ -121,9 +213,11 @@ def changes(git: Git, base: str, scratch: Path) -> str:
         shutil.copyfile(own_index, index)
     with_new = Git(directory=git.directory, env={"GIT_INDEX_FILE": str(index)})
     with_new.output("add", "--intent-to-add", "--", ".")
-    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--unified=0", "--relative")
-    settings = ("-c", "diff.mnemonicPrefix=false", "-c", "diff.noprefix=false")
-    return with_new.output(*settings, "diff", *options, base, "--", ".")
+    options = ("--no-color", "--no-ext-diff", "--no-textconv", "--unified=0", "--no-relative")
+    settings = ("core.quotePath=false", "diff.mnemonicPrefix=false", "diff.noprefix=false")
+    return with_new.output(
+        *(word for each in settings for word in ("-c", each)), "diff", *options, base, "--", "."
+    )
 
 
 def _need(module: str) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.parsers import expat
 
 import pytest
@@ -174,8 +175,9 @@ def expected(**differing: object) -> dict[str, object]:
             "count": None,
             "tolerance": 0,
         },
-        "files": [{"path": "src/lib.rs", "covered": 13, "count": 15}],
+        "files": [{"path": "src/lib.rs", "covered": 13, "count": 15, "uncovered": [[5, 5], [7, 7]]}],
         "unstable": [],
+        "diff": None,
         **differing,
     }
 
@@ -186,7 +188,7 @@ def test_json_of_a_run_that_passes(crate: CrateBuilder) -> None:
 
 
 def test_json_of_a_run_that_records(crate: CrateBuilder) -> None:
-    crate.with_record(f"80\n{machine()} 12/15 rustc-1.95.0\n")
+    crate.with_record(f"80\n{machine()} 12/15 rustc-1.95.0\n").with_noxfile("coverage_reruns=0")
     recorded = {"source": "tests/coverage", "percent": 80, "covered": 12, "count": 15, "tolerance": 0}
     assert outcome_as_json(crate, "--profile=devel") == (
         0,
@@ -196,6 +198,7 @@ def test_json_of_a_run_that_records(crate: CrateBuilder) -> None:
 
 def test_json_of_a_gate_that_fails(crate: CrateBuilder) -> None:
     crate.with_file(f"coverage_config_{machine()}.json", '{"coverage_score": 90.5}')
+    crate.with_noxfile("coverage_reruns=0")
     recorded = {
         "source": "coverage_config",
         "percent": 90.5,
@@ -326,8 +329,8 @@ def test_diff_outside_of_git_says_so(tmp_path: Path) -> None:
 def test_repeat_names_the_lines_that_only_some_runs_reach(crate: CrateBuilder, tmp_path: Path) -> None:
     outcome = crate.coverage("--repeat=3", f"--json={tmp_path / 'out.json'}")
     assert runs(crate) == 3
-    assert "covered lines from 13 to 14 in 3 runs" in outcome.out
-    assert "Not always reached:\n  src/lib.rs:5\nmeasured:" in outcome.out
+    assert "13 to 14 lines are covered in 3 runs of the same build" in outcome.err
+    assert "not every run reaches:\n  src/lib.rs:5\n" in outcome.err
     assert json.loads((tmp_path / "out.json").read_text())["unstable"] == [{"path": "src/lib.rs", "line": 5}]
 
 
@@ -351,3 +354,57 @@ def test_repeat_takes_a_sensible_number(crate: CrateBuilder, times: str) -> None
     assert outcome.code == 1
     assert f"'{times}' is not a whole number from 1 to 1000" in outcome.err
     assert runs(crate) == 0
+
+
+# Paths that the report and git have in different words
+
+
+def changed_below(crate: CrateBuilder, name: str, *options: str) -> tuple[str, list[dict[str, Any]]]:
+    """Add lines that no test reaches to a file; return what --diff says, and its JSON's files."""
+    path = crate.directory / name
+    path.write_text(path.read_text() + MISSED.format(name="added"))
+    report = crate.directory / "target/out.json"
+    report.parent.mkdir(exist_ok=True)
+    outcome = crate.coverage("--diff=HEAD", f"--json={report}", *options)
+    return outcome.out, json.loads(report.read_text())["diff"]["files"]
+
+
+def test_diff_finds_the_lines_of_remapped_files(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path).with_git()
+    flag = json.dumps([f"--remap-path-prefix={tmp_path}=/x"])
+    crate.with_file(".cargo/config.toml", f"[build]\nrustflags = {flag}\n").commit("flags")
+    said, found = changed_below(crate, "src/lib.rs", f"--cobertura={tmp_path}/target/out.xml")
+    assert "  src/lib.rs:18\n" in said
+    assert [(file["path"], file["covered"], file["uncovered"]) for file in found] == [
+        ("src/lib.rs", 0, [[18, 20]])
+    ]
+    assert 'filename="src/lib.rs"' in (tmp_path / "target/out.xml").read_text()
+
+
+def test_diff_from_a_member_and_of_a_member_beside_the_workspace(tmp_path: Path) -> None:
+    top = CrateBuilder(tmp_path).with_git()
+    crate = new_crate(tmp_path / "work/sample", options="workspace=True")
+    package = '[package]\nname = "{}"\nversion = "0.1.0"\nedition = "2021"\n'
+    crate.with_file("Cargo.toml", package.format("sample"))
+    crate.with_file("../Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["sample", "../beside"]\n')
+    top.with_file("beside/Cargo.toml", package.format("beside") + 'workspace = "../work"\n')
+    top.with_file("beside/src/lib.rs", LIB)
+    top.commit("both")
+    for path in ("beside/src/lib.rs", "work/sample/src/lib.rs"):
+        source = tmp_path / path
+        source.write_text(source.read_text() + MISSED.format(name="added"))
+    report = tmp_path / "out.json"
+    said = crate.coverage("--diff=HEAD", f"--json={report}", f"--cobertura={tmp_path}/out.xml").out
+    found = json.loads(report.read_text())["diff"]["files"]
+    assert [file["path"] for file in found] == ["beside/src/lib.rs", "work/sample/src/lib.rs"]
+    assert "  beside/src/lib.rs:" in said
+    assert "  src/lib.rs:" in said
+    assert 'filename="beside/src/lib.rs"' in (tmp_path / "out.xml").read_text()
+
+
+def test_diff_names_a_changed_source_that_the_report_does_not_know(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path).with_file("src/größe.rs", "").with_git()
+    said, found = changed_below(crate, "src/größe.rs")
+    assert found == []
+    assert "No line that can be covered was changed" not in said
+    assert "not in the report, as tests and what is left out are not: src/größe.rs" in said
