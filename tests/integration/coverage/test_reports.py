@@ -388,7 +388,7 @@ def test_diff_from_a_member_and_of_a_member_beside_the_workspace(tmp_path: Path)
     crate.with_file("Cargo.toml", package.format("sample"))
     crate.with_file("../Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["sample", "../beside"]\n')
     top.with_file("beside/Cargo.toml", package.format("beside") + 'workspace = "../work"\n')
-    top.with_file("beside/src/lib.rs", LIB)
+    top.with_file("beside/src/lib.rs", "#[test]\nfn works() {}\n\n")
     top.commit("both")
     for path in ("beside/src/lib.rs", "work/sample/src/lib.rs"):
         source = tmp_path / path
