@@ -75,7 +75,7 @@ def status(crate: CrateBuilder) -> str:
 
 def ending(outcome: Outcome) -> str:
     """The last line that a failed session prints."""
-    return outcome.err.strip().splitlines()[-1]
+    return outcome.err.strip().splitlines()[-2]  # before nox says that the session ended
 
 
 # The table, for tests/coverage

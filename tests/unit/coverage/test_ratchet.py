@@ -579,7 +579,7 @@ def simulated(rng: random.Random, lines_: int, p: float, lost: int, runs: int) -
 def test_the_error_rates_are_those_that_are_stated(
     varying: int, p: float, lost: int, runs: int, percent: float
 ) -> None:
-    rng = random.Random(20)  # noqa: S311 - a simulation
+    rng = random.Random(20)
     verdicts = [simulated(rng, varying, p, lost, runs) for _ in range(2000)]
     failed = sum(verdict is not EQUAL for verdict in verdicts)
     assert failed == 2000 if percent == 100 else abs(failed / 20 - percent) < 3
