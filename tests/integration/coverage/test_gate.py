@@ -277,7 +277,7 @@ def test_a_score_within_half_a_point_is_equal(
     outcome = crate.coverage(*options)
     assert outcome.code == 0
     assert "is within the tolerance of 0.5 points: equal" in outcome.out
-    assert status(crate) == ""
+    assert status(crate) == ("" if options == CI else "?? tests/\n")  # devel starts the exact gate
 
 
 @pytest.mark.parametrize(
