@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.rust import members
 from rustvmm_sessions.rust.cargo import Cargo
-from rustvmm_sessions.rust.choice import Choice
+from rustvmm_sessions.rust.choice import Choice, excluded_by
 from rustvmm_sessions.wording import nearest
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ class Invocation:
     @property
     def choice(self) -> Choice:
         """Which members are to be judged."""
-        given, name = self.given, self.settings.row.name
+        given = self.given
         return Choice(
             packages=tuple(given.package),
             without=tuple(given.exclude),
             excluded=self.settings.exclude,
-            excluded_by=f"register(overrides={{{name!r}: {{'exclude': ...}}}})",
+            excluded_by=excluded_by(self.settings.row.name),
             changed=given.changed,
             members=members.of(self.crate),
             own=not self.crate.workspace,

@@ -20,7 +20,7 @@ from rustvmm_sessions.console import print_error, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import interrupted_status, interruptible
-from rustvmm_sessions.rust import tools
+from rustvmm_sessions.rust import members, tools
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from rustvmm_sessions.settings import (
     Override,
@@ -96,7 +96,14 @@ def _check_bytecode() -> None:
 
 def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:
     """Return the sessions that the crate's description files make, each with its tests."""
-    if not crate.custom_tests:
+    try:
+        of_members = any(member.tests for member in members.of(crate))
+    except UserError as error:
+        if crate.members:
+            raise
+        warn(f"{error.what}\n --> {error.where}: so tests of members are no sessions")
+        crate, of_members = replace(crate, members=False), False
+    if not crate.custom_tests and not of_members:
         return {}
     from rustvmm_sessions.pipeline.generate import custom_tests_of
 

@@ -19,6 +19,7 @@ from rustvmm_sessions.init.scaffold import Dependabot, Found, ManyRuns, Publisha
 from rustvmm_sessions.pipeline.custom_tests import CustomTest, parse, replaced, settings_for
 from rustvmm_sessions.pipeline.hooks import HOOKS
 from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.rust.members import DESCRIPTIONS
 from rustvmm_sessions.settings import parse_platforms, settings
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def look(directory: Path, top: Path) -> Found:
         platforms=platforms,
         custom_tests={name: tuple(test.name for test in read) for name, read in tests.items()},
         left_out=left_out,
-        members_tests=tuple(of_members),
+        members_tests=tuple(name for name in of_members if not name.endswith(DESCRIPTIONS)),
         redefined=redefined,
         packages=packages,
         publishing=_publishing(top, packages),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.model import Pipeline, Placement, Step, Template
+from rustvmm_sessions.rust.choice import excluded_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,6 @@ GLOBAL_PATHS = ("Cargo.toml", ".buildkite/**", "rust-vmm-ci/**")
 """Paths of a workspace on whose change the shared tests of every member run."""
 
 _METAL = {catalog.AARCH64: "arm", catalog.RISCV64: catalog.X86_64}
-_SAFE_WORD = re.compile(r"[\w./+-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +84,11 @@ def _place(
 ) -> Iterable[Placement]:
     crate = member.name if member else ""
     omitted = template.omitted or ("TESTS_TO_SKIP" if variables.skips(template) else "")
-    for platform in template.platforms or ("",):
+    named = template.by_member.get(crate, template.platforms)
+    if not named and template.platforms:
+        omitted = omitted or excluded_by(template.name)
+        named = template.platforms
+    for platform in named or ("",):
         if omitted:
             yield Placement(template=template, crate=crate, platform=platform, reason=omitted)
         elif platform and platform not in platforms.names:
@@ -144,21 +146,8 @@ def _filled(template: Template, platform: str, member: Member | None) -> str | t
     """Return the command with its placeholders filled; nothing else in it is touched."""
 
     def fill(text: str) -> str:
-        if "{" not in text:
-            return text
         text = text.replace("{target_platform}", platform)
-        path = template.crate_path
-        if member:
-            for word in (member.name, *(() if path else (member.path,))):
-                if not _SAFE_WORD.fullmatch(word) and "{crate" in text:
-                    raise UserError(
-                        f"{word!r} holds characters that mean something to a shell",
-                        where=f"the command of {template.name!r}, {template.source}",
-                        fix="rename the folder",
-                    )
-            text = text.replace("{crate}", member.name)
-            path = path or member.path
-        return text.replace("{crate_path}", path) if path else text
+        return text.replace("{crate_path}", template.crate_path) if template.crate_path else text
 
-    command = template.command
+    command = (template.of_member(member.name, member.path) if member else template).command
     return fill(command) if isinstance(command, str) else tuple(map(fill, command))

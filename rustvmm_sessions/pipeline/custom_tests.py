@@ -38,15 +38,22 @@ class CustomTest:
     Attributes:
         template: The test with all its keys, of which the pipeline makes its steps.
         session: The name of its session; empty before there is one.
+        member: The member of the workspace that describes it; empty for the crate as a whole.
     """
 
     template: Template
     session: str = ""
+    member: str = ""
 
     @property
     def name(self) -> str:
         """``test_name``."""
         return self.template.name
+
+    @property
+    def full_name(self) -> str:
+        """The name with the member's before it."""
+        return f"{self.member}: {self.name}" if self.member else self.name
 
     @property
     def command(self) -> str:
@@ -139,18 +146,30 @@ class CustomTest:
         dimensions = [f"matrix.{name}" if name else "matrix" for name in self.cases[0]] if self.cases else []
         case = [f"{{{{{dimension}}}}}" for dimension in dimensions]
         words = ["-s", self.session, *(["--", *case] if case else [])]
-        renamed = () if self.session == self.name else (self.name,)
+        name = self.session.removeprefix(self.full_name.removesuffix(self.name))  # labels have the member
+        renamed = () if name == self.name else (self.name,)
         command = f"{nox} {shlex.join(words)}".replace("$", "$$")  # the agent's interpolation takes one away
-        return replace(self.template, name=self.session, aliases=renamed, command=command, session=True)
+        return replace(self.template, name=name, aliases=renamed, command=command, session=True)
 
 
-def parse(text: str, name: str, warn: Callable[[str], None]) -> tuple[CustomTest, ...]:
-    """Read a description file; `name` names it in messages, `warn` is called with what is odd.
+def parse(
+    text: str, name: str, warn: Callable[[str], None], member: tuple[str, str] | None = None
+) -> tuple[CustomTest, ...]:
+    """Read a description file.
+
+    Args:
+        text: Its text.
+        name: Its name, for messages.
+        warn: Called with what is odd.
+        member: Name and folder of the member of the workspace whose file it is; None for no member's.
 
     Raises:
         UserError: With file, line, test and key.
     """
-    return tuple(CustomTest(template=t) for t in description.parse(text, name, of_crates=True, warn=warn))
+    tests = description.parse(text, name, of_crates=True, warn=warn)
+    if member is None:
+        return tuple(CustomTest(template=test) for test in tests)
+    return tuple(CustomTest(template=test.of_member(*member), member=member[0]) for test in tests)
 
 
 def _strings(value: object) -> list[str]:
@@ -224,10 +243,10 @@ def sessions(tests: Iterable[CustomTest], crate: Settings) -> tuple[CustomTest, 
     taken = {session.name for session in catalog.STANDARD} - crate.skip
     found: dict[str, list[CustomTest]] = {}
     for test in tests:
-        if replaced(test, crate):
+        if not test.member and replaced(test, crate):
             continue
         for number in itertools.count(1):
-            name = test.name if number == 1 else f"{test.name}-{number}"
+            name = test.full_name if number == 1 else f"{test.full_name}-{number}"
             others = found.setdefault(name, [])
             known = any(_same(other, test) for other in others)
             if known or (name not in taken and not any(_overlap(other, test) for other in others)):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import sys
 import tempfile
 from dataclasses import dataclass, replace
@@ -23,6 +25,7 @@ from rustvmm_sessions.pipeline import (
     variables,
 )
 from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
+from rustvmm_sessions.rust import manifests, members, reads
 from rustvmm_sessions.rust.members import DEFAULTS, PLATFORM_FILE, platforms_of, read_platforms
 
 if TYPE_CHECKING:
@@ -74,9 +77,9 @@ def of_description(asked: Described) -> Pipeline:
         text = _text(asked.directory, asked.description)
         templates = description.parse(text, str(asked.description), of_crates=asked.selective, warn=warn)
     if asked.selective:
-        members = _members(asked.directory, shared=asked.description)
-        changes.check([*templates, *(test for member in members for test in member.tests)])
-        pipeline = compose_workspace(templates, members, platforms, changes)
+        found = _members(asked.directory, shared=asked.description)
+        changes.check([*templates, *(test for member in found for test in member.tests)])
+        pipeline = compose_workspace(templates, found, platforms, changes)
     else:
         changes.check(templates)
         pipeline = compose(templates, platforms, changes)
@@ -94,12 +97,31 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
         UserError: A file or variable is wrong.
     """
     changes = variables.read(os.environ)
-    platforms = platforms_of(crate)
+    platforms, judged = platforms_of(crate), members.of(crate)
+    place = _place_of(crate.directory)
     nox = "nox" if form == "github" else crate.pipeline_command
+    if place != ".":
+        nox = f"cd {shlex.quote(place)} && {nox}"
     tests = custom_tests_of(crate)
-    templates = registered.of_crate(crate, tests, nox)
-    changes.check(templates)
-    pipeline = compose(templates, platforms, changes)
+    shared = [test for test in tests if not test.member]
+    templates = registered.of_crate(crate, shared, nox, judged)
+    own = {m.name: tuple(test.step(nox) for test in tests if test.member == m.name) for m in judged}
+    changes.check([*templates, *(step for steps in own.values() for step in steps)])
+    if judged:
+        changed = _changed(crate.directory) if place == "." else {}
+        composed = [
+            Member(
+                name=member.name,
+                path=member.path,
+                changed=changed.get(member.path, ("**",)),
+                platforms=member.platforms,
+                tests=own[member.name],
+            )
+            for member in judged
+        ]
+        pipeline = compose_workspace(templates, composed, platforms, changes)
+    else:
+        pipeline = compose(templates, platforms, changes)
     return _finished(pipeline, [test.template for test in tests], crate.directory, crate.pipeline_include)
 
 
@@ -117,6 +139,11 @@ def custom_tests_of(crate: Settings, warn: Callable[[str], None] = lambda _: Non
                 "there is no such file", where=f"register(custom_tests={name!r})", fix="correct the path"
             )
         found += custom_tests.parse(text, name, warn)
+    named = {Path(os.path.normpath(name)) for name in crate.custom_tests}
+    for member in members.of(crate):
+        for path in (path for path in member.tests if path not in named):
+            text = _text(crate.directory, path)
+            found += custom_tests.parse(text, str(path), warn, (member.name, member.path))
     return custom_tests.sessions(found, crate)
 
 
@@ -160,32 +187,47 @@ def _text(directory: Path, name: Path) -> str:
 
 
 def _members(directory: Path, shared: Path | None) -> list[Member]:
-    from rustvmm_sessions.rust import manifests, reads
-
-    packages = manifests.packages(directory)
-    beside = manifests.shared(directory)
+    changed = _changed(directory)
     found = []
-    for package in (package for package in packages.values() if package.member):
-        folder = Path(package.path)
-        name = folder / CRATE_DESCRIPTION
-        is_shared = shared and (directory / name).resolve() == (directory / shared).resolve()
-        text = None if is_shared else files.read_text(directory / name)
+    for path, name in manifests.members(directory).items():
+        folder = Path(path)
+        described = folder / CRATE_DESCRIPTION
+        is_shared = shared and (directory / described).resolve() == (directory / shared).resolve()
+        text = None if is_shared else files.read_text(directory / described)
         tests: tuple[Template, ...] = ()
         if text is not None:
-            tests = description.parse(text, str(name), of_crates=True, warn=warn)
-        changed, unknown = reads.patterns(packages, package.path)
-        if unknown:
-            warn(f"the steps of {package.name} run on every change: {unknown}")
+            tests = description.parse(text, str(described), of_crates=True, warn=warn)
         found.append(
             Member(
-                name=package.name,
-                path=package.path,
-                changed=(*changed, *beside),
+                name=name,
+                path=path,
+                changed=changed[path],
                 platforms=read_platforms(directory, folder / PLATFORM_FILE) or DEFAULTS,
                 tests=tests,
             )
         )
     return found
+
+
+def _changed(directory: Path) -> dict[str, tuple[str, ...]]:
+    """Return the patterns of the files on whose change each member is to be tested, by its folder."""
+    packages, beside = manifests.packages(directory), manifests.shared(directory)
+    found = {}
+    for package in (package for package in packages.values() if package.member):
+        changed, unknown = reads.patterns(packages, package.path)
+        if unknown:
+            warn(f"the steps of {package.name} run on every change: {unknown}")
+        found[package.path] = (*changed, *beside)
+    return found
+
+
+def _place_of(directory: Path) -> str:
+    """Return the crate's folder from the top of its repository, where steps start; ``.`` without git."""
+    from rustvmm_sessions.git.git import Git
+
+    with contextlib.suppress(UserError):
+        return os.path.relpath(directory.resolve(), Git(directory=directory).work_tree().resolve())
+    return "."
 
 
 # What is done with it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rustvmm_sessions.settings import Platforms
 
 HYPERVISORS = ("kvm", "mshv")
+
+_SAFE_WORD = re.compile(r"[\w./+-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ class Template:
         changed: Paths on whose change it runs; None where the crate decides.
         crate_path: What ``{crate_path}`` stands for; empty for the crate's folder.
         workspace: Whether it runs once for a workspace, not for each crate of it.
+        by_member: What it is for where a member's platforms differ; of a member that it leaves out, none.
         extra: Further keys of a Buildkite step, as they are.
         session: Whether its command runs a session of ours, which needs no container on GitHub.
         share: The share of the session's work that it does, such as ``2/3``; empty for all.
@@ -62,6 +65,7 @@ class Template:
     changed: Any = None
     crate_path: str = ""
     workspace: bool = False
+    by_member: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     session: bool = False
     share: str = ""
@@ -72,6 +76,27 @@ class Template:
     def where(self, *path: Key) -> str:
         """Return where it comes from, to the key if it is a file's."""
         return self.place(*path) if self.place else f"{self.name!r}, {self.source}"
+
+    def of_member(self, name: str, path: str) -> Template:
+        """Return it for one member of a workspace: ``{crate}`` and ``{crate_path}`` are filled in.
+
+        Raises:
+            UserError: The member's folder is no word for a shell.
+        """
+        place = self.crate_path or path
+        for word in (name, *(() if self.crate_path else (path,))):
+            if not _SAFE_WORD.fullmatch(word) and any("{crate" in line for line in self._lines):
+                raise UserError(
+                    f"{word!r} holds characters that mean something to a shell",
+                    where=f"the command of {self.name!r}, {self.source}",
+                    fix="rename the folder",
+                )
+        lines = [line.replace("{crate}", name).replace("{crate_path}", place) for line in self._lines]
+        return replace(self, command=lines[0] if isinstance(self.command, str) else tuple(lines))
+
+    @property
+    def _lines(self) -> tuple[str, ...]:
+        return (self.command,) if isinstance(self.command, str) else self.command
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.pipeline.model import Template
+from rustvmm_sessions.rust.choice import excluded_by, named
 from rustvmm_sessions.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
+    from rustvmm_sessions.rust.members import Member
     from rustvmm_sessions.settings import SessionSettings
 
 STANDARD = "standard session"
@@ -38,20 +40,24 @@ _STANDARD_TESTS = (
 """rust-vmm-ci's standard tests in its order."""
 
 
-def of_crate(crate: Settings, tests: Sequence[CustomTest], nox: str) -> tuple[Template, ...]:
+def of_crate(
+    crate: Settings, tests: Sequence[CustomTest], nox: str, members: Sequence[Member] = ()
+) -> tuple[Template, ...]:
     """Return the templates of a crate's sessions: the standard ones, custom tests, then its own.
 
     Args:
         crate: What its ``register()`` call says, and the sessions of its own.
         tests: The custom tests that are sessions.
         nox: The shell command that stands for ``nox``.
+        members: The members that are judged by themselves; sessions of cargo's are of each of them then.
     """
     found: list[Template] = []
     for row in catalog.STANDARD:
         if catalog.HELPERS not in row.tags:
             omitted = "register(skip=...)" if row.name in crate.skip else ""
-            found += _templates(crate.session(row.name), nox, STANDARD, omitted)
-    found += [test.step(nox) for test in tests]
+            by_member = members if row.by_member else ()
+            found += _templates(crate.session(row.name), nox, STANDARD, omitted, by_member)
+    found += [replace(test.step(nox), workspace=True) for test in tests]
     for own in crate.own:
         if catalog.HELPERS not in own.tags and not own.described:
             found += _templates(crate.session(own.name), nox, "the noxfile")
@@ -63,16 +69,36 @@ def is_standard(template: Template) -> bool:
     return template.source == STANDARD or template.source.startswith(_BY_NAME)
 
 
-def _templates(session: SessionSettings, nox: str, source: str, omitted: str = "") -> list[Template]:
+def _templates(
+    session: SessionSettings, nox: str, source: str, omitted: str = "", members: Sequence[Member] = ()
+) -> list[Template]:
     """Return a template for each of the steps that share the session's work."""
     template = _template(session, nox, source, omitted)
-    if session.shares == 1:
-        return [template]
-    shares = [f"{number}/{session.shares}" for number in range(1, session.shares + 1)]
+    words = "--package {crate}" if members else ""
+    folders = {member.name: member.path for member in members}
+    out = named(folders, session.exclude, excluded_by(session.row.name)) if members else ()
+    template = replace(
+        template,
+        workspace=not members,
+        by_member={m.name: () if m.name in out else _platforms(session, m) for m in members},
+    )
+    numbers = range(1, session.shares + 1)
+    shares = [f"{number}/{session.shares}" for number in numbers] if session.shares > 1 else [""]
     return [
-        replace(template, share=share, command=f"{template.command} -- --partition {share}")
-        for share in shares
+        replace(template, share=each, command=_with(template.command, words, each and f"--partition {each}"))
+        for each in shares
     ]
+
+
+def _with(command: object, *options: str) -> str:
+    given = [option for option in options if option]
+    return " ".join([str(command), *(["--", *given] if given else [])])
+
+
+def _platforms(session: SessionSettings, member: Member) -> tuple[str, ...]:
+    """Return what a session's steps for a member are for."""
+    unsaid = session.steps_for == session.row.platforms
+    return member.measured_on if unsaid and session.row.name == "coverage" else session.steps_for
 
 
 def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:

@@ -98,6 +98,11 @@ def left_out(folders: Mapping[str, str], asked: Choice, machine: str) -> dict[st
     return {name: why for name, why in {**found, **by_crate}.items() if why}
 
 
+def excluded_by(session: str) -> str:
+    """Return where the crate leaves members out of a session."""
+    return f"register(overrides={{{session!r}: {{'exclude': ...}}}})"
+
+
 def named(folders: Mapping[str, str], words: Iterable[str], where: str) -> tuple[str, ...]:
     """Return the members that words mean: by a name, a pattern of names, or a folder.
 

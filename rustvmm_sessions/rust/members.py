@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.settings import Settings
 
 PLATFORM_FILE = Path(".platform")
-DESCRIPTIONS = (Path(".buildkite/custom-tests.json"), Path(".buildkite/test_description.json"))
+DESCRIPTIONS = (".buildkite/custom-tests.json", ".buildkite/test_description.json")
 """Where a member describes tests of its own."""
 DEFAULTS = Platforms(names=catalog.DEFAULT_PLATFORMS, source="the defaults")
 
@@ -28,12 +28,14 @@ class Member:
         name: Its name.
         path: Its folder, relative to the workspace's, ``/`` between; ``.`` for the root package.
         platforms: What it is for: by its own ``.platform``, else the top's, else by default.
+        measured_on: The platforms that its coverage is configured or recorded for, x86_64 without any.
         tests: The files that describe tests of its own, relative to the workspace's folder.
     """
 
     name: str
     path: str
     platforms: Platforms
+    measured_on: tuple[str, ...] = (catalog.X86_64,)
     tests: tuple[Path, ...] = ()
 
     def skipped_on(self, machine: str) -> str:
@@ -70,6 +72,7 @@ def of(crate: Settings) -> tuple[Member, ...]:
             name=name,
             path=path,
             platforms=(path != "." and read_platforms(crate.directory, Path(path, PLATFORM_FILE))) or top,
+            measured_on=_measured_on(crate.directory / path),
             tests=_descriptions(crate.directory, path),
         )
         for path, name in found.items()
@@ -87,10 +90,26 @@ def _stands_by_itself(directory: Path, path: str) -> bool:
     )
 
 
+def _measured_on(folder: Path) -> tuple[str, ...]:
+    record = files.read_text(folder / "tests" / "coverage") or ""
+    recorded = {line.partition(" ")[0] for line in record.splitlines()}
+    there = (folder / f"coverage_config_{name}.json" for name in catalog.PLATFORMS)
+    found = (n for n, file in zip(catalog.PLATFORMS, there, strict=True) if n in recorded or file.is_file())
+    return tuple(found) or (catalog.X86_64,)
+
+
 def _descriptions(directory: Path, path: str) -> tuple[Path, ...]:
-    """Return a member's own descriptions; those of the root package are the whole workspace's."""
+    """Return a member's own descriptions, not those of the root package, which are the whole workspace's.
+
+    A link out of its folder is none: vhost's lead to rust-vmm-ci's description of the standard tests.
+    """
+    folder = (directory / path).resolve()
     there = (Path(path, name) for name in DESCRIPTIONS if path != ".")
-    return tuple(name for name in there if (directory / name).is_file())
+    return tuple(
+        name
+        for name in there
+        if (directory / name).is_file() and (directory / name).resolve().is_relative_to(folder)
+    )
 
 
 def platforms_of(crate: Settings) -> Platforms:

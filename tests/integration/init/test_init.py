@@ -137,11 +137,12 @@ def test_a_description_of_rust_vmm_ci_is_that_of_the_standard_sessions(
         assert outcome.err == ""
 
 
-def test_tests_that_members_describe_are_named(crate: CrateBuilder) -> None:
+def test_tests_that_members_describe_elsewhere_are_named(crate: CrateBuilder) -> None:
     crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one"]\nresolver = "2"\n')
     crate.with_file("one/Cargo.toml", MANIFEST.format(name="one").replace("\n[workspace]\n", ""))
     crate.with_file("one/src/lib.rs", "")
-    crate.with_file("one/.buildkite/tests.json", '{"tests": [{"test_name": "x", "command": "cd one"}]}')
+    for name in ("tests.json", "custom-tests.json"):
+        crate.with_file(f"one/.buildkite/{name}", '{"tests": [{"test_name": "x", "command": "cd one"}]}')
 
     outcome = init(crate, "--yes")
 

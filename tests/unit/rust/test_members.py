@@ -105,6 +105,16 @@ def test_the_files_that_describe_a_members_tests_are_named_from_the_top(tmp_path
     }
 
 
+def test_a_link_to_the_standard_tests_is_no_description_of_a_member(tmp_path: Path) -> None:
+    root = workspace(tmp_path, "a")
+    write(root / "rust-vmm-ci/.buildkite/test_description.json")
+    (root / "a/.buildkite").mkdir()
+    (root / "a/.buildkite/test_description.json").symlink_to(
+        "../../rust-vmm-ci/.buildkite/test_description.json"
+    )
+    assert members(root) == []
+
+
 @pytest.mark.parametrize("manifest", [None, '[package]\nname = "single"\n'])
 def test_without_a_workspace_there_are_none(tmp_path: Path, manifest: str | None) -> None:
     if manifest:
