@@ -306,11 +306,13 @@ class _Trial:
             self._compare(check, "measures what fails", expected=False, found=done.returncode == 0, done=done)
             self._compare(check, "verdict", expected="none", found=document.get("verdict", "none"), done=done)
             return
+        root = self._repository / self.workspace.top
         lines = document.get("lines") or {}
         found = (lines.get("covered"), lines.get("count"))
         if found != (None, None) or done.returncode == 0:
             own = [
-                (os.path.normpath(file["path"]), file["covered"], file["count"]) for file in document["files"]
+                (os.path.relpath(root / file["path"], root), file["covered"], file["count"])
+                for file in document["files"]
             ]
             theirs, ours = Counter(measured.files), Counter(own)
             moved = sorted(((theirs - ours) + (ours - theirs)).elements())

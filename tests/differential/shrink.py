@@ -42,6 +42,8 @@ def _cuts(case: Case) -> Iterator[Case]:
         yield from _fitting(case.workspace, (*steps[:number], *steps[number + 1 :]))
     for workspace in _plainer(case.workspace):
         yield from _fitting(workspace, steps)
+    for number, package in enumerate(case.workspace.packages):
+        yield from _moved(case, package, f"p{number}")
     for number, step in enumerate(steps):
         if isinstance(step, Edit) and (step.older or step.commit):
             plain = replace(step, older=False, commit=False)
@@ -69,6 +71,33 @@ def _fitting(workspace: Workspace, steps: tuple[Check | Edit, ...]) -> Iterator[
         kept.append(step)
     if kept and isinstance(kept[-1], Check) and all(map(_holds, workspace.packages)):
         yield Case(workspace=workspace, steps=tuple(kept))
+
+
+def _moved(case: Case, package: Package, name: str) -> Iterator[Case]:
+    """Yield the case with a plain name for a package, and with a plain folder."""
+    renamed = tuple(
+        replace(step, options=tuple(name if word == package.name else word for word in step.options))
+        if isinstance(step, Check)
+        else step
+        for step in case.steps
+    )
+    yield from _fitting(case.workspace.changed(replace(package, name=name)), renamed)
+    if package.folder in (".", name) or not package.member:
+        return
+    packages = tuple(
+        replace(
+            p,
+            folder=name if p is package else p.folder,
+            dependencies=tuple(replace(d, on=name) if d.on == package.folder else d for d in p.dependencies),
+        )
+        for p in case.workspace.packages
+    )
+    noxfile = name if case.workspace.noxfile == package.folder else case.workspace.noxfile
+    steps = tuple(
+        replace(step, package=name) if isinstance(step, Edit) and step.package == package.folder else step
+        for step in case.steps
+    )
+    yield from _fitting(replace(case.workspace, packages=packages, noxfile=noxfile), steps)
 
 
 def _holds(package: Package) -> bool:
