@@ -303,7 +303,10 @@ class _Trial:
         if package:
             document |= next((m for m in document.get("members", ()) if m["package"] == package), {})
         if isinstance(measured, str) or measured.covered == 0:
-            self._compare(check, "measures what fails", expected=False, found=done.returncode == 0, done=done)
+            self._compare(check, "measures what fails", expected=None, found=document.get("lines"), done=done)
+            self._compare(
+                check, "passes and should fail", expected=False, found=done.returncode == 0, done=done
+            )
             self._compare(check, "verdict", expected="none", found=document.get("verdict", "none"), done=done)
             return
         root = self._repository / self.workspace.top
