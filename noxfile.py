@@ -64,12 +64,13 @@ def zipapp(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time coverage, `-- gate` or `-- bench` against rust-vmm-ci's; or `-- bench-simulation`, `-- limits`."""
+    """Time coverage; or `-- gate`, `-- bench`, `-- bench-simulation`, `-- bench-layout`, `-- limits`."""
     install(session, "test")
     if session.posargs[:1] == ["limits"]:
         session.run("pytest", "tests/perf", *session.posargs[1:])
         return
-    named = session.posargs[:1] and session.posargs[0] in ("bench", "bench-simulation", "coverage", "gate")
+    known = ("bench", "bench-layout", "bench-simulation", "coverage", "gate")
+    named = session.posargs[:1] and session.posargs[0] in known
     what, *rest = session.posargs if named else ["coverage", *session.posargs]
     session.run("python", "-m", f"tests.perf.{what.replace('-', '_')}", *rest)
 
