@@ -108,7 +108,7 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
     own = {m.name: tuple(test.step(nox) for test in tests if test.member == m.name) for m in judged}
     changes.check([*templates, *(step for steps in own.values() for step in steps)])
     if judged:
-        changed = _changed(crate.directory) if place == "." else {}
+        changed = _changed(crate.directory, reads.SHARED_PATTERNS) if place == "." else {}
         composed = [
             Member(
                 name=member.name,
@@ -187,7 +187,7 @@ def _text(directory: Path, name: Path) -> str:
 
 
 def _members(directory: Path, shared: Path | None) -> list[Member]:
-    changed = _changed(directory)
+    changed = _changed(directory, manifests.shared(directory))
     found = []
     for path, name in manifests.members(directory).items():
         folder = Path(path)
@@ -209,9 +209,14 @@ def _members(directory: Path, shared: Path | None) -> list[Member]:
     return found
 
 
-def _changed(directory: Path) -> dict[str, tuple[str, ...]]:
-    """Return the patterns of the files on whose change each member is to be tested, by its folder."""
-    packages, beside = manifests.packages(directory), manifests.shared(directory)
+def _changed(directory: Path, beside: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """Return the patterns of the files on whose change each member is to be tested, by its folder.
+
+    Args:
+        directory: The workspace's folder.
+        beside: Patterns that concern every member.
+    """
+    packages = manifests.packages(directory)
     found = {}
     for package in (package for package in packages.values() if package.member):
         changed, unknown = reads.patterns(packages, package.path)

@@ -19,6 +19,8 @@ SHARED = ("Cargo.toml", "Cargo.lock", "noxfile.py")
 """Files beside the workspace's manifest that concern every member."""
 SHARED_ABOVE = (".cargo", "rust-toolchain", "rust-toolchain.toml", "clippy.toml", ".clippy.toml")
 """Files and folders that concern every member also from a folder above it."""
+SHARED_PATTERNS = (*SHARED, *(f"{name}/**" if name == ".cargo" else name for name in SHARED_ABOVE))
+"""The patterns of all of them, whether they exist: a file that is deleted concerns every member, too."""
 MOST_PATTERNS = 25
 """The most packages below a member whose folders a pipeline names one by one."""
 

@@ -10,6 +10,7 @@ import pytest
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, generate, github
 from rustvmm_sessions.pipeline.table import explain
+from rustvmm_sessions.rust import reads
 from rustvmm_sessions.settings import settings
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.pipeline.model import Pipeline
 
-GLOBAL = ["noxfile.py", "Cargo.toml", ".buildkite/**", "rust-vmm-ci/**"]
+SHARED = [*reads.SHARED_PATTERNS]
+GLOBAL = [*SHARED, ".buildkite/**", "rust-vmm-ci/**"]
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +154,7 @@ def test_tests_of_a_member_are_steps_with_its_name(root: Path) -> None:
     made = steps(root, custom_tests="tests.json")
     assert [*made][-2:] == ["other: miri-x86_64", "other: clippy"]
     assert made["other: miri-x86_64"]["command"] == "nox -s 'other: miri'"
-    assert made["other: miri-x86_64"]["if_changed"] == ["other/**", "noxfile.py"]
+    assert made["other: miri-x86_64"]["if_changed"] == ["other/**", *SHARED]
     assert made["other: clippy"]["command"] == "nox -s 'other: clippy'"
     assert made["other: clippy"]["if_changed"] == "other/*"
     assert made["whole"]["command"] == "nox -s whole"

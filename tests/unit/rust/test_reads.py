@@ -5,8 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rustvmm_sessions.rust.reads import MOST_PATTERNS, Affected, Named, Package, affected, patterns
+from rustvmm_sessions.rust.reads import (
+    MOST_PATTERNS,
+    SHARED_PATTERNS,
+    Affected,
+    Named,
+    Package,
+    affected,
+    patterns,
+)
 
 
 def workspace(*packages: Package) -> dict[str, Package]:
@@ -188,3 +198,58 @@ def test_a_member_that_needs_very_many_names_the_folders_around_them() -> None:
     needs = [f"crates/c{number}" for number in range(MOST_PATTERNS + 1)]
     packages = workspace(member("top", *needs), *(member(need) for need in needs))
     assert patterns(packages, "top") == (("top/**", "crates/**"), "")
+
+
+# --changed and if_changed
+
+FLAT = ("a", "b", "c", "d/e", "d/f")
+FILES = (
+    *(f"{folder}/src/lib.rs" for folder in FLAT),
+    *("a/inner/src/lib.rs", "shared/t.txt", "shared/deep/t.txt", "README.md", "d/notes", "src/lib.rs"),
+    *("Cargo.toml", "Cargo.lock", "noxfile.py", ".cargo/config.toml", "rust-toolchain", "clippy.toml"),
+)
+
+
+@st.composite
+def workspaces(draw: st.DrawFn, folders: tuple[str, ...] = FLAT) -> dict[str, Package]:
+    """Members that need and read each other and what lies beside them; now and then unknown, or no member."""
+    outside = [
+        Named(path=name, by="x", folder=not name.endswith(".txt")) for name in ("shared", "shared/t.txt")
+    ]
+    return workspace(
+        *(
+            Package(
+                name=folder,
+                path=folder,
+                member=draw(st.integers(0, 4)) > 0,
+                needs=tuple(draw(st.sets(st.sampled_from(folders), max_size=2)) - {folder}),
+                reads=tuple(draw(st.lists(st.sampled_from(outside), max_size=1))),
+                unknown=draw(st.sampled_from(["", "", "", "", "nobody knows"])),
+            )
+            for folder in folders
+        )
+    )
+
+
+def stepped(packages: dict[str, Package], paths: list[str]) -> set[str]:
+    """Return the members whose steps run, as Buildkite reads the patterns."""
+    return {
+        package.name
+        for package in packages.values()
+        for pattern in (*patterns(packages, package.path)[0], *SHARED_PATTERNS)
+        for path in paths
+        if package.member
+        and (pattern in ("**", path) or (pattern.endswith("/**") and path.startswith(pattern[:-2])))
+    }
+
+
+@given(workspaces(), st.lists(st.sampled_from(FILES), max_size=3))
+def test_what_changed_has_steps_and_nothing_else(packages: dict[str, Package], paths: list[str]) -> None:
+    assert stepped(packages, paths) == set(reached(packages, *paths))
+
+
+@given(workspaces((*FLAT, ".", "a/inner")), st.lists(st.sampled_from(FILES), max_size=3))
+def test_what_changed_has_steps_where_packages_lie_in_each_other(
+    packages: dict[str, Package], paths: list[str]
+) -> None:
+    assert stepped(packages, paths) >= set(reached(packages, *paths))
