@@ -48,9 +48,11 @@ def check_format(request: GateRequest) -> None:
         _ = request.cargo.metadata  # where the manifest is what is wrong, it says so
         said = "" if done.timed_out else "; see what it says above"
         raise CheckFailed(f"rustfmt failed: {done.ending}{said}", output=done.output)
+    words = [f"--package={name}" for name in packages or () if request.workspace]
+    fix = shlex.join(("nox", "-s", "fmt", "--", "--fix", *words))
     raise CheckFailed(
-        "the formatting is not rustfmt's; `nox -s fmt -- --fix` corrects it",
-        fix="nox -s fmt -- --fix",
+        f"the formatting is not rustfmt's; `{fix}` corrects it",
+        fix=fix,
         output=done.output,
     )
 

@@ -404,7 +404,7 @@ COMMANDS = {
 @pytest.mark.parametrize("name", COMMANDS)
 def test_members_are_chosen_by_name_or_folder(tmp_path: Path, name: str) -> None:
     failing = LIB.replace("if x < 0 {", "if x<0 {").replace("sign(3), 1", "sign(3), 2") + "fn unused() {}\n"
-    crate = member(workspace_in(tmp_path), "other", lib=failing + "//! [`nothing`]\n")
+    crate = member(workspace_in(tmp_path), "other", lib="//! [`nothing`]\n//!\n" + failing)
     chosen = ("--package", "base", "-p", "crates/top/")
 
     listed = session(crate, name, *chosen, "--list")
@@ -419,7 +419,9 @@ def test_members_are_chosen_by_name_or_folder(tmp_path: Path, name: str) -> None
     assert "--package=base" in ran
     assert "--package=top" in ran
     assert "other" not in ran
-    assert session(crate, name, "--package=other").code == 1
+    wrong = session(crate, name, "--package=other")
+    assert wrong.code == 1
+    assert name != "fmt" or "`nox -s fmt -- --fix --package=other` corrects it" in wrong.text
     assert session(crate, name, "--exclude=other").code == 0
 
 
