@@ -89,6 +89,10 @@ def merge(counted: Counted, profiles: Sequence[Path]) -> tuple[Damaged, ...]:
     Raises:
         CheckFailed: None of them can be read.
     """
+    empty = [path for path in profiles if not path.stat().st_size]
+    if empty:  # LLVM passes over them in silence
+        rest = [path for path in profiles if path not in empty]
+        return (*(Damaged(path=path, reason="it is empty") for path in empty), *merge(counted, rest))
     listed = counted.build.directory / "profiles.list"
     # With its weight before it a path may have commas.
     listed.write_text("".join(f"1,{profile}\n" for profile in profiles))
@@ -116,9 +120,9 @@ def merge(counted: Counted, profiles: Sequence[Path]) -> tuple[Damaged, ...]:
         if line.startswith(f"{path}: ")
     }
     damaged = tuple(Damaged(path=path, reason=reason) for path, reason in said.items())
-    if not done.ok and not damaged:
+    if not done.ok:
         raise CheckFailed(f"the profiles cannot be merged: {done.stderr.strip() or done.ending}")
-    if damaged and len(damaged) < len(profiles):
+    if damaged:
         return damaged + merge(counted, [path for path in profiles if path not in said])
     return damaged
 
