@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.process import Finished
 
 _WRAPPER = """\
-#!/bin/sh
+#!{shell}
 # Started by cargo as `wrapper rustc ARGUMENT...`.
 name= last=
 for word; do
@@ -246,6 +246,8 @@ class ProfiledTests:
         names |= libraries | {f"{crate_name(package['name'])}_tests" for package in packages}  # trybuild's
         wrapper = rustc_wrapper(self.cargo)
         text = _WRAPPER.format(
+            # Other shells drop variables like CARGO_BIN_EXE_vhost-device, whose names they cannot use.
+            shell=shutil.which("bash") or "/bin/sh",
             names="|".join(shlex.quote(name) for name in sorted(names)),
             wrapper=f"{shlex.quote(wrapper)} " if wrapper else "",
             flags=flags,
