@@ -10,7 +10,7 @@ from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.rust import manifests
 from rustvmm_sessions.rust.dep_info import with_dep_info
-from rustvmm_sessions.rust.reads import Affected, affected
+from rustvmm_sessions.rust.reads import Affected, affected, read_by
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
     """Return the members touched since the merge base with `reference`, and say which and why.
 
-    Committed, staged, unstaged, new and deleted files count.
+    Committed, staged, unstaged, new and deleted files count. What lies outside of the repository, where git
+    sees nothing, may have changed.
     """
     git = Git(directory=cargo.directory)
     base = upstream.find_base(git, reference, fetch=False, option="--changed")
@@ -30,7 +31,9 @@ def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
     root = cargo.workspace.root.resolve()
     paths = [os.path.relpath(top / path, root) for path in (listed + new).split("\0") if path]
     packages = with_dep_info(manifests.packages(root), root, cargo.workspace.target_directory)
-    chosen = affected(packages, paths)
+    read = {path for package in packages.values() for path in read_by(package)}
+    unseen = {path for path in read if not (root / path).resolve().is_relative_to(top.resolve())}
+    chosen = affected(packages, paths, unseen)
     say(f"Changed since {base.commit[:12]} (merge base with {base.name}): {counted(len(paths), 'file')}.")
     for member in chosen:
         say(f"  {member.package}: {member.why}")

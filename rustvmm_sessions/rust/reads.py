@@ -91,10 +91,17 @@ def built_of(packages: Mapping[str, Package], path: str) -> Iterator[tuple[Packa
                 todo.append(need)
 
 
-def affected(packages: Mapping[str, Package], changed: Iterable[str]) -> tuple[Affected, ...]:
+def read_by(package: Package) -> tuple[str, ...]:
+    """Return the folders and files that a package is built of, without those that it depends on."""
+    return (package.path, *(named.path for named in package.reads))
+
+
+def affected(
+    packages: Mapping[str, Package], changed: Iterable[str], unseen: Collection[str] = ()
+) -> tuple[Affected, ...]:
     """Return the members that need another run after these paths changed, in the workspace's order.
 
-    A file belongs to the innermost package whose folder holds it.
+    A file belongs to the innermost package whose folder holds it. What lies in `unseen` may have changed.
     """
     paths = tuple(changed)
     shared = next((path for path in paths if concerns_all(path)), "")
@@ -103,14 +110,18 @@ def affected(packages: Mapping[str, Package], changed: Iterable[str]) -> tuple[A
         owned.setdefault(owner(packages, path), path)
     found = []
     for member in packages.values():
-        why = f"{shared} changed" if shared else _why(packages, member, paths, owned)
+        why = f"{shared} changed" if shared else _why(packages, member, paths, owned, unseen)
         if member.member and why:
             found.append(Affected(package=member.name, why=why))
     return tuple(found)
 
 
 def _why(
-    packages: Mapping[str, Package], member: Package, paths: tuple[str, ...], owned: Mapping[str, str]
+    packages: Mapping[str, Package],
+    member: Package,
+    paths: tuple[str, ...],
+    owned: Mapping[str, str],
+    unseen: Collection[str],
 ) -> str:
     for package, by in built_of(packages, member.path):
         reason = ""
@@ -118,6 +129,8 @@ def _why(
             reason = f"{owned[package.path]} changed"
         elif named := next(((n, p) for n in package.reads for p in paths if is_below(p, n.path)), None):
             reason = f"{named[1]} changed, which {named[0].by} names"
+        elif hidden := next((path for path in read_by(package) if path in unseen), ""):
+            reason = f"{hidden} lies outside of the repository, where git sees no change"
         elif package.unknown and paths:
             reason = f"{paths[0]} changed, and {package.unknown}"
         if reason and by is None:

@@ -54,6 +54,20 @@ def test_a_file_reaches_its_member_and_all_that_depend_on_it() -> None:
     assert list(reached(CHAIN, "other/build.rs")) == ["other"]
 
 
+def test_what_git_does_not_see_may_have_changed() -> None:
+    outside = Named(path="../data", by="other/build.rs", folder=True)
+    packages = workspace(
+        member("base", folder="../base"), member("user", "../base"), member("other", reads=(outside,))
+    )
+    assert affected(packages, []) == ()
+    why = "../base lies outside of the repository, where git sees no change"
+    assert affected(packages, [], {"../base"}) == (
+        Affected(package="base", why=why),
+        Affected(package="user", why="depends on base"),
+    )
+    assert [chosen.package for chosen in affected(packages, [], {"../data"})] == ["other"]
+
+
 def test_a_change_of_its_own_is_the_reason_that_is_named() -> None:
     assert reached(CHAIN, "base/src/lib.rs", "top/src/lib.rs")["top"] == "top/src/lib.rs changed"
 
