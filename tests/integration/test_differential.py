@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.differential import compare, generate
+from tests.differential.workspace import Case, Check, Dependency, Edit, Package, Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,3 +20,24 @@ def test_a_generated_workspace_has_no_difference(tmp_path: Path, seed: int) -> N
     result = compare.run(generate.case(seed), tmp_path / "case", compare.tools(tmp_path))
     assert result.difference is None
     assert result.comparisons > 5
+
+
+def test_a_program_with_a_hyphen_is_found_by_its_test(tmp_path: Path) -> None:
+    """Cargo names it in a variable that is no identifier: a shell as rustc's wrapper may drop that."""
+    package = Package(name="with-hyphen", folder=".", traits=("program", "itest-child"))
+    case = Case(workspace=Workspace(packages=(package,)), steps=(Check(session="coverage"),))
+    assert compare.run(case, tmp_path / "case", compare.tools(tmp_path)).difference is None
+
+
+@pytest.mark.parametrize("outside", ["package", "member"])
+def test_what_lies_outside_of_the_repository_may_have_changed(tmp_path: Path, outside: str) -> None:
+    other = Package(name="other", folder="../other", member=outside == "member")
+    user = Package(name="user", folder="user", dependencies=(Dependency(on="../other"),))
+    case = Case(
+        workspace=Workspace(packages=(other, user)),
+        steps=(
+            Edit(what="size", package="../other", value="1"),
+            Check(session="unit-tests", options=("--changed", "start")),
+        ),
+    )
+    assert compare.run(case, tmp_path / "case", compare.tools(tmp_path)).difference is None
