@@ -118,7 +118,7 @@ def test_descriptions() -> None:
         data = buildkite.render(pipeline)
         assert read_yaml(write_yaml(data), "p.yml").data == json.loads(json.dumps(data))
 
-    assert share_accepted(TESTS, 400, accept) > 0.25
+    assert share_accepted(TESTS, 400, accept) > 0.2
 
 
 def test_workflows() -> None:
@@ -166,7 +166,7 @@ def test_pipeline_files() -> None:
         runs = [(run.label, run.script) for run in included.commands(found)]
         assert [run for run in runs if run in expected_runs(steps)] == expected_runs(steps)
 
-    assert share_accepted(STEPS | VALUES, 400, accept) > 0.2
+    assert share_accepted(STEPS | st.lists(STEP, max_size=3) | VALUES, 400, accept) > 0.2
 
 
 TEXTS = st.text(alphabet="-:{}[]&*!|>%@`'\"#?,~<= \n\tab1", max_size=30)
@@ -212,7 +212,7 @@ def test_values_of_the_variable_of_tests_to_skip() -> None:
     def accept(value: str) -> None:
         assert variables.read({variables.SKIP: value}).skip == tuple(json.loads(value or "null") or ())
 
-    assert share_accepted(NAME_LISTS.map(json.dumps) | ODD_TEXTS, 70, accept) > 0.2
+    assert share_accepted(NAME_LISTS.map(json.dumps) | ODD_TEXTS, 70, accept) > 0.1
 
 
 def test_values_of_the_variable_of_timeouts() -> None:
