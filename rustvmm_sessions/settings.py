@@ -149,6 +149,23 @@ def _strings(where: str, value: object) -> tuple[str, ...]:
     return items
 
 
+def _feature_sets(where: str, value: object) -> tuple[tuple[str, ...], ...]:
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise _wrong(where, 'a list of lists of features such as [["xen"], ["postcopy"]]', value)
+    sets = tuple(_features(where, each) for each in value)
+    if not sets:
+        raise _wrong(where, "at least one list of features; [[]] has the default features alone", value)
+    return tuple(dict.fromkeys(sets))
+
+
+def _features(where: str, value: object) -> tuple[str, ...]:
+    names = _strings(where, value)
+    for name in names:
+        if name.startswith("-") or any(char.isspace() or char == "," for char in name):
+            raise _wrong(where, "a feature", name)
+    return names
+
+
 def _files(where: str, value: object) -> tuple[str, ...]:
     return _strings(where, [value] if isinstance(value, str) else value)
 
@@ -521,6 +538,12 @@ class Settings:
         "how often tests run again at most where measured and recorded coverage differ, to find lines that "
         "not every run reaches; 0 for never",
         3,
+    )
+    coverage_features: tuple[tuple[str, ...], ...] = option(
+        _feature_sets,
+        'features that are measured by a build each and count together, such as [["xen"], ["postcopy"]]; '
+        "they take the place of crate_features, default features stay on",
+        (),
     )
     audit_ignore: tuple[IgnoredAdvisory, ...] = option(
         _advisories,

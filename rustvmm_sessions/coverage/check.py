@@ -193,7 +193,7 @@ def _measure(
     outcome.backend = Backend.CARGO if tool is None else Backend.CARGO_LLVM_COV
     selection = TestSelection(
         workspace=request.scope is Scope.WORKSPACE,
-        features=config.features,
+        feature_sets=_feature_sets(request, config),
         default_features=request.default_features,
     )
     selection.members(cargo)  # where there are none, nothing is built
@@ -230,6 +230,10 @@ def _measure(
     if request.repeat > 1 and not explain.unstable(measurement):
         say(f"the same lines were reached in all {number} runs")
     return reporter, measurement
+
+
+def _feature_sets(request: CoverageRequest, config: CoverageConfig) -> tuple[tuple[str, ...] | None, ...]:
+    return request.feature_sets or (config.features,)
 
 
 def _differs(measurement: Measurement, recorded: Recorded | None) -> bool:
@@ -421,7 +425,7 @@ def _last_pass_file(
         str(request.directory),
         request.scope,
         request.default_features,
-        config.features,
+        _feature_sets(request, config),
         measurement.arch,
         measurement.toolchain,
     ]

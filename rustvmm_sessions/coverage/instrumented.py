@@ -35,7 +35,7 @@ from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 from rustvmm_sessions.rust.turns import in_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from rustvmm_sessions.process import Finished
 
@@ -66,25 +66,29 @@ class TestSelection:
 
     Attributes:
         workspace: Every member, else the package of the crate's directory.
-        features: None for all features, else those beside the default ones.
+        feature_sets: The features of each build: None for all, else those beside the default ones.
         default_features: Whether the default features are on.
     """
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
 
     workspace: bool
-    features: tuple[str, ...] | None
+    feature_sets: tuple[tuple[str, ...] | None, ...]
     default_features: bool = True
 
-    def arguments(self) -> tuple[str, ...]:
-        """Return the arguments for cargo."""
+    @property
+    def builds(self) -> tuple[tuple[str, ...], ...]:
+        """The arguments for cargo, of each build."""
+        return tuple(self._arguments(features) for features in self.feature_sets)
+
+    def _arguments(self, features: tuple[str, ...] | None) -> tuple[str, ...]:
         args = ["--workspace"] if self.workspace else []
         if not self.default_features:
             args.append("--no-default-features")
-        if self.features is None:
+        if features is None:
             args += ["--all-features"] if self.default_features else []
-        elif self.features:
-            args.append(f"--features={','.join(self.features)}")
+        elif features:
+            args.append(f"--features={','.join(features)}")
         return tuple(args)
 
     def members(self, cargo: Cargo) -> tuple[Package, ...]:
@@ -94,10 +98,10 @@ class TestSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class Instrumented:
-    """An instrumented build.
+    """An instrumented build, of one set of features or of several.
 
     Attributes:
-        directory: A folder with links to the objects, as they lie in a target directory.
+        directory: A folder with links to the objects, which lie in it as in a target directory.
         objects: The executables and libraries that hold coverage mappings, sorted.
         tests: The test executables by file name, with what each tests.
         triples: The target triples it was built for.
@@ -140,10 +144,10 @@ class ProfiledTests:
         self._write_wrapper()
         self._kept_build.remove_outdated()
         _empty(fresh)
-        artifacts = self._compile()
+        builds = self._compile_all()
         if self._runs_while_building:
-            rebuilt = [not artifact["fresh"] for artifact in artifacts]
-            if not all(rebuilt) and (any(rebuilt) or before != _listed(artifacts)):
+            rebuilt = _rebuilt(builds)
+            if not all(rebuilt) and (any(rebuilt) or before != _listed(builds)):
                 # A part of the build is older than its profiles, or they are of another selection:
                 # only a whole build has them all and no others.
                 specs = package_specs(self.cargo)
@@ -151,14 +155,14 @@ class ProfiledTests:
                 clean = ("clean", *self._places, *packages)
                 self.cargo.read(*clean, env=self._environment(), deadline=self.deadline).check()
                 _empty(fresh)
-                artifacts = self._compile()
+                builds = self._compile_all()
                 rebuilt = [True]
             if any(rebuilt):
                 shutil.rmtree(kept, ignore_errors=True)
                 fresh.rename(kept)
             kept.mkdir(exist_ok=True)  # a build without any test leaves none
-            complete.write_text(_listed(artifacts))
-        return self._instrumented(artifacts, tuple(sorted(kept.glob("*.profraw"))))
+            complete.write_text(_listed(builds))
+        return self._instrumented(builds, tuple(sorted(kept.glob("*.profraw"))))
 
     @property
     def _runs_while_building(self) -> bool:
@@ -185,10 +189,23 @@ class ProfiledTests:
             immutable=(home / "registry", home / "git", *source_directories(self.cargo)),
         )
 
-    def _compile(self) -> list[dict[str, Any]]:
-        """Return cargo's artifact messages of the workspace's members."""
+    def _compile_all(self) -> list[list[dict[str, Any]]]:
+        """Return cargo's artifact messages of each build, and link what these built."""
+        _empty(self._objects)
+        builds: list[list[dict[str, Any]]] = []
+        scripts: dict[Path, Path] = {}
+        for arguments in self.selection.builds:
+            artifacts, ran = self._compile(arguments)
+            self._link(artifacts, len(builds))
+            builds.append(artifacts)
+            scripts.update(ran)
+        self._kept_build.note(scripts.items())
+        return builds
+
+    def _compile(self, arguments: Sequence[str]) -> tuple[list[dict[str, Any]], dict[Path, Path]]:
+        """Return cargo's artifact messages of members, and the output folders of their build scripts."""
         done = self.cargo.read(
-            *self._command("--no-run", "--message-format=json"),
+            *self._command(arguments, "--no-run", "--message-format=json"),
             env=self._environment(),
             echo=True,
             deadline=self.deadline,
@@ -198,30 +215,36 @@ class ProfiledTests:
             said = "".join(message["rendered"] for message in messages)
             tell(said)
             errors = [message["rendered"] for message in messages if message["level"] == "error"]
-            raise CheckFailed(self._why_not_built(done, errors), output=said + done.stderr)
+            raise CheckFailed(self._why_not_built(done, errors, arguments), output=said + done.stderr)
         members = {member.id: member.directory for member in self.cargo.workspace.members}
         scripts = messages_in(done.stdout, "build-script-executed")
-        self._kept_build.note(
-            (Path(script["out_dir"]), members[script["package_id"]])
+        ran = {
+            Path(script["out_dir"]): members[script["package_id"]]
             for script in scripts
             if script["package_id"] in members
-        )
-        return [artifact for artifact in artifacts_in(done.stdout) if artifact["package_id"] in members]
+        }
+        return [each for each in artifacts_in(done.stdout) if each["package_id"] in members], ran
 
-    def _why_not_built(self, done: Finished, errors: Sequence[str]) -> str:
+    def _why_not_built(self, done: Finished, errors: Sequence[str], arguments: Sequence[str]) -> str:
         if done.timed_out:
             return f"the tests were not built within their time: {done.ending}"
         why, does_not_compile = explain.not_built(done.stderr, errors, done.ending)
         several = any(len(package["features"]) > 1 for package in self.cargo.metadata["packages"])
-        if not does_not_compile or not several or "--all-features" not in self.selection.arguments():
-            return why
+        if not does_not_compile or not several or "--all-features" not in arguments:
+            return why + self._which(arguments)
         return (
             f"{why}; all features are switched on: if these exclude each other, name those to measure "
-            f'in coverage_config_{machine()}.json: {{"crate_features": "a,b"}}'
+            f'in coverage_config_{machine()}.json: {{"crate_features": "a,b"}}, or those of several builds '
+            'that are to count together: register(coverage_features=[["a"], ["b"]])'
         )
 
-    def _command(self, *options: str) -> tuple[str, ...]:
-        return ("test", "--tests", *self._places, *self.selection.arguments(), *options)
+    def _which(self, arguments: Sequence[str]) -> str:
+        """Say which of several builds it is."""
+        several = len(self.selection.feature_sets) > 1
+        return f", with {' '.join(arguments) or 'the default features'}" if several else ""
+
+    def _command(self, arguments: Sequence[str], *options: str) -> tuple[str, ...]:
+        return ("test", "--tests", *self._places, *arguments, *options)
 
     @property
     def _wrapper(self) -> Path:
@@ -263,16 +286,14 @@ class ProfiledTests:
             "LLVM_PROFILE_FILE": str(self.own / "build-profiles.new" / "%p-%m.profraw"),
         }
 
-    def _instrumented(self, artifacts: Sequence[dict[str, Any]], profiles: tuple[Path, ...]) -> Instrumented:
-        objects: set[Path] = set()
+    def _instrumented(
+        self, builds: Sequence[Sequence[dict[str, Any]]], profiles: tuple[Path, ...]
+    ) -> Instrumented:
         tests: dict[str, str] = {}
         triples: set[str] = set()
         names = {member.id: member.name for member in self.cargo.workspace.members}
-        for artifact in artifacts:
+        for artifact in (each for artifacts in builds for each in artifacts):
             target = artifact["target"]
-            if "custom-build" in target["kind"]:
-                continue
-            objects.update(path for name in artifact["filenames"] if has_mappings(path := Path(name)))
             if artifact["profile"]["test"] and artifact["executable"]:
                 executable = Path(artifact["executable"])
                 kind = "lib" if "lib" in target["kind"] else target["kind"][0]
@@ -280,26 +301,32 @@ class ProfiledTests:
                 triples.add(executable.relative_to(self._target).parts[0])
         host = self.cargo.toolchain.host
         return Instrumented(
-            directory=self._link(objects),
-            objects=tuple(sorted(objects)),
+            directory=self._objects,
+            objects=tuple(sorted(path for path in self._objects.rglob("*") if path.is_file())),
             tests=tests,
             triples=tuple(sorted(host if triple == "debug" else triple for triple in triples)) or (host,),
             profiles=profiles,
         )
 
-    def _link(self, objects: Iterable[Path]) -> Path:
-        """Return a folder that looks like a target directory and has links to these objects alone.
+    @property
+    def _objects(self) -> Path:
+        return self.own / "objects"
+
+    def _link(self, artifacts: Sequence[dict[str, Any]], number: int) -> None:
+        """Link the objects of a build into a folder that looks like a target directory and has no others.
 
         cargo-llvm-cov takes all that it finds, and what was built of other features, of an earlier version
-        or of a deleted test has mappings that would count, too.
+        or of a deleted test has mappings that would count, too. The links are hard ones: each build puts
+        programs of its own in the place of those of the build before.
         """
-        folder = self.own / "objects"
-        _empty(folder)
-        for path in objects:
-            link = folder / path.relative_to(self._target)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(path)
-        return folder
+        for artifact in artifacts:
+            if "custom-build" in artifact["target"]["kind"]:
+                continue
+            for path in filter(has_mappings, map(Path, artifact["filenames"])):
+                place = self._objects / path.parent.relative_to(self._target)
+                place.mkdir(parents=True, exist_ok=True)
+                if not any(link.samefile(path) for link in place.iterdir()):
+                    _hard_link(path, place / (f"{path.name}.{number}" if number else path.name))
 
     def run(self, build: Instrumented) -> tuple[Path, ...]:
         """Run the tests of a build; return the profiles they wrote.
@@ -312,6 +339,17 @@ class ProfiledTests:
             raise CheckFailed("nothing was measured: the crate has no tests")
         profiles = self.own / "profiles"
         _empty(profiles)
+        self._forget_compiled_by_tests()
+        written: list[Path] = []
+        for number, arguments in enumerate(self.selection.builds):
+            folder = profiles / str(number)
+            folder.mkdir()
+            written += self._run(build, arguments, folder)
+        if not written:
+            raise CheckFailed("nothing was measured: no test executable was run")
+        return tuple(written)
+
+    def _run(self, build: Instrumented, arguments: Sequence[str], profiles: Path) -> list[Path]:
         if "%" in str(profiles):
             raise UserError(
                 "LLVM gives % in the path of a profile a meaning of its own",
@@ -325,13 +363,12 @@ class ProfiledTests:
             }
             stack.enter_context(in_turn(self.cargo.workspace.root, self.deadline))
             stack.enter_context(_without_litter(self.cargo.workspace))
-            self._forget_compiled_by_tests()
             done = self.cargo.run(
-                *self._command("--no-fail-fast"),
+                *self._command(arguments, "--no-fail-fast"),
                 env={**self._environment(), **started_by},
                 deadline=self.deadline,
             )
-        written = tuple(sorted(profiles.glob("*.profraw")))
+        written = sorted(profiles.glob("*.profraw"))
         for path in written:
             with contextlib.suppress(PermissionError):  # another user's: LLVM says that it cannot read it
                 path.chmod(0o600)  # a test's umask may be 0777
@@ -341,7 +378,7 @@ class ProfiledTests:
         ]
         described = ", ".join(f"{build.tests.get(name, name)} ({name})" for name in sorted(silent))
         if not done.ok:
-            raise CheckFailed(_why_failed(done, described), output=done.output)
+            raise CheckFailed(_why_failed(done, described) + self._which(arguments), output=done.output)
         if silent:
             say(LEAVE_OUT)
             raise CheckFailed(
@@ -350,8 +387,6 @@ class ProfiledTests:
                 f"{profiles}",
                 fix=LEAVE_OUT,
             )
-        if not written:
-            raise CheckFailed("nothing was measured: no test executable was run")
         return written
 
     def _forget_compiled_by_tests(self) -> None:
@@ -440,9 +475,22 @@ def _why_failed(done: Finished, described: str) -> str:
     return message + (f"; no profile was left by {described}" if described else "")
 
 
-def _listed(artifacts: Sequence[dict[str, Any]]) -> str:
-    """Return the files of a build, which tell one selection of packages and flags from another."""
-    return "".join(f"{name}\n" for name in sorted(n for a in artifacts for n in a["filenames"]))
+def _listed(builds: Sequence[Sequence[dict[str, Any]]]) -> str:
+    """Return the files of the builds, which tell one selection of packages and flags from another."""
+    names = {name for artifacts in builds for artifact in artifacts for name in artifact["filenames"]}
+    return "".join(f"{name}\n" for name in sorted(names))
+
+
+def _rebuilt(builds: Sequence[Sequence[dict[str, Any]]]) -> list[bool]:
+    """Return for each artifact whether it was built now, by its own build or one before."""
+    new: set[tuple[str, ...]] = set()
+    rebuilt = []
+    for artifact in (each for artifacts in builds for each in artifacts):
+        key = (*artifact["filenames"], *artifact["features"])
+        if not artifact["fresh"]:
+            new.add(key)
+        rebuilt.append(key in new)
+    return rebuilt
 
 
 def crate_name(name: str) -> str:
@@ -461,6 +509,13 @@ def has_mappings(path: Path) -> bool:
         and path.is_file()
         and bool(path.stat().st_mode & 0o111)
     )
+
+
+def _hard_link(path: Path, link: Path) -> None:
+    try:
+        link.hardlink_to(path)
+    except OSError:  # a file system without
+        shutil.copy2(path, link)
 
 
 def _remove(path: Path) -> None:

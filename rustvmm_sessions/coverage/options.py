@@ -104,6 +104,7 @@ def run(invocation: Invocation) -> None:
             profile=chosen,
             scope=Scope(given.scope or (Scope.WORKSPACE if crate.workspace else Scope.CRATE)),
             backend=Backend(given.backend),
+            feature_sets=crate.coverage_features,
             default_features=not given.no_default_features,
             tolerance=crate.coverage_tolerance,
             allow_lower=given.allow_lower,

@@ -28,6 +28,8 @@ class CoverageRequest:
         profile: Whether a better value is recorded.
         scope: Whether all members of the workspace are measured.
         backend: What counts the lines.
+        feature_sets: The features of each build that counts, beside the default ones; empty for one build
+            of those that the configuration names.
         default_features: Whether the crate's default features are on.
         tolerance: Points by which a measurement may differ from tests/coverage; None for 0, and
             for rust-vmm-ci's tolerance where ``coverage_score`` is the baseline.
@@ -47,6 +49,7 @@ class CoverageRequest:
     profile: Profile = Profile.CI
     scope: Scope = Scope.WORKSPACE
     backend: Backend = Backend.AUTO
+    feature_sets: tuple[tuple[str, ...], ...] = ()
     default_features: bool = True
     tolerance: Fraction | None = None
     allow_lower: bool = False

@@ -71,7 +71,7 @@ def from_both_reporters(crate: CrateBuilder, config: dict[str, Any]) -> list[dic
     features = config.get("crate_features")
     selection = TestSelection(
         workspace=True,
-        features=None if features is None else tuple(f for f in features.split(",") if f),
+        feature_sets=(None if features is None else tuple(f for f in features.split(",") if f),),
     )
     build = ProfiledTests(cargo=cargo, own=own, selection=selection).build()
     llvm, tool = find_llvm_tools(cargo), find_cargo_llvm_cov()
@@ -81,7 +81,7 @@ def from_both_reporters(crate: CrateBuilder, config: dict[str, Any]) -> list[dic
     counted = Counted(cargo=cargo, build=build, selection=selection, exclude=exclude, llvm=llvm)
     results = []
     for reporter in (LlvmReporter(counted=counted), CargoLlvmCovReporter(counted=counted, tool=tool)):
-        assert merge(counted, sorted((own / "profiles").glob("*.profraw"))) == ()
+        assert merge(counted, sorted((own / "profiles").glob("*/*.profraw"))) == ()
         _, files = llvm_export.parse(reporter.json(), crate.directory)
         results.append({file.path: (file.lines.covered, file.lines.count) for file in files})
     return results

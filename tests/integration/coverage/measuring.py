@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rustvmm_sessions.rust.cargo import Cargo
 from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
 from tests.crates import CrateBuilder, run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Counts = dict[str, tuple[int, int]]
 Variables = dict[str, str | None]
@@ -29,27 +33,32 @@ def measure(crate: CrateBuilder, *options: str, env: Variables | None = None) ->
     return counts
 
 
-def directly(crate: CrateBuilder, *options: str, env: Variables | None = None) -> Counts:
-    """Return what ``cargo llvm-cov test`` counts in a target directory of its own."""
+def directly(
+    crate: CrateBuilder, *options: str, env: Variables | None = None, sets: Sequence[str] = ()
+) -> Counts:
+    """Return what ``cargo llvm-cov test`` counts in a target directory of its own.
+
+    With `sets`, each of them features, that is ``--no-report`` for each of them, and one ``report``.
+    """
     tool, llvm = find_cargo_llvm_cov(), need_llvm_tools(Cargo(directory=crate.directory))
     assert tool is not None
     with tempfile.TemporaryDirectory() as place:
         report = Path(place, "out.json")
-        outcome = run(
-            [
-                str(tool.path),
-                *("llvm-cov", "test", "--json", "--skip-functions", f"--output-path={report}"),
-                *options,
-            ],
-            cwd=crate.directory,
-            env={
-                "CARGO_TARGET_DIR": str(Path(place, "target")),
-                "LLVM_COV": str(llvm.cov),
-                "LLVM_PROFDATA": str(llvm.profdata),
-                **(env or {}),
-            },
-        )
-        assert outcome.code == 0, outcome.text
+        last = ["--json", "--skip-functions", f"--output-path={report}"]
+        calls = [["test", "--no-report", *options, f"--features={features}"] for features in sets]
+        calls.append(["report", *options, *last] if sets else ["test", *options, *last])
+        for words in calls:
+            outcome = run(
+                [str(tool.path), "llvm-cov", *words],
+                cwd=crate.directory,
+                env={
+                    "CARGO_TARGET_DIR": str(Path(place, "target")),
+                    "LLVM_COV": str(llvm.cov),
+                    "LLVM_PROFDATA": str(llvm.profdata),
+                    **(env or {}),
+                },
+            )
+            assert outcome.code == 0, outcome.text
         files = json.loads(report.read_text())["data"][0]["files"]
     root = Cargo(directory=crate.directory).workspace.root
     lines = {file["filename"]: file["summary"]["lines"] for file in files}

@@ -128,9 +128,9 @@ def test_profiles_of_earlier_runs_never_count(tmp_path: Path) -> None:
     shallow = both(crate)
     deeper = both(crate, env={"DEEP": "1"})
     own = tmp_path / "target/rustvmm-coverage"
-    profiles = list(own.glob("profiles/*.profraw"))
+    profiles = list(own.glob("profiles/0/*.profraw"))
     assert profiles
-    for place in (own, own / "build", own / "build/debug", own / "profiles", tmp_path):
+    for place in (own, own / "build", own / "build/debug", own / "profiles", own / "profiles/0", tmp_path):
         place.mkdir(exist_ok=True)
         for profile in profiles:
             shutil.copyfile(profile, place / "left.profraw")

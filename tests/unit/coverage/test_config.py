@@ -250,6 +250,7 @@ def test_every_option_arrives() -> None:
         platforms=("x86_64", "aarch64"),
         coverage_tolerance=0.1,
         coverage_reruns=0,
+        coverage_features=[["xen", "mmap"], [], ["postcopy"], []],
     ) == Settings(
         directory=CRATE,
         workspace=False,
@@ -263,6 +264,7 @@ def test_every_option_arrives() -> None:
         platforms=("x86_64", "aarch64"),
         coverage_tolerance=Fraction(1, 10),
         coverage_reruns=0,
+        coverage_features=(("xen", "mmap"), (), ("postcopy",)),
     )
 
 
@@ -409,6 +411,11 @@ WRONG_TYPES = [
     ("coverage_tolerance", float("inf"), f"inf is not {POINTS}"),
     ("coverage_reruns", -1, "-1 is not a whole number from 0 to 100"),
     ("coverage_reruns", True, "True is not a whole number from 0 to 100"),
+    ("coverage_features", "xen", "'xen' is not a list of lists of features such as"),
+    ("coverage_features", ["xen"], f"'xen' is not {STRINGS}"),
+    ("coverage_features", [], "[] is not at least one list of features"),
+    ("coverage_features", [["a,b"]], "'a,b' is not a feature"),
+    ("coverage_features", [["--release"]], "'--release' is not a feature"),
 ]
 
 
