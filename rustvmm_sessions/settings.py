@@ -95,6 +95,9 @@ def default_of(declared: Field[Any]) -> Any:
 
 # What a value must be
 
+FeatureSets = tuple[tuple[str, ...], ...]
+"""The features of several builds."""
+
 
 def _wrong(where: str, expected: str, value: object) -> UserError:
     return UserError(f"{value!r} is not {expected}", where=where, fix="correct the noxfile")
@@ -149,7 +152,13 @@ def _strings(where: str, value: object) -> tuple[str, ...]:
     return items
 
 
-def _feature_sets(where: str, value: object) -> tuple[tuple[str, ...], ...]:
+def _features_of_builds(where: str, value: object) -> dict[str, FeatureSets]:
+    if isinstance(value, Mapping):
+        return {_string(where, name): _feature_sets(where, sets) for name, sets in value.items()}
+    return {"": _feature_sets(where, value)}
+
+
+def _feature_sets(where: str, value: object) -> FeatureSets:
     if isinstance(value, str) or not isinstance(value, Iterable):
         raise _wrong(where, 'a list of lists of features such as [["xen"], ["postcopy"]]', value)
     sets = tuple(_features(where, each) for each in value)
@@ -539,11 +548,12 @@ class Settings:
         "not every run reaches; 0 for never",
         3,
     )
-    coverage_features: tuple[tuple[str, ...], ...] = option(
-        _feature_sets,
+    coverage_features: dict[str, FeatureSets] = option(
+        _features_of_builds,
         'features that are measured by a build each and count together, such as [["xen"], ["postcopy"]]; '
-        "they take the place of crate_features, default features stay on",
-        (),
+        "they take the place of crate_features, default features stay on; of single members "
+        '{"vhost": [["xen"], ["postcopy"]]}',
+        {},
     )
     audit_ignore: tuple[IgnoredAdvisory, ...] = option(
         _advisories,

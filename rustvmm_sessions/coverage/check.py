@@ -63,7 +63,7 @@ RECORD = "tests/coverage"
 
 
 @dataclass(kw_only=True)
-class _Outcome:
+class Outcome:
     """What is known so far; the JSON file says all of it, also when the run stops half-way."""
 
     toolchain: str | None = None
@@ -72,6 +72,7 @@ class _Outcome:
     recorded: Recorded | None = None
     decision: Decision | None = None
     changed: coverage_reports.ChangedLines | None = None
+    lcov: str = ""
     passed: bool = False
     wrote: bool = False
 
@@ -83,17 +84,23 @@ def check_coverage(request: CoverageRequest) -> None:
         CheckFailed: A test failed, nothing was measured, or the coverage is not what is recorded.
         UserError: A file, option or tool is not as it must be.
     """
-    outcome = _Outcome()
+    outcome = Outcome()
     coverage_reports.check(request)
     files.check_reports({"--lcov": request.lcov, "--cobertura": request.cobertura, "--json": request.json})
     try:
-        _check(request, outcome)
+        judge(request, outcome)
     finally:
         if request.json is not None:
-            files.write_report(request.json, json.dumps(_as_json(request, outcome), indent=1) + "\n")
+            files.write_report(request.json, json.dumps(as_json(request, outcome), indent=1) + "\n")
 
 
-def _check(request: CoverageRequest, outcome: _Outcome) -> None:
+def has_baseline(directory: Path) -> bool:
+    """Whether a folder has a record or a configuration of its own."""
+    return (directory / RECORD).exists() or any(directory.glob("coverage_config_*.json"))
+
+
+def judge(request: CoverageRequest, outcome: Outcome) -> None:
+    """Measure and judge one crate; `outcome` has all that is known, also where that raises."""
     config = _read_config(request.directory)
     outcome.recorded = _read_record(request, config)
     cargo = request.cargo
@@ -115,7 +122,9 @@ def _check(request: CoverageRequest, outcome: _Outcome) -> None:
         reporter, measurement = _measure(request, config, cargo, own, outcome)
         outcome.measurement = measurement
         say(explain.measured(measurement))
-        outcome.changed = coverage_reports.write(request, reporter, cargo, own)
+        outcome.lcov = coverage_reports.write(request, reporter, cargo, own)
+        if not request.package:
+            outcome.changed = coverage_reports.write_lines(request, outcome.lcov, cargo)
         _judge(request, config, outcome, own, lowered.result())
 
 
@@ -185,7 +194,7 @@ def stale_patterns(config: CoverageConfig, root: Path, target_directory: Path) -
 
 
 def _measure(
-    request: CoverageRequest, config: CoverageConfig, cargo: Cargo, own: Path, outcome: _Outcome
+    request: CoverageRequest, config: CoverageConfig, cargo: Cargo, own: Path, outcome: Outcome
 ) -> tuple[Reporter, Measurement]:
     outcome.toolchain = cargo.toolchain.release
     llvm = need_llvm_tools(cargo)
@@ -333,7 +342,7 @@ def _refuse_several_targets(request: CoverageRequest, build: Instrumented) -> No
 
 
 def _judge(
-    request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, own: Path, notes: list[str]
+    request: CoverageRequest, config: CoverageConfig, outcome: Outcome, own: Path, notes: list[str]
 ) -> None:
     measurement = outcome.measurement
     if measurement is None:
@@ -358,18 +367,19 @@ def _judge(
         before = _last_pass(last)
         moved = explain.moved(measurement.files, before) if before else []
         lines += moved or explain.least_covered(measurement.files)
-    lines += explain.commands(decision, RECORD, allow_lower=request.allow_lower)
+    path = f"{request.folder}/{RECORD}" if request.folder else RECORD
+    lines += explain.commands(decision, path, allow_lower=request.allow_lower, package=request.package)
     for line in lines:
         say(line)
     if not decision.passed:
         output = "\n".join([explain.measured(measurement), *lines])
         summary = explain.summary(decision, measurement, recorded)
-        raise CheckFailed(summary, fix=explain.remedy(decision), output=output)
+        raise CheckFailed(summary, fix=explain.remedy(decision, request.package), output=output)
     counts = [[file.path, file.lines.covered, file.lines.count] for file in measurement.files]
     files.write_atomic(last, json.dumps(counts))
 
 
-def _decide(request: CoverageRequest, outcome: _Outcome, measurement: Measurement) -> Decision:
+def _decide(request: CoverageRequest, outcome: Outcome, measurement: Measurement) -> Decision:
     return ratchet.decide(
         measurement.lines,
         outcome.recorded,
@@ -380,7 +390,7 @@ def _decide(request: CoverageRequest, outcome: _Outcome, measurement: Measuremen
 
 
 def _record(
-    request: CoverageRequest, config: CoverageConfig, outcome: _Outcome, measurement: Measurement
+    request: CoverageRequest, config: CoverageConfig, outcome: Outcome, measurement: Measurement
 ) -> Decision:
     """Write tests/coverage, unless another run recorded as much meanwhile; return what then holds."""
     path = _record_path(request.directory)
@@ -442,7 +452,7 @@ def _last_pass(path: Path) -> dict[str, Lines]:
 # Saying
 
 
-def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:
+def as_json(request: CoverageRequest, outcome: Outcome) -> dict[str, Any]:
     """Return the outcome as the JSON of schema 1; what was not measured is null."""
     measurement, recorded, changed = outcome.measurement, outcome.recorded, outcome.changed
 
@@ -470,21 +480,22 @@ def _as_json(request: CoverageRequest, outcome: _Outcome) -> dict[str, Any]:
             **lines(recorded.lines if recorded else None),
             "tolerance": float(recorded.tolerance) if recorded else None,
         },
-        "files": _files_as_json(measurement.files if measurement else ()),
+        "files": _filesas_json(measurement.files if measurement else ()),
         "unstable": [{"path": u.path, "line": u.line} for u in (measurement.unstable if measurement else ())],
         "diff": {
             "base": changed.base,
             **lines(changed.lines),
             "percent": float(changed.lines.percent) if changed.lines.count else None,
             "required": None,
-            "files": _files_as_json(changed.files),
+            "files": _filesas_json(changed.files),
         }
         if changed
         else None,
+        "members": [],
     }
 
 
-def _files_as_json(covered: Sequence[FileCoverage]) -> list[dict[str, Any]]:
+def _filesas_json(covered: Sequence[FileCoverage]) -> list[dict[str, Any]]:
     return [
         {
             "path": file.path,

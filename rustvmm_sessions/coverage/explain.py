@@ -25,8 +25,10 @@ MOST_FILES = 10
 MOST_RANGES = 12
 """Line ranges of a file listed at most; the rest is counted."""
 
-_RECORD = "nox -s coverage -- --profile devel"
-_REPEAT = "nox -s coverage -- --repeat 10"
+
+def command(options: str, package: str = "") -> str:
+    """Return the command that runs the session, of one member where there is one."""
+    return f"nox -s coverage -- {f'--package {package} ' if package else ''}{options}"
 
 
 def measured(measurement: Measurement) -> str:
@@ -192,12 +194,13 @@ def ranges(places: Sequence[tuple[int, int]]) -> str:
     return ", ".join(shown)
 
 
-def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list[str]:
+def commands(decision: Decision, record_path: str, *, allow_lower: bool, package: str = "") -> list[str]:
     """Return what to do next, as commands.
 
     The tests of some crates, vm-memory's among them, do not reach the same lines in every run.
     """
     add = f"git add {record_path}"
+    record = command("--profile devel", package)
     if decision.write and decision.verdict is Verdict.LOWER:
         return [f"Recorded the lower value in {record_path}, as --allow-lower says. Next: {add}"]
     if decision.write:
@@ -206,19 +209,17 @@ def commands(decision: Decision, record_path: str, *, allow_lower: bool) -> list
         case Verdict.EQUAL:
             return []
         case Verdict.HIGHER:
-            return ["Record it:", f"  {_RECORD}", f"  {add}"]
+            return ["Record it:", f"  {record}", f"  {add}"]
         case Verdict.NONE:
-            return ["There is no baseline to compare with. Make one:", f"  {_RECORD}", f"  {add}"]
+            return ["There is no baseline to compare with. Make one:", f"  {record}", f"  {add}"]
         case Verdict.LOWER:
             accept = (
-                []
-                if allow_lower
-                else ["  If it is meant: " + _RECORD + " --allow-lower", f"  and then: {add}"]
+                [] if allow_lower else [f"  If it is meant: {record} --allow-lower", f"  and then: {add}"]
             )
             return [
                 "Next:",
-                "  See the lines: nox -s coverage -- --html",
-                f"  Name lines that not every run reaches: {_REPEAT}",
+                f"  See the lines: {command('--html', package)}",
+                f"  Name lines that not every run reaches: {command('--repeat 10', package)}",
                 *accept,
             ]
 
@@ -271,9 +272,9 @@ def _script_words(said: str) -> str:
     return lines[-1] if lines else ended[1] if ended else "it says nothing"
 
 
-def remedy(decision: Decision) -> str:
+def remedy(decision: Decision, package: str = "") -> str:
     """Return the command that makes the check pass; empty where it takes more than one."""
-    return _RECORD if decision.verdict in (Verdict.HIGHER, Verdict.NONE) else ""
+    return command("--profile devel", package) if decision.verdict in (Verdict.HIGHER, Verdict.NONE) else ""
 
 
 def summary(decision: Decision, measurement: Measurement, record: Recorded | None) -> str:

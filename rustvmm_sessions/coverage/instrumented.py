@@ -11,6 +11,7 @@ script runs while the crate is compiled, so what it reached is kept as long as t
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.resources
 import json
 import os
@@ -137,41 +138,51 @@ class ProfiledTests:
         Raises:
             CheckFailed: They do not build.
         """
-        kept, fresh = self.own / "build-profiles", self.own / "build-profiles.new"
+        kept, fresh = self._target / "build-profiles", self._target / "build-profiles.new"
         complete = kept / "complete"
         before = files.read_text(complete)
-        complete.unlink(missing_ok=True)
         self._write_wrapper()
+        complete.unlink(missing_ok=True)
         self._kept_build.remove_outdated()
         _empty(fresh)
         builds = self._compile_all()
-        if self._runs_while_building:
-            rebuilt = _rebuilt(builds)
-            if not all(rebuilt) and (any(rebuilt) or before != _listed(builds)):
-                # A part of the build is older than its profiles, or they are of another selection:
-                # only a whole build has them all and no others.
-                specs = package_specs(self.cargo)
-                packages = [f"--package={specs.get(m.name, m.name)}" for m in self.cargo.workspace.members]
-                clean = ("clean", *self._places, *packages)
-                self.cargo.read(*clean, env=self._environment(), deadline=self.deadline).check()
-                _empty(fresh)
-                builds = self._compile_all()
-                rebuilt = [True]
-            if any(rebuilt):
-                shutil.rmtree(kept, ignore_errors=True)
-                fresh.rename(kept)
-            kept.mkdir(exist_ok=True)  # a build without any test leaves none
-            complete.write_text(_listed(builds))
+        if not self._run_while_building:
+            return self._instrumented(builds, ())
+        rebuilt = _rebuilt(builds)
+        if not all(rebuilt) and (any(rebuilt) or before != _listed(builds)):
+            # A part of the build is older than its profiles, or they are of another selection:
+            # only a whole build has them all and no others.
+            specs = package_specs(self.cargo)
+            packages = [f"--package={specs.get(m.name, m.name)}" for m in self.cargo.workspace.members]
+            clean = ("clean", *self._places, *packages)
+            self.cargo.read(*clean, env=self._environment(), deadline=self.deadline).check()
+            _empty(fresh)
+            builds = self._compile_all()
+            rebuilt = [True]
+        if any(rebuilt):
+            shutil.rmtree(kept, ignore_errors=True)
+            fresh.rename(kept)
+        kept.mkdir(exist_ok=True)  # a build without any test leaves none
+        complete.write_text(_listed(builds))
         return self._instrumented(builds, tuple(sorted(kept.glob("*.profraw"))))
 
-    @property
-    def _runs_while_building(self) -> bool:
-        return any(member.kinds & _RUNS_WHILE_BUILDING for member in self.cargo.workspace.members)
+    @functools.cached_property
+    def _run_while_building(self) -> frozenset[str]:
+        """The members whose lines count and may be reached while the compiler runs."""
+        counts = {member.name for member in self.selection.members(self.cargo)}
+        return run_while_building(self.cargo.metadata["packages"]) & counts
 
     @property
     def _target(self) -> Path:
-        """The target directory; with unstable features the same toolchain builds other things."""
-        return self.own / ("build-nightly" if self.cargo.toolchain.nightly else "build")
+        """The target directory; with unstable features the same toolchain builds other things.
+
+        Profiles of a build hold as long as nobody else builds there. So a member whose lines are reached
+        while the compiler runs has a directory of its own, and those beside it have one together.
+        """
+        name = "build"
+        if not self.selection.workspace and run_while_building(self.cargo.metadata["packages"]):
+            name = f"build-{self.cargo.package.name}" if self._run_while_building else "build-members"
+        return self.own / (f"{name}-nightly" if self.cargo.toolchain.nightly else name)
 
     @property
     def _places(self) -> tuple[str, ...]:
@@ -283,7 +294,7 @@ class ProfiledTests:
         return {
             "RUSTC_WRAPPER": str(self._wrapper),
             "CARGO_LLVM_COV": "1",  # as cargo-llvm-cov sets it; tests and build scripts look at it
-            "LLVM_PROFILE_FILE": str(self.own / "build-profiles.new" / "%p-%m.profraw"),
+            "LLVM_PROFILE_FILE": str(self._target / "build-profiles.new" / "%p-%m.profraw"),
         }
 
     def _instrumented(
@@ -491,6 +502,26 @@ def _rebuilt(builds: Sequence[Sequence[dict[str, Any]]]) -> list[bool]:
             new.add(key)
         rebuilt.append(key in new)
     return rebuilt
+
+
+def run_while_building(packages: Sequence[dict[str, Any]]) -> frozenset[str]:
+    """Return the packages whose code may run while others are built: macros, build scripts, what these use.
+
+    Args:
+        packages: The members as ``cargo metadata`` knows them.
+    """
+    known = {package["name"]: package for package in packages}
+
+    def kinds(package: dict[str, Any]) -> set[str]:
+        return {kind for target in package["targets"] for kind in target["kind"]}
+
+    found = {name for name, package in known.items() if kinds(package) & _RUNS_WHILE_BUILDING}
+    waiting = list(found)
+    while waiting:
+        used = {each["name"] for each in known[waiting.pop()]["dependencies"] if each["kind"] != "dev"}
+        waiting += used & known.keys() - found
+        found |= used & known.keys()
+    return frozenset(found)
 
 
 def crate_name(name: str) -> str:

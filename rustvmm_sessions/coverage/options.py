@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.coverage.measurement import Backend, Profile, Scope
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.invocation import add_member_options
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def add_options(parser: Parser) -> None:
         choices=[str(scope) for scope in Scope],
         help="all members of the workspace, or this package",
     )
+    add_member_options(parser)
     add("--no-default-features", action="store_true", help="without the crate's default features")
     add(
         "--html",
@@ -88,6 +90,7 @@ def profile_of(given: str | None) -> Profile:
 def run(invocation: Invocation) -> None:
     """Measure coverage as the options say."""
     from rustvmm_sessions.coverage.check import check_coverage
+    from rustvmm_sessions.coverage.members import check_members
     from rustvmm_sessions.coverage.request import CoverageRequest
 
     given, crate = invocation.given, invocation.crate
@@ -98,23 +101,31 @@ def run(invocation: Invocation) -> None:
             where="--allow-lower",
             fix="add --profile devel",
         )
-    check_coverage(
-        CoverageRequest(
-            cargo=invocation.cargo,
-            profile=chosen,
-            scope=Scope(given.scope or (Scope.WORKSPACE if crate.workspace else Scope.CRATE)),
-            backend=Backend(given.backend),
-            feature_sets=crate.coverage_features,
-            default_features=not given.no_default_features,
-            tolerance=crate.coverage_tolerance,
-            allow_lower=given.allow_lower,
-            repeat=given.repeat,
-            reruns=crate.coverage_reruns,
-            html=given.html if given.html == Path() else invocation.path("html"),
-            lcov=invocation.path("lcov"),
-            cobertura=invocation.path("cobertura"),
-            json=invocation.path("json"),
-            diff=given.diff,
-            deadline=invocation.deadline,
-        )
+    request = CoverageRequest(
+        cargo=invocation.cargo,
+        profile=chosen,
+        scope=Scope(given.scope or (Scope.WORKSPACE if crate.workspace else Scope.CRATE)),
+        backend=Backend(given.backend),
+        feature_sets=crate.coverage_features.get("", ()),
+        default_features=not given.no_default_features,
+        tolerance=crate.coverage_tolerance,
+        allow_lower=given.allow_lower,
+        repeat=given.repeat,
+        reruns=crate.coverage_reruns,
+        html=given.html if given.html == Path() else invocation.path("html"),
+        lcov=invocation.path("lcov"),
+        cobertura=invocation.path("cobertura"),
+        json=invocation.path("json"),
+        diff=given.diff,
+        deadline=invocation.deadline,
     )
+    if given.scope is None:
+        check_members(request, invocation.choice, crate.coverage_features)
+    elif given.package or given.exclude or given.changed is not None:
+        raise UserError(
+            "--scope leaves no choice of members",
+            where=f"--scope {given.scope}",
+            fix="take it out, or --package, --exclude and --changed",
+        )
+    else:
+        check_coverage(request)

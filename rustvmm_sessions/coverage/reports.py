@@ -60,20 +60,32 @@ class ChangedLines:
         )
 
 
-def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path) -> ChangedLines | None:
-    """Write the reports that `request` asks for; return the coverage of changed lines where it does.
+def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path) -> str:
+    """Write the pages that `request` asks for; return the LCOV tracefile where it asks for what needs one."""
+    if request.html is not None:
+        page = reporter.html(files.own_directory(pages(request, own) / request.package))
+        say(f"HTML report: {page}")
+    if request.lcov is None and request.cobertura is None and request.diff is None:
+        return ""
+    return with_real_paths(reporter.lcov(), _roots(cargo))
+
+
+def pages(request: CoverageRequest, own: Path) -> Path:
+    """Return the folder of the HTML pages."""
+    return own / "report" if request.html in (None, Path()) else request.html
+
+
+def _roots(cargo: Cargo) -> list[Path]:
+    return [cargo.workspace.root, *(member.directory for member in cargo.workspace.members)]
+
+
+def write_lines(request: CoverageRequest, lcov: str, cargo: Cargo) -> ChangedLines | None:
+    """Write the reports that are made of `lcov`; return the coverage of changed lines where it is asked for.
 
     Raises:
         UserError: A report cannot be written, or a library that makes it is missing.
     """
-    if request.html is not None:
-        page = reporter.html(files.own_directory(request.html if request.html != Path() else own / "report"))
-        say(f"HTML report: {page}")
-    if request.lcov is None and request.cobertura is None and request.diff is None:
-        return None
     workspace = cargo.workspace
-    roots = [workspace.root, *(member.directory for member in workspace.members)]
-    lcov = with_real_paths(reporter.lcov(), roots)
     if request.lcov is not None:
         _write(request.lcov, lcov, "LCOV")
     if request.cobertura is not None:
@@ -82,7 +94,7 @@ def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path)
     if request.diff is None:
         return None
     base = _diff_base(request)
-    changed = _changed_lines(request, lcov, base.commit, roots)
+    changed = _changed_lines(request, lcov, base.commit, _roots(cargo))
     _say_changed(changed, request, f"since {base.commit[:12]} (merge base with {base.name})")
     return changed
 

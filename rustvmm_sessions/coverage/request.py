@@ -43,6 +43,9 @@ class CoverageRequest:
         diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
             the upstream branch.
         deadline: When the session's time is up.
+        package: The member's name, where it is one of several that are judged; its reports of lines are
+            then written together with theirs.
+        folder: The member's folder, from that of the noxfile.
     """
 
     cargo: Cargo
@@ -61,6 +64,8 @@ class CoverageRequest:
     json: Path | None = None
     diff: str | None = None
     deadline: Deadline = field(default_factory=Deadline)
+    package: str = ""
+    folder: str = ""
 
     @property
     def directory(self) -> Path:

@@ -178,6 +178,7 @@ def expected(**differing: object) -> dict[str, object]:
         "files": [{"path": "src/lib.rs", "covered": 13, "count": 15, "uncovered": [[5, 5], [7, 7]]}],
         "unstable": [],
         "diff": None,
+        "members": [],
         **differing,
     }
 

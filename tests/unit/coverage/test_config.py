@@ -264,7 +264,7 @@ def test_every_option_arrives() -> None:
         platforms=("x86_64", "aarch64"),
         coverage_tolerance=Fraction(1, 10),
         coverage_reruns=0,
-        coverage_features=(("xen", "mmap"), (), ("postcopy",)),
+        coverage_features={"": (("xen", "mmap"), (), ("postcopy",))},
     )
 
 
