@@ -226,25 +226,29 @@ class Oracle:
         )
 
     def rebuilt(self, before: Workspace) -> set[str]:
-        """Return the members that cargo builds anew, or that do not build, where it built `before`."""
+        """Return the members that cargo builds anew, or no longer can, where it built `before`."""
         now, self.workspace = self.workspace, before
-        self._built()
+        _, failed_before = self._built()
         self.workspace = now
-        return self._built()
+        built, failed = self._built()
+        return built | (failed - failed_before)
 
-    def _built(self) -> set[str]:
+    def _built(self) -> tuple[set[str], set[str]]:
+        """Build all targets; return the members that were built anew, and those that do not build."""
         root = self._copy("rebuilt", NOTHING)
         manifests = {os.path.normpath(root / p.folder / "Cargo.toml"): p.name for p in self.workspace.members}
-        names = set()
+        built, failed = set[str](), set[str]()
         words = ("cargo", "test", "--no-run", "--workspace", "--all-targets", "--message-format=json")
         for features in ((), ("--all-features",)):
             done = self._run((*words, *features), root, NOTHING)
             for line in done.stdout.splitlines():
                 message = json.loads(line) if line.startswith("{") else {}
-                failed = message.get("message", {}).get("level") == "error"
-                if message.get("fresh") is False or failed:
-                    names.add(manifests.get(os.path.normpath(message["manifest_path"]), ""))
-        return names - {""}
+                name = manifests.get(os.path.normpath(message.get("manifest_path", "")), "")
+                if message.get("fresh") is False:
+                    built.add(name)
+                if message.get("message", {}).get("level") == "error":
+                    failed.add(name)
+        return built - {""}, failed - {""}
 
 
 def _reached(tracefile: str, root: Path) -> Iterator[tuple[tuple[str, int], bool]]:

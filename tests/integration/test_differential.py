@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.differential import compare, generate
-from tests.differential.workspace import Case, Check, Dependency, Edit, Package, Workspace
+from tests.differential.workspace import Case, Check, Dependency, Edit, Feature, Package, Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,4 +40,12 @@ def test_what_lies_outside_of_the_repository_may_have_changed(tmp_path: Path, ou
             Check(session="unit-tests", options=("--changed", "start")),
         ),
     )
+    assert compare.run(case, tmp_path / "case", compare.tools(tmp_path)).difference is None
+
+
+def test_what_never_built_has_not_changed(tmp_path: Path) -> None:
+    features = (Feature(name="one"), Feature(name="two"))
+    package = Package(name="a", folder="a", features=features, excludes=("one", "two"))
+    check = Check(session="unit-tests", options=("--changed", "start"))
+    case = Case(workspace=Workspace(packages=(package,)), steps=(Edit(what="notes"), check))
     assert compare.run(case, tmp_path / "case", compare.tools(tmp_path)).difference is None
