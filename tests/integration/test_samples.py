@@ -30,7 +30,7 @@ def blocks(language: str, sample: Path = UART) -> dict[str, str]:
 def without_figures(text: str) -> str:
     """Leave the words: compilers count some lines differently, and machines take their time."""
     text = re.sub(r" \(took .*?\)| in (?:a second|\d+ seconds)", "", text)
-    text = re.sub(r"\((x86_64|aarch64|riscv64), rustc \S+, by \S+\)", "(...)", text)
+    text = re.sub(r"\((x86_64|aarch64|riscv64), rustc \S+, by [\w-]+((?:, [^)]*)?)\)", r"(...\2)", text)
     text = re.sub(r"rustc [0-9][^\s)]*", "rustc N", text)
     text = re.sub(r"\d[\d.]*", "N", text)
     return re.sub(r"N(?:(?:-|, )N)*(?:, and N more places)?", "N", text)
@@ -38,7 +38,8 @@ def without_figures(text: str) -> str:
 
 def printed(crate: CrateBuilder, *options: str) -> str:
     outcome = crate.coverage(*options)
-    last = [line for line in outcome.err.splitlines() if line.startswith("nox > Session")][-1]
+    start = "error: " if outcome.code else "nox > Session"
+    last = [line for line in outcome.err.splitlines() if line.startswith(start)][-1]
     return outcome.out[outcome.out.index("measured:") :] + last + "\n"
 
 
