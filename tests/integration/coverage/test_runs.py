@@ -101,9 +101,8 @@ def test_a_crate_may_have_its_tests_run_once(crate: CrateBuilder) -> None:
 
 
 def test_a_loss_of_more_lines_than_vary_is_found(crate: CrateBuilder) -> None:
-    _, result, _ = coverage(crate, "--profile=devel")
-    covered, count = result["lines"]["covered"], result["lines"]["count"]
-    crate.with_record(f"99.0\nx86_64 {covered + 2}/{count} rustc-1.95.0\n")
+    crate.with_lib(LIB + "\npub fn never() {\n    std::hint::black_box(1);\n}\n")
+    crate.with_record("92.0\nx86_64 23/25 rustc-1.95.0\n")  # 22 lines are reached in some run
     outcome, result, runs = coverage(crate)
     assert (outcome.code, runs, result["verdict"]) == (1, 4, "lower")
     assert "src/lib.rs:7-9" in outcome.err
