@@ -368,14 +368,15 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
     """Return what cannot be done here, each with the exact commands or the page."""
     todo = []
     if not found.recorded:
+        own = any("/" not in name for name in found.coverage_configs)
+        of_members = bool(found.coverage_configs) and not own  # which then stand for themselves
         start = (
             "judged by coverage_config_ARCH.json until then"
-            if any("/" not in name for name in found.coverage_configs)
+            if found.coverage_configs
             else "it has no baseline yet"
         )
-        todo.append(
-            f"Record the coverage ({start}): nox -s coverage -- --profile devel && git add tests/coverage"
-        )
+        record = "'*/tests/coverage'" if of_members else "tests/coverage"
+        todo.append(f"Record the coverage ({start}): nox -s coverage -- --profile devel && git add {record}")
     if found.tables:
         todo.append("Correct the tables that limit the feature matrix:\n  " + "\n  ".join(found.tables))
     elif many := found.many_runs:
@@ -432,7 +433,7 @@ def taken_over(found: Found) -> list[str]:
     until = "its exclude_path and crate_features hold"
     if not found.recorded:
         until = f"the baseline until there is tests/coverage; {until} then, too"
-    of_member = "of a member; read by a noxfile in its folder"
+    of_member = "of a member, which is judged by it"
     said = [
         f"{name} (coverage_score {score}): {of_member if '/' in name else until}"
         for name, score in found.coverage_configs.items()

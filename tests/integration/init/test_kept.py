@@ -43,6 +43,17 @@ def test_a_repository_without_buildkite_needs_an_admin_for_its_pipeline(crate: C
     assert "add its webhook" in init(crate, "--dry-run", "--buildkite").out
 
 
+def test_members_that_are_judged_by_themselves_get_their_records(crate: CrateBuilder) -> None:
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one"]\nresolver = "2"\n')
+    crate.with_file("one/Cargo.toml", MANIFEST.format(name="one").replace("\n[workspace]\n", ""))
+    crate.with_file("one/src/lib.rs", "")
+    crate.with_file("one/coverage_config_x86_64.json", '{"coverage_score": 7}')
+
+    said = init(crate, "--dry-run").out
+
+    assert "nox -s coverage -- --profile devel && git add '*/tests/coverage'\n" in said
+
+
 def test_each_file_of_rust_vmm_ci_is_named_with_what_becomes_of_it(crate: CrateBuilder) -> None:
     crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one"]\nresolver = "2"\n')
     crate.with_file("one/Cargo.toml", MANIFEST.format(name="one").replace("\n[workspace]\n", ""))
@@ -65,7 +76,7 @@ def test_each_file_of_rust_vmm_ci_is_named_with_what_becomes_of_it(crate: CrateB
     assert said.splitlines()[1:] == [
         f"- coverage_config_aarch64.json (coverage_score none): {until}",
         f"- coverage_config_x86_64.json (coverage_score 80.5): {until}",
-        "- one/coverage_config_x86_64.json (coverage_score 7): of a member; read by a noxfile in its folder",
+        "- one/coverage_config_x86_64.json (coverage_score 7): of a member, which is judged by it",
         "- .platform (x86_64): stays; it says what the pipeline has steps for",
         "- .buildkite/a.json: its tests are sessions: t0, t1, t2, t3, t4, t5, t6, t7 and 2 more; "
         "standard sessions take the place of cov",
