@@ -32,7 +32,11 @@ def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
     paths = [os.path.relpath(top / path, root) for path in (listed + new).split("\0") if path]
     packages = with_dep_info(manifests.packages(root), root, cargo.workspace.target_directory)
     read = {path for package in packages.values() for path in read_by(package)}
-    unseen = {path for path in read if not (root / path).resolve().is_relative_to(top.resolve())}
+    unseen = {  # of a name there may be several readings, of which most lead nowhere
+        path
+        for path in read
+        if (root / path).exists() and not (root / path).resolve().is_relative_to(top.resolve())
+    }
     chosen = affected(packages, paths, unseen)
     say(f"Changed since {base.commit[:12]} (merge base with {base.name}): {counted(len(paths), 'file')}.")
     for member in chosen:

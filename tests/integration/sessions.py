@@ -53,7 +53,8 @@ def status(crate: CrateBuilder) -> str:
 def ending(outcome: Outcome) -> str:
     """What is printed last, beside nox's own lines: the error, where there is one."""
     said, _, after = outcome.err.rpartition("nox > Session ")
-    start = said.rfind("error: ") if " aborted" in after else -1
+    errors = [match.start() for match in re.finditer("^error: ", said, re.MULTILINE)]
+    start = errors[-1] if errors and " aborted" in after else -1
     return said[start:].strip() if start >= 0 else re.sub(r"( \(took [^)]*\))?\.$", "", after.strip())
 
 

@@ -14,10 +14,10 @@ from rustvmm_sessions.bench import compare as bench
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.bench import pairs as bench_runs
 from rustvmm_sessions.bench.builds import Executable
-from rustvmm_sessions.bench.model import BenchVerdict
+from rustvmm_sessions.bench.model import BenchVerdict, TimeUp
 from rustvmm_sessions.bench.pairs import Harness, Machine
 from rustvmm_sessions.deadline import Deadline
-from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.errors import CheckFailed
 from tests.crates import CrateBuilder
 from tests.integration.sessions import script
 
@@ -213,7 +213,7 @@ def test_figures_that_are_none_are_refused(tmp_path: Path, benchmark: str, sampl
 
 def test_a_benchmark_for_which_there_is_no_time_is_named(tmp_path: Path) -> None:
     program = script(tmp_path / "main", "exec sleep 20")
-    with pytest.raises(UserError, match="the time was up while 'x' was measured for the first time"):
+    with pytest.raises(TimeUp, match="the time was up while 'x' was measured for the first time"):
         bench_runs.try_out(harness(program), "^x$", machine(tmp_path / "scratch", seconds=1.2))
 
 

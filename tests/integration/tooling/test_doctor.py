@@ -205,7 +205,8 @@ def test_the_command_needs_no_noxfile(tmp_path: Path, rustc: dict[str, str | Non
     assert outcome.code == 1
     assert outcome.out == session(crate, "doctor", *words, env=rustc).out
     assert (
-        outcome.err == "the gate cannot run here: musl-target missing; `nox -s setup` provides what it can\n"
+        outcome.err
+        == "error: the gate cannot run here: musl-target missing; `nox -s setup` provides what it can\n"
     )
 
 
