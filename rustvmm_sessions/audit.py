@@ -14,6 +14,7 @@ from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.process import Finished, run
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.cargo import Cargo, own_folder
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program
@@ -38,6 +39,7 @@ class AuditRequest:
         database: A local advisory database, used as it is; None to fetch RustSec's.
         today: The day that decides which of `ignored` still hold.
         deadline: When the session's time is up.
+        report: What it finds goes there.
     """
 
     cargo: Cargo
@@ -45,6 +47,7 @@ class AuditRequest:
     database: Path | None = None
     today: dt.date
     deadline: Deadline = field(default_factory=Deadline)
+    report: Report = field(default_factory=Report)
 
 
 def audit(request: AuditRequest) -> None:
@@ -156,5 +159,6 @@ def run_audit(invocation: Invocation) -> None:
             database=invocation.path("db") or (invocation.called_from / named if named else None),
             today=dt.datetime.now(tz=dt.UTC).date(),
             deadline=invocation.deadline,
+            report=invocation.report,
         )
     )

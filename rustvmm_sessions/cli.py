@@ -16,7 +16,7 @@ from rustvmm_sessions.console import let_go, print_error
 from rustvmm_sessions.container import options as container
 from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
 from rustvmm_sessions.pipeline import options as pipeline
-from rustvmm_sessions.process import interrupted_status, interruptible
+from rustvmm_sessions.process import command_line, interrupted_status, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +35,7 @@ def main(words: list[str] | None = None) -> int:
     for name, (help_text, options_of, _) in _COMMANDS.items():
         options_of(commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False))
     given = parser.parse_args(words)
+    given.repeat = command_line([parser.prog, *(sys.argv[1:] if words is None else words)])
     try:
         with interruptible():
             _require_directory()
@@ -76,11 +77,11 @@ def _doctor_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(given: argparse.Namespace) -> None:
-    noxfile.begin("doctor", given, noxfile.settings_in(Path.cwd()))
+    noxfile.begin("doctor", given, noxfile.settings_in(Path.cwd()), given.repeat)
 
 
 def _commit_format(given: argparse.Namespace) -> None:
-    noxfile.begin("commit-format", given, noxfile.settings_in(Path.cwd()))
+    noxfile.begin("commit-format", given, noxfile.settings_in(Path.cwd()), given.repeat)
 
 
 def _bench_options(parser: argparse.ArgumentParser) -> None:
@@ -96,7 +97,8 @@ def _bench(given: argparse.Namespace) -> None:
 
         analyse(given.analyse, given.threshold, bench.delivery(given, Path.cwd()))
         return
-    noxfile.begin("bench", given, noxfile.settings_in(Path.cwd()), command="rustvmm-sessions bench")
+    settings = noxfile.settings_in(Path.cwd())
+    noxfile.begin("bench", given, settings, given.repeat, command="rustvmm-sessions bench")
 
 
 def _init_options(parser: argparse.ArgumentParser) -> None:

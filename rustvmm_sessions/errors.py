@@ -57,6 +57,10 @@ class CheckFailed(Exception):  # noqa: N818 - a verdict, not a fault of the prog
         return printable(super().__str__())
 
 
+class Skipped(Exception):  # noqa: N818 - neither a fault nor a verdict
+    """A session has nothing to do here; the message is the reason."""
+
+
 def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return `text` with the middle taken out of lines of more than `most` characters.
 

@@ -147,6 +147,12 @@ def _sync_directory(directory: Path) -> None:
             os.close(descriptor)
 
 
+def repository_top(directory: Path) -> Path:
+    """Return the top of the repository around a directory, or the directory where there is none."""
+    here = directory.resolve()
+    return next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+
+
 def own_directory(path: Path) -> Path:
     """Make a directory that ignores itself, so that it never shows in ``git status``.
 

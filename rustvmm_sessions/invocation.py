@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust import members
 from rustvmm_sessions.rust.cargo import Cargo
 from rustvmm_sessions.rust.choice import Choice, excluded_by
@@ -35,6 +36,7 @@ class Invocation:
         toolchain: The name after a leading ``+``; empty for cargo's choice.
         command: The command line that asks for it, without options.
         known: The names of all sessions of the noxfile.
+        report: What it finds goes there.
     """
 
     crate: Settings
@@ -46,6 +48,7 @@ class Invocation:
     toolchain: str = ""
     command: str = ""
     known: frozenset[str] = frozenset()
+    report: Report = field(default_factory=Report)
 
     @property
     def choice(self) -> Choice:

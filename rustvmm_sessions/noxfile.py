@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import files, standard
+from rustvmm_sessions import files, outcomes, standard
 from rustvmm_sessions.console import tell
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import Invocation
+from rustvmm_sessions.process import command_line
 from rustvmm_sessions.rust.tools import check_device
 from rustvmm_sessions.settings import Settings, settings
 
@@ -77,11 +79,18 @@ def _registered(noxfile: Path, text: str) -> Settings | None:
 def run(name: str, words: Sequence[str], crate: Settings) -> None:
     """Run a standard session of a crate with the words that nox would give it; see `begin`."""
     given, _ = standard.parser(crate.session(name).row).parse(words)
-    begin(name, given, crate)
+    begin(name, given, crate, command_line(["pytest", *sys.argv[1:]]))
 
 
-def begin(name: str, given: argparse.Namespace, crate: Settings, command: str = "") -> None:
+def begin(name: str, given: argparse.Namespace, crate: Settings, repeat: str, command: str = "") -> None:
     """Run a standard session of a crate with options that are parsed already.
+
+    Args:
+        name: The session.
+        given: Its options.
+        crate: The crate.
+        repeat: The command that runs it again.
+        command: The command line that asks for it, without options.
 
     Raises:
         UserError: A device that the crate names for it is not here, or the session says so.
@@ -89,15 +98,17 @@ def begin(name: str, given: argparse.Namespace, crate: Settings, command: str = 
     """
     session = crate.session(name)
     deadline = Deadline(minutes=session.timeout_minutes)
-    for device in session.devices:
-        check_device(device)
-    standard.begin(
-        Invocation(
-            crate=crate,
-            settings=session,
-            deadline=deadline,
-            given=given,
-            called_from=crate.directory,
-            command=command,
+    with outcomes.recorded(name, repeat, directory=crate.directory, called_from=crate.directory) as report:
+        for device in session.devices:
+            check_device(device)
+        standard.begin(
+            Invocation(
+                crate=crate,
+                settings=session,
+                deadline=deadline,
+                given=given,
+                called_from=crate.directory,
+                command=command,
+                report=report,
+            )
         )
-    )

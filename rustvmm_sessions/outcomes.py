@@ -14,44 +14,90 @@ import os
 import re
 import shutil
 import tempfile
-from dataclasses import asdict, dataclass
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import print_error, say
-from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.console import print_error, say, warn
+from rustvmm_sessions.errors import CheckFailed, Skipped, UserError
+from rustvmm_sessions.results import Report, Result, clipped, file_name, from_json
 from rustvmm_sessions.wording import columns, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 VARIABLE = "RUSTVMM_OUTCOMES"
+RESULTS_VARIABLE = "RUSTVMM_RESULTS"
+"""Names the folder where each session leaves its result."""
 MOST_LINES = 400
 """Lines of a failed program's output that the summary repeats; the last ones."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][0-9A-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
 """Colours, character sets and links of a terminal."""
+_INTERRUPTED = "interrupted before it ended"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SessionOutcome:
-    """How a session ended.
+def results_folder(called_from: Path) -> Path | None:
+    """Return the folder that RUSTVMM_RESULTS names, None for none."""
+    named = os.environ.get(RESULTS_VARIABLE)
+    return called_from / named if named else None
 
-    Attributes:
+
+@contextlib.contextmanager
+def recorded(
+    session: str, repeat: str, *, directory: Path, called_from: Path, summed: bool = False
+) -> Iterator[Report]:
+    """Give a session the report for what it finds, and deliver its result however it ends.
+
+    Args:
         session: Its name.
-        result: ``passed``, ``failed`` or ``skipped``.
-        seconds: Wall time.
-        message: Why, and what to do.
-        fix: What to do, in one line; empty where the first line of `message` says it.
-        output: What the failing program printed.
+        repeat: The command that runs it again.
+        directory: The crate's.
+        called_from: Where it was called, which RUSTVMM_RESULTS starts from.
+        summed: Whether the summary of this run of nox has it.
     """
+    started = time.monotonic()
+    here = directory.resolve()
+    report = Report(here, files.repository_top(here))
+    folder = results_folder(called_from)
+    # What a run leaves that is killed; and no earlier file remains.
+    _write(folder, Result(session=session, result="failed", seconds=0, message=_INTERRUPTED, repeat=repeat))
+    ended: dict[str, Any] = {"result": "failed", "message": _INTERRUPTED}
+    try:
+        yield report
+        ended = {"result": "passed"}
+    except Skipped as reason:
+        ended = {"result": "skipped", "message": str(reason)}
+        raise
+    except (UserError, CheckFailed) as error:
+        output = getattr(error, "output", "")
+        ended |= {"message": str(error), "fix": error.fix, "output": clipped(output)}
+        raise
+    except Exception as error:  # whatever a noxfile's function raises
+        said = str(error)
+        name = type(error).__name__
+        # nox's own exceptions, those of session.error() for one, have private names
+        if name == "_SessionSkip":
+            ended["result"] = "skipped"
+        ended["message"] = said if name.startswith("_") else f"{name}: {said}"
+        raise
+    finally:
+        result = report.result(session=session, seconds=time.monotonic() - started, repeat=repeat, **ended)
+        if summed:
+            add(result)
+        _write(folder, result)
 
-    session: str
-    result: str
-    seconds: float
-    message: str = ""
-    fix: str = ""
-    output: str = ""
+
+def _write(folder: Path | None, result: Result) -> None:
+    """Write the files of a session; that they cannot be written changes no verdict."""
+    if folder is None:
+        return
+    try:
+        path = folder / f"{file_name(result.session)}.json"
+        files.write_atomic(path, json.dumps(result.as_json(), indent=1) + "\n")
+    except UserError as error:
+        warn(f"{RESULTS_VARIABLE}: {error.what}\n --> {error.where}")
 
 
 def collect() -> None:
@@ -64,11 +110,11 @@ def collect() -> None:
     atexit.register(_finish, Path(folder), os.getpid())
 
 
-def add(outcome: SessionOutcome) -> None:
-    """Add a session's outcome; a summary that cannot be written is no fault of the session."""
+def add(result: Result) -> None:
+    """Add a session's result; a summary that cannot be written is no fault of the session."""
     folder = Path(os.environ.get(VARIABLE, ""))
     if folder.is_absolute() and folder.is_dir():
-        line = json.dumps(asdict(outcome)) + "\n"
+        line = json.dumps({**result.as_json(), "output": result.output}) + "\n"
         with contextlib.suppress(OSError), (folder / "outcomes").open("ab", buffering=0) as file:
             file.write(line.encode())  # in one call, so that lines of parallel sessions stay whole
 
@@ -106,7 +152,7 @@ def _finish(folder: Path, process: int) -> None:
     outcomes = []
     for line in lines:
         with contextlib.suppress(ValueError):  # what a full disk cut off
-            outcomes.append(SessionOutcome(**json.loads(line)))
+            outcomes.append(from_json(json.loads(line)))
     try:
         for text in summary(outcomes):
             say(text)
@@ -114,7 +160,7 @@ def _finish(folder: Path, process: int) -> None:
         print_error(error)
 
 
-def summary(outcomes: list[SessionOutcome]) -> list[str]:
+def summary(outcomes: list[Result]) -> list[str]:
     """Return the table of a run of several sessions, and then what failed in full."""
     if len(outcomes) < 2:
         return []

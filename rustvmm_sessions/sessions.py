@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import shlex
 import sys
-import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,8 @@ from nox.logger import logger
 from rustvmm_sessions import catalog, files, outcomes, standard
 from rustvmm_sessions.console import print_error, warn
 from rustvmm_sessions.deadline import Deadline
-from rustvmm_sessions.errors import CheckFailed, UserError
-from rustvmm_sessions.process import interrupted_status, interruptible
+from rustvmm_sessions.errors import CheckFailed, Skipped, UserError
+from rustvmm_sessions.process import command_line, interrupted_status, interruptible
 from rustvmm_sessions.rust import members, tools
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from rustvmm_sessions.settings import (
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
     from rustvmm_sessions.pipeline.included import Command
+    from rustvmm_sessions.results import Report
 
     Body = Callable[..., None]
 
@@ -131,6 +132,7 @@ class Crate:
         self._names: set[str] = set()
         self._steps: dict[str, list[Body]] = {}
         self._deadlines: dict[str, Deadline] = {}
+        self._reports: dict[str, Report] = {}
 
     @property
     def settings(self) -> Settings:
@@ -241,6 +243,7 @@ class Crate:
                 crate=self.settings,
                 deadline=self._deadlines[session.name],
                 called_from=Path(running.invoked_from),
+                report=self._reports[session.name],
                 known=_names(running),
             )
 
@@ -318,31 +321,19 @@ class Crate:
 
         def session_function(session: nox.Session, /, **parameters: Any) -> None:
             setting = self.settings.session(name)
-            with interruptible(), _recorded(session.name) as record:
-                reason = ""
+            with interruptible(), _ending(session), _recorded(session) as report:
                 if not setting.runs_on(machine()):
-                    reason = f"{name} is for {', '.join(setting.platforms)}, this machine is {machine()}"
-                elif session._runner.global_config.install_only:  # noqa: SLF001 - nox has no other way to ask
-                    reason = "nothing is to be run: --install-only"
-                if reason:
-                    record("skipped", reason)
-                    session.skip(reason)
+                    platforms = ", ".join(setting.platforms)
+                    raise Skipped(f"{name} is for {platforms}, this machine is {machine()}")
+                if session._runner.global_config.install_only:  # noqa: SLF001 - nox has no other way to ask
+                    raise Skipped("nothing is to be run: --install-only")
                 self._deadlines[session.name] = Deadline(minutes=setting.timeout_minutes)
-                try:
-                    for device in setting.devices:
-                        tools.check_device(device)
-                    for step in self._steps.get(name, []):
-                        _run_once(step, session)
-                    body(session, **parameters)
-                except (UserError, CheckFailed) as error:
-                    record("failed", str(error), error.fix, getattr(error, "output", ""))
-                    _fail(session, error)
-                except KeyboardInterrupt as interrupt:
-                    status = interrupted_status(interrupt)
-                    if status == _INTERRUPTED:
-                        raise
-                    logger.error(f"Session {session.name} interrupted.")
-                    raise SystemExit(status) from interrupt
+                self._reports[session.name] = report
+                for device in setting.devices:
+                    tools.check_device(device)
+                for step in self._steps.get(name, []):
+                    _run_once(step, session)
+                body(session, **parameters)
 
         vars(session_function)[_CRATE] = self
         session_function.__name__ = name
@@ -382,19 +373,46 @@ def _refuse_words(session: nox.Session) -> None:
         )
 
 
-def _fail(session: nox.Session, error: UserError | CheckFailed) -> None:
-    """End a session that failed, and nox by the error's exit status where it has nothing else to do.
+@contextlib.contextmanager
+def _ending(session: nox.Session) -> Iterator[None]:
+    """End a session in nox as what is raised in it says, after one message.
 
-    nox itself knows 0 and 1. That holds where there are other sessions, and where a report is
-    wanted, as by ``nox -j`` of the processes that it starts.
+    nox itself knows the statuses 0, 1 and, after any interrupt, 130. An error's own status is that of nox
+    where it has no other session, and no report to make, as ``nox -j`` wants of processes that it starts.
     """
-    print_error(error)
-    status = getattr(error, "status", 1)
-    runner = session._runner  # noqa: SLF001 - nox has no other way to ask
-    if status != 1 and len(runner.manifest) == 1 and not runner.global_config.report:
-        logger.error(f"Session {session.name} aborted.")
-        raise SystemExit(status)
-    session.error()
+    try:
+        yield
+    except Skipped as reason:
+        session.skip(str(reason))
+    except (UserError, CheckFailed) as error:
+        print_error(error)
+        status = getattr(error, "status", 1)
+        runner = session._runner  # noqa: SLF001 - nox has no other way to ask
+        if status != 1 and len(runner.manifest) == 1 and not runner.global_config.report:
+            logger.error(f"Session {session.name} aborted.")
+            raise SystemExit(status) from error
+        session.error()
+    except KeyboardInterrupt as interrupt:
+        status = interrupted_status(interrupt)
+        if status == _INTERRUPTED:
+            raise
+        logger.error(f"Session {session.name} interrupted.")
+        raise SystemExit(status) from interrupt
+
+
+def _recorded(session: nox.Session) -> contextlib.AbstractContextManager[Report]:
+    config = session._runner.global_config  # noqa: SLF001 - nox has no other way to ask
+    called_from = Path(session.invoked_from)
+    noxfile = os.path.relpath(config.noxfile, called_from)
+    named = [] if noxfile == "noxfile.py" else ["-f", noxfile]
+    words = ["--", *session.posargs] if session.posargs else []
+    return outcomes.recorded(
+        session.name,
+        command_line(["nox", *named, "-s", session.name, *words]),
+        directory=Path.cwd(),
+        called_from=called_from,
+        summed=True,
+    )
 
 
 def _run_once(step: Body, session: nox.Session) -> None:
@@ -415,36 +433,6 @@ def _run_once(step: Body, session: nox.Session) -> None:
                 ) from error
         elif done.failure:
             raise CheckFailed(f"the step {step.__name__} failed before: {done.failure}")
-
-
-@contextlib.contextmanager
-def _recorded(name: str) -> Iterator[Callable[..., None]]:
-    """Record how a session ends for the summary; failures that are ours to mend count as failed."""
-    started = time.monotonic()
-    ended: tuple[str, ...] = ("passed",)
-
-    def record(*how: str) -> None:
-        nonlocal ended
-        ended = how
-
-    try:
-        yield record
-    except BaseException:
-        if ended == ("passed",):
-            ended = ("failed", "it was interrupted, or raised an exception; see above")
-        raise
-    finally:
-        result, message, fix, output = (*ended, "", "", "")[:4]
-        outcomes.add(
-            outcomes.SessionOutcome(
-                session=name,
-                result=result,
-                seconds=time.monotonic() - started,
-                message=message,
-                fix=fix,
-                output=output,
-            )
-        )
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.catalog import StandardSession
     from rustvmm_sessions.deadline import Deadline
+    from rustvmm_sessions.results import Report
     from rustvmm_sessions.settings import Settings
 
 
@@ -32,6 +33,7 @@ def run(  # noqa: PLR0913 - all that an invocation is made of
     crate: Settings,
     deadline: Deadline,
     called_from: Path,
+    report: Report,
     known: frozenset[str] = frozenset(),
 ) -> None:
     """Run a standard session with the words after ``--``; with ``--help``, show its options.
@@ -60,6 +62,7 @@ def run(  # noqa: PLR0913 - all that an invocation is made of
             toolchain=toolchain,
             command=f"nox -s {name} --",
             known=known,
+            report=report,
         )
     )
 

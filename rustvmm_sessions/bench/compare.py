@@ -34,6 +34,7 @@ from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import upstream, worktree
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.process import command_line, run
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.cargo import own_folder
 from rustvmm_sessions.rust.tools import find_program
 from rustvmm_sessions.settings import BenchRules, expression
@@ -82,6 +83,7 @@ class BenchRequest:
         witness: Whether instructions are counted where valgrind is there.
         delivery: What is done with the report.
         command: The command line that asks for it, without options.
+        report: What it finds goes there.
     """
 
     cargo: Cargo
@@ -96,6 +98,7 @@ class BenchRequest:
     witness: bool = True
     delivery: Delivery = field(default_factory=Delivery)
     command: str = SESSION
+    report: Report = field(default_factory=Report)
 
     @property
     def limit(self) -> float:

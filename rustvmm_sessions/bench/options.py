@@ -91,6 +91,7 @@ def run(invocation: Invocation) -> None:
             witness=given.witness == "auto",
             delivery=delivery(given, invocation.called_from),
             command=invocation.command,
+            report=invocation.report,
         )
     )
 

@@ -18,6 +18,7 @@ from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError, shortened
 from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.settings import CommitRules
 from rustvmm_sessions.wording import counted
 
@@ -65,10 +66,12 @@ class CommitFormatRequest:
     Attributes:
         directory: A directory of the repository.
         rules: What is asked of messages.
+        report: What it finds goes there.
     """
 
     directory: Path
     rules: CommitRules = field(default_factory=CommitRules)
+    report: Report = field(default_factory=Report)
 
     @property
     def git(self) -> Git:

@@ -29,7 +29,9 @@ def run(invocation: Invocation) -> None:
     from rustvmm_sessions.commits import check as commit_format
 
     given, crate = invocation.given, invocation.crate
-    request = commit_format.CommitFormatRequest(directory=crate.directory, rules=crate.commit_format)
+    request = commit_format.CommitFormatRequest(
+        directory=crate.directory, rules=crate.commit_format, report=invocation.report
+    )
     if given.install_hook:
         # It reads the noxfile of the work tree that is committed in, where there is one.
         here: tuple[str, ...] = ("env", f"PYTHONPATH={running}") if (running := zipapp.archive()) else ()

@@ -118,6 +118,7 @@ def run(invocation: Invocation) -> None:
         json=invocation.path("json"),
         diff=given.diff,
         deadline=invocation.deadline,
+        report=invocation.report,
     )
     if given.scope is None:
         check_members(request, invocation.choice, crate.coverage_features)

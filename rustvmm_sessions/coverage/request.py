@@ -11,6 +11,7 @@ from rustvmm_sessions.coverage.measurement import (
     Scope,
 )
 from rustvmm_sessions.deadline import Deadline
+from rustvmm_sessions.results import Report
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -46,6 +47,7 @@ class CoverageRequest:
         package: The member's name, where it is one of several that are judged; its reports of lines are
             then written together with theirs.
         folder: The member's folder, from that of the noxfile.
+        report: What it finds goes there.
     """
 
     cargo: Cargo
@@ -66,6 +68,7 @@ class CoverageRequest:
     deadline: Deadline = field(default_factory=Deadline)
     package: str = ""
     folder: str = ""
+    report: Report = field(default_factory=Report)
 
     @property
     def directory(self) -> Path:

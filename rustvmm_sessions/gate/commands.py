@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.gate.words import TestWords, has_doctests, parse
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 
@@ -43,6 +44,7 @@ class GateRequest:
         alone: Whether a member fails that passes only with what other members switch on.
         deadline: When the session's time is up.
         specs: By which word cargo knows a package whose name is not enough.
+        report: What it finds goes there.
     """
 
     cargo: Cargo
@@ -61,6 +63,7 @@ class GateRequest:
     alone: bool = False
     deadline: Deadline = field(default_factory=Deadline)
     specs: Mapping[str, str] = field(default_factory=dict)
+    report: Report = field(default_factory=Report)
 
     @cached_property
     def words(self) -> TestWords:

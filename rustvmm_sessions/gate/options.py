@@ -76,6 +76,7 @@ def _gate_request(invocation: Invocation) -> GateRequest:
         choice=choice,
         rest=(*allow, *invocation.rest),
         deadline=invocation.deadline,
+        report=invocation.report,
     )
 
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions import outcomes
-from rustvmm_sessions.outcomes import MOST_LINES, VARIABLE, SessionOutcome, add, collect, summary
+from rustvmm_sessions.outcomes import MOST_LINES, VARIABLE, add, collect, summary
+from rustvmm_sessions.results import Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FMT = SessionOutcome(session="fmt", result="passed", seconds=0.26)
-TESTS = SessionOutcome(
+FMT = Result(session="fmt", result="passed", seconds=0.26)
+TESTS = Result(
     session="unit-tests",
     result="failed",
     seconds=83.04,
@@ -24,7 +25,7 @@ TESTS = SessionOutcome(
     fix="cargo test --features=a",
     output="\nrunning 1 test\n\ntest sums ... FAILED\n\n",
 )
-AUDIT = SessionOutcome(
+AUDIT = Result(
     session="audit", result="skipped", seconds=0, message="audit is for aarch64\n  this is another machine"
 )
 
@@ -57,7 +58,7 @@ def test_where_nothing_failed_the_table_is_all() -> None:
 
 
 def test_every_failure_is_repeated_in_the_order_of_the_table() -> None:
-    doc = SessionOutcome(session="doc", result="failed", seconds=1, message="broken link", output="see [x]")
+    doc = Result(session="doc", result="failed", seconds=1, message="broken link", output="see [x]")
     lines = summary([doc, FMT, TESTS])
     assert [line for line in lines if line.endswith("failed:")] == ["doc failed:", "unit-tests failed:"]
     assert lines[lines.index("doc failed:") + 1 :][:2] == ["  see [x]", "  broken link"]
@@ -65,7 +66,7 @@ def test_every_failure_is_repeated_in_the_order_of_the_table() -> None:
 
 def test_of_endless_output_the_end_is_repeated_and_the_rest_counted() -> None:
     output = "\n".join(f"line {n}" for n in range(MOST_LINES + 1))
-    long = SessionOutcome(session="doc", result="failed", seconds=1, message="why", output=output)
+    long = Result(session="doc", result="failed", seconds=1, message="why", output=output)
     lines = summary([FMT, long])
     start = lines.index("doc failed:")
     assert lines[start + 1 : start + 3] == ["  (1 line before these)", "  line 1"]
@@ -74,7 +75,7 @@ def test_of_endless_output_the_end_is_repeated_and_the_rest_counted() -> None:
 
 def test_colours_and_links_of_a_terminal_are_taken_out() -> None:
     output = "\x1b[1m\x1b[91merror\x1b(B\x1b[m: \x1b]8;;https://doc.rust-lang.org\x1b\\E0308\x1b]8;;\x1b\\\n"
-    failed = SessionOutcome(session="doc", result="failed", seconds=1, output=output)
+    failed = Result(session="doc", result="failed", seconds=1, output=output)
     assert summary([FMT, failed])[-1] == "  error: E0308"
 
 
@@ -124,7 +125,7 @@ def test_text_that_would_end_a_line_or_move_the_cursor_comes_through_escaped(
 ) -> None:
     collect()
     add(FMT)
-    add(SessionOutcome(session="doc", result="failed", seconds=1, message="a\u2028b\x85c\x1b[2Kd"))
+    add(Result(session="doc", result="failed", seconds=1, message="a\u2028b\x85c\x1b[2Kd"))
     at_exit[0]()
     assert "doc      failed       1.0  a\n" in capsys.readouterr().out
 

@@ -18,6 +18,7 @@ from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate import matrix, single
 from rustvmm_sessions.invocation import Invocation, Parser
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.settings import IgnoredAdvisory, Override, OwnSession, Settings, settings
 
@@ -69,6 +70,7 @@ def run(
         crate=crate,
         deadline=deadline or Deadline(),
         called_from=CALLER,
+        report=Report(),
         known=KNOWN,
     )
 
@@ -455,7 +457,7 @@ def test_a_session_has_one_time_limit_by_nox_by_the_command_and_by_pytest(
     ):
         monkeypatch.setattr(noxfile, "settings_in", lambda _, crate=crate: crate)
         deadline = Deadline(minutes=crate.session("bench").timeout_minutes)
-        standard.run("bench", words=[], crate=crate, deadline=deadline, called_from=tmp_path)
+        standard.run("bench", words=[], crate=crate, deadline=deadline, called_from=tmp_path, report=Report())
         assert cli.main(["bench"]) == 0
         noxfile.run("bench", [], crate)
         assert cli.main(["bench", "--max-minutes=7"]) == 0
