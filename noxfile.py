@@ -26,7 +26,7 @@ def install(session: nox.Session, *groups: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Lint, provide what is missing, and run all tests; arguments go to pytest instead of the folders."""
-    install(session, "test", "lint")
+    install(session, "test", "lint", "docs")
     check(session)
     session.run("bash", ".ci/provision", external=True)
     os.environ.setdefault("CARGO_TERM_PROGRESS_WHEN", "never")
@@ -48,11 +48,22 @@ def lint(session: nox.Session) -> None:
 
 
 def check(session: nox.Session) -> None:
-    """Run the linters and the type checker."""
+    """Run the linters, the type checker and the spelling checker."""
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy", f"--cache-dir={CACHE / 'mypy'}")
+    session.run("codespell")
     session.run("lint-imports", f"--cache-dir={CACHE / 'import-linter'}")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the site in site/; `-- serve` shows it, `-- picture` draws the README's picture anew."""
+    install(session, "docs")
+    if session.posargs == ["picture"]:
+        session.run("python", "docs/picture.py")
+        return
+    session.run("mkdocs", *(session.posargs or ["build", "--strict"]))
 
 
 @nox.session
