@@ -126,14 +126,21 @@ def _minutes(where: str, value: object) -> float:
     return value
 
 
-def _points(where: str, value: object) -> Fraction:
-    if (
-        isinstance(value, int | float | Decimal | Fraction)
-        and not isinstance(value, bool)
-        and 0 <= value <= 100
-    ):
-        return Fraction(str(value))
-    raise _wrong(where, "a number of points from 0 to 100", value)
+def _up_to_100(expected: str) -> Callable[[str, object], Fraction]:
+    def check(where: str, value: object) -> Fraction:
+        if (
+            isinstance(value, int | float | Decimal | Fraction)
+            and not isinstance(value, bool)
+            and 0 <= value <= 100
+        ):
+            return Fraction(str(value))
+        raise _wrong(where, f"{expected} from 0 to 100", value)
+
+    return check
+
+
+_points = _up_to_100("a number of points")
+_percent = _up_to_100("a percentage")
 
 
 def _string(where: str, value: object) -> str:
@@ -541,6 +548,9 @@ class Settings:
         _points,
         "points by which coverage may differ from tests/coverage; by default 0, and 0.5 where "
         "coverage_score is the baseline",
+    )
+    patch_coverage: Fraction | None = option(
+        _percent, "the percentage of the lines changed since the merge base that tests must cover"
     )
     coverage_reruns: int = option(
         _count(100, least=0),

@@ -163,11 +163,11 @@ class CrateBuilder:
 
 
 def run(args: list[str], *, cwd: Path, env: dict[str, str | None] | None = None) -> Outcome:
-    """Run a command with a clean environment: no colours, no profile, no git or nox variables."""
+    """Run a command with a clean environment: no colours, no profile, no variables of git, nox or CI."""
     variables: dict[str, str] = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "NOX", "RUSTVMM_", "FORCE_COLOR"))
+        if not name.startswith(("GIT_", "NOX", "RUSTVMM_", "FORCE_COLOR")) and name != "CI"
     }
     variables["NO_COLOR"] = "1"
     variables["PYTHONPATH"] = str(REPOSITORY)

@@ -9,14 +9,14 @@ import os
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say, warn
-from rustvmm_sessions.coverage import explain, llvm_export, ratchet
+from rustvmm_sessions.coverage import changed, explain, llvm_export, ratchet
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.coverage.exclusions import python_pattern
@@ -33,6 +33,8 @@ from rustvmm_sessions.coverage.measurement import (
     UnstableLine,
     Verdict,
 )
+from rustvmm_sessions.coverage.outcome import Outcome, as_json
+from rustvmm_sessions.coverage.ratchet import RECORD
 from rustvmm_sessions.coverage.reporters import (
     NO_LINE,
     CargoLlvmCovReporter,
@@ -52,29 +54,8 @@ from rustvmm_sessions.rust.turns import alone
 from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rustvmm_sessions.coverage.measurement import FileCoverage
     from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.tools import CargoLlvmCov
-
-RECORD = "tests/coverage"
-"""Where a crate's coverage is recorded, from the crate's directory."""
-
-
-@dataclass(kw_only=True)
-class Outcome:
-    """What is known so far; the JSON file says all of it, also when the run stops half-way."""
-
-    toolchain: str | None = None
-    backend: Backend | None = None
-    measurement: Measurement | None = None
-    recorded: Recorded | None = None
-    decision: Decision | None = None
-    changed: coverage_reports.ChangedLines | None = None
-    lcov: str = ""
-    passed: bool = False
-    wrote: bool = False
 
 
 def check_coverage(request: CoverageRequest) -> None:
@@ -124,7 +105,9 @@ def judge(request: CoverageRequest, outcome: Outcome) -> None:
         say(explain.measured(measurement))
         outcome.lcov = coverage_reports.write(request, reporter, cargo, own)
         if not request.package:
-            outcome.changed = coverage_reports.write_lines(request, outcome.lcov, cargo)
+            coverage_reports.write_lines(request, outcome.lcov, cargo)
+            if changes := changed.look(request):
+                outcome.changed = changed.coverage_of(changes, [measurement], workspace.roots)
         _judge(request, config, outcome, own, lowered.result())
 
 
@@ -350,14 +333,18 @@ def _judge(
     if text := explain.unstable(measurement):
         warn(text)
     decision = _decide(request, outcome, measurement)
-    if decision.write:
+    short = explain.short(outcome.changed, request.patch)
+    if short:
+        decision = replace(decision, write=False)
+    elif decision.write:
         decision = _record(request, config, outcome, measurement)
         outcome.wrote = decision.write
     outcome.decision = decision
-    outcome.passed = decision.passed
+    outcome.passed = decision.passed and not short
     recorded = outcome.recorded
     source = RECORD if recorded is None else recorded.path.relative_to(request.directory).as_posix()
     lines = [
+        *explain.changed(outcome.changed, request.patch, request.directory.resolve()),
         explain.recorded(recorded, source),
         *explain.difference(decision, measurement, recorded),
         *notes,
@@ -368,13 +355,16 @@ def _judge(
         moved = explain.moved(measurement.files, before) if before else []
         lines += moved or explain.least_covered(measurement.files)
     path = f"{request.folder}/{RECORD}" if request.folder else RECORD
-    lines += explain.commands(decision, path, allow_lower=request.allow_lower, package=request.package)
+    if not (decision.passed and short):  # what is short of tests is not to be recorded
+        lines += explain.commands(decision, path, allow_lower=request.allow_lower, package=request.package)
     for line in lines:
         say(line)
-    if not decision.passed:
+    if not outcome.passed:
         output = "\n".join([explain.measured(measurement), *lines])
-        summary = explain.summary(decision, measurement, recorded)
-        raise CheckFailed(summary, fix=explain.remedy(decision, request.package), output=output)
+        failed = "" if decision.passed else explain.summary(decision, measurement, recorded)
+        remedy = explain.remedy_of_changed(request.package)
+        fix = explain.remedy(decision, request.package) if failed else remedy
+        raise CheckFailed("; ".join(filter(None, (failed, short))), fix=fix, output=output)
     counts = [[file.path, file.lines.covered, file.lines.count] for file in measurement.files]
     files.write_atomic(last, json.dumps(counts))
 
@@ -447,61 +437,3 @@ def _last_pass(path: Path) -> dict[str, Lines]:
         return {name: Lines(covered=hit, count=count) for name, hit, count in json.loads(path.read_text())}
     except (OSError, ValueError, TypeError):
         return {}
-
-
-# Saying
-
-
-def as_json(request: CoverageRequest, outcome: Outcome) -> dict[str, Any]:
-    """Return the outcome as the JSON of schema 1; what was not measured is null."""
-    measurement, recorded, changed = outcome.measurement, outcome.recorded, outcome.changed
-
-    def lines(value: Lines | None) -> dict[str, Any]:
-        return {"covered": value.covered if value else None, "count": value.count if value else None}
-
-    source = "none"
-    if recorded is not None:
-        source = RECORD if recorded.path == request.directory / RECORD else "coverage_config"
-    return {
-        "schema": 1,
-        "profile": request.profile,
-        "verdict": outcome.decision.verdict if outcome.decision else Verdict.NONE,
-        "passed": outcome.passed,
-        "wrote": outcome.wrote,
-        "arch": machine(),
-        "toolchain": outcome.toolchain,
-        "backend": outcome.backend,
-        "lines": {**lines(measurement.lines), "percent": float(measurement.lines.percent)}
-        if measurement
-        else None,
-        "recorded": {
-            "source": source,
-            "percent": float(recorded.percent) if recorded else None,
-            **lines(recorded.lines if recorded else None),
-            "tolerance": float(recorded.tolerance) if recorded else None,
-        },
-        "files": _filesas_json(measurement.files if measurement else ()),
-        "unstable": [{"path": u.path, "line": u.line} for u in (measurement.unstable if measurement else ())],
-        "diff": {
-            "base": changed.base,
-            **lines(changed.lines),
-            "percent": float(changed.lines.percent) if changed.lines.count else None,
-            "required": None,
-            "files": _filesas_json(changed.files),
-        }
-        if changed
-        else None,
-        "members": [],
-    }
-
-
-def _filesas_json(covered: Sequence[FileCoverage]) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": file.path,
-            "covered": file.lines.covered,
-            "count": file.lines.count,
-            "uncovered": [list(span) for span in file.uncovered],
-        }
-        for file in covered
-    ]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.coverage.llvm_export import spans
+from rustvmm_sessions.coverage.llvm_export import relative, spans
 from rustvmm_sessions.coverage.measurement import (
+    ChangedLines,
     Decision,
     FileCoverage,
     Lines,
@@ -154,6 +156,53 @@ def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]
     return _and_more(lines, len(rows))
 
 
+def changed(lines: ChangedLines | None, required: Fraction | None, here: PurePath) -> list[str]:
+    """Say how many changed lines are covered, and which are not; `here` is where paths are shown from."""
+    if lines is None:
+        return []
+    since = f"since {lines.base[:12]} (merge base with {lines.name})"
+    total = lines.lines
+    said = []
+    if total.count:
+        wanted = "" if required is None else f"; {_decimal(required)} % required"
+        said.append(
+            f"Changed {since}: {total.covered} of {counted(total.count, 'line')} covered, "
+            f"{rounded(total.percent, 2)} %{wanted}."
+        )
+    elif not lines.unknown:
+        said.append(f"No line that can be covered was changed {since}.")
+    top = PurePath(lines.top)
+
+    def shown(path: str) -> str:
+        return relative(str(top / path), here) if (top / path).is_relative_to(here) else path
+
+    said += [
+        f"  {shown(file.path)}:{ranges(file.uncovered, len(file.uncovered))}"
+        for file in lines.files
+        if file.uncovered
+    ]
+    if lines.unknown:
+        names = ", ".join(map(shown, lines.unknown))
+        said.append(f"Changed {since}, and not in the report, as tests and what is left out are not: {names}")
+    return said
+
+
+def short(lines: ChangedLines | None, required: Fraction | None) -> str:
+    """Say that too few of the changed lines are covered; empty where enough are, or none can be."""
+    if lines is None or required is None or not lines.lines.count or lines.lines.percent >= required:
+        return ""
+    total = lines.lines
+    return (
+        f"{total.covered} of {counted(total.count, 'changed line')} covered, {rounded(total.percent, 2)} %; "
+        f"{_decimal(required)} % required"
+    )
+
+
+def remedy_of_changed(package: str = "") -> str:
+    """Return what to do where too few of the changed lines are covered."""
+    return f"test the lines that are listed; see them in context with `{command('--diff --html', package)}`"
+
+
 def least_covered(files: Sequence[FileCoverage]) -> list[str]:
     """List the files with most uncovered lines, with the ranges of those lines."""
     worst = sorted(
@@ -186,11 +235,11 @@ def places(file: FileCoverage) -> str:
     return ", and ".join(parts)
 
 
-def ranges(places: Sequence[tuple[int, int]]) -> str:
-    """Write line ranges as ``3-5, 9``; what is beyond `MOST_RANGES` is counted."""
-    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in places[:MOST_RANGES]]
-    if len(places) > MOST_RANGES:
-        shown.append(f"and {counted(len(places) - MOST_RANGES, 'more place')}")
+def ranges(places: Sequence[tuple[int, int]], most: int = MOST_RANGES) -> str:
+    """Write line ranges as ``3-5, 9``; those beyond `most` are counted."""
+    shown = [f"{first}" if first == last else f"{first}-{last}" for first, last in places[:most]]
+    if len(places) > most:
+        shown.append(f"and {counted(len(places) - most, 'more place')}")
     return ", ".join(shown)
 
 
@@ -296,8 +345,12 @@ def _points(value: Fraction) -> str:
     decimals = 2 if value >= Fraction(1, 100) else 4
     while value and not rounded(value, decimals):
         decimals += 2  # two fractions may be very near and still differ
+    return counted(_decimal(value, decimals), "point")
+
+
+def _decimal(value: Fraction, decimals: int = 2) -> str:
     text = f"{rounded(value, decimals):f}"
-    return counted(text.rstrip("0").rstrip(".") if "." in text else text, "point")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _signed(value: Fraction) -> str:

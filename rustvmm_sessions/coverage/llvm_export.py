@@ -17,7 +17,9 @@ from rustvmm_sessions.coverage.measurement import FileCoverage, Lines
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from rustvmm_sessions.coverage.measurement import Ranges
 
 
 def parse(text: str, root: PurePath) -> tuple[Lines, tuple[FileCoverage, ...]]:
@@ -33,25 +35,22 @@ def parse(text: str, root: PurePath) -> tuple[Lines, tuple[FileCoverage, ...]]:
     try:
         export = json.loads(text)["data"][0]
         lines = _lines(export["totals"])
-        files = tuple(
-            FileCoverage(
-                path=relative(entry["filename"], root),
-                lines=_lines(entry["summary"]),
-                uncovered=spans(
-                    sorted(
-                        line
-                        for line, reached in reached_lines(entry.get("segments", [])).items()
-                        if not reached
-                    )
-                ),
-            )
-            for entry in export["files"]
-        )
+        files = tuple(_file(entry, root) for entry in export["files"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(
             f"the output of llvm-cov is not understood ({error!r})", fix="check that its version is rustc's"
         ) from error
     return lines, tuple(sorted(files, key=lambda file: file.path))
+
+
+def _file(entry: dict[str, Any], root: PurePath) -> FileCoverage:
+    lines = sorted(reached_lines(entry.get("segments", [])).items())
+    return FileCoverage(
+        path=relative(entry["filename"], root),
+        lines=_lines(entry["summary"]),
+        uncovered=spans(line for line, hit in lines if not hit),
+        reached=spans(line for line, hit in lines if hit),
+    )
 
 
 def reached(text: str, root: PurePath) -> dict[tuple[str, int], bool]:
@@ -99,7 +98,13 @@ def reached_lines(segments: list[list[Any]]) -> dict[int, bool]:
     return lines
 
 
-def spans(lines: Iterable[int]) -> tuple[tuple[int, int], ...]:
+def numbers(ranges: Ranges) -> Iterator[int]:
+    """Yield the numbers of the lines in ranges."""
+    for first, last in ranges:
+        yield from range(first, last + 1)
+
+
+def spans(lines: Iterable[int]) -> Ranges:
     """Join ascending line numbers to ranges, both ends included."""
     ranges: list[tuple[int, int]] = []
     for line in lines:

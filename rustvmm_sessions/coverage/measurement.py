@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.wording import counted, rounded
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+Ranges = tuple[tuple[int, int], ...]
+"""Ranges of line numbers, 1-based, both ends included, ascending."""
 
 
 class Profile(StrEnum):
@@ -73,11 +77,44 @@ class FileCoverage:
         path: Relative to the workspace root where it lies inside, else absolute; ``/`` between.
         lines: Its lines, as LLVM's summary counts them.
         uncovered: Ranges of uncovered lines, 1-based, both ends included, ascending.
+        reached: The same of the lines that were reached. A line in several functions counts once here and
+            more than once in `lines`.
     """
 
     path: str
     lines: Lines
-    uncovered: tuple[tuple[int, int], ...] = ()
+    uncovered: Ranges = ()
+    reached: Ranges = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedLines:
+    """The coverage of the lines changed since the merge base.
+
+    Attributes:
+        base: The merge base, a commit.
+        name: The branch that it is the merge base with.
+        top: The repository's top.
+        files: The changed files that were measured, by path from the repository's top, with the changed lines
+            of each that can be covered.
+        unknown: Changed sources of the workspace that were not measured.
+        touched: All changed lines of the measured files, by the path that the measurement has.
+    """
+
+    base: str
+    name: str
+    top: str
+    files: tuple[FileCoverage, ...]
+    unknown: tuple[str, ...]
+    touched: Mapping[str, Ranges]
+
+    @property
+    def lines(self) -> Lines:
+        """All files together."""
+        return Lines(
+            covered=sum(file.lines.covered for file in self.files),
+            count=sum(file.lines.count for file in self.files),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import print_error, say
-from rustvmm_sessions.coverage import explain
+from rustvmm_sessions.coverage import changed, explain
 from rustvmm_sessions.coverage import reports as coverage_reports
-from rustvmm_sessions.coverage.check import RECORD, Outcome, as_json, check_coverage, has_baseline, judge
+from rustvmm_sessions.coverage.check import check_coverage, has_baseline, judge
 from rustvmm_sessions.coverage.measurement import Scope, Verdict
+from rustvmm_sessions.coverage.outcome import Outcome, as_json
+from rustvmm_sessions.coverage.ratchet import RECORD
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.rust.cargo import own_folder
 from rustvmm_sessions.rust.choice import choose, named
@@ -86,7 +88,7 @@ def check_members(request: CoverageRequest, choice: Choice, sets: Mapping[str, F
         check_coverage(request)
         return
     if whole:
-        requests.append(replace(request, lcov=None, cobertura=None, diff=None))
+        requests.append(replace(request, lcov=None, cobertura=None, diff=None, look=False, patch=None))
     _check(request, requests)
 
 
@@ -138,16 +140,26 @@ def _check(request: CoverageRequest, requests: Sequence[CoverageRequest]) -> Non
         if request.json is not None:
             document = _document(request, judged, together, complete=len(judged) == len(requests))
             files.write_report(request.json, json.dumps(document, indent=1) + "\n")
-    lines = table(judged)
+    lines = [
+        *explain.changed(together.changed, request.patch, request.directory.resolve()),
+        *table(judged),
+    ]
     say("")
     for line in lines:
         say(line)
     failed = [each for each in judged if each.error]
+    what = []
     if failed:
         names = ", ".join(map(_name, failed))
-        what = f"coverage of {names} failed; {len(judged) - len(failed)} of {len(judged)} passed"
-        fixes = {_next(each) for each in failed}
-        raise CheckFailed(what, fix=fixes.pop() if len(fixes) == 1 else "", output="\n".join(lines))
+        what.append(f"coverage of {names} failed; {len(judged) - len(failed)} of {len(judged)} passed")
+    fixes = {_next(each) for each in failed}
+    if short := explain.short(together.changed, request.patch):
+        what.append(short)
+        fixes.add(explain.remedy_of_changed())
+    if what:
+        raise CheckFailed(
+            "; ".join(what), fix=fixes.pop() if len(fixes) == 1 else "", output="\n".join(lines)
+        )
 
 
 def _judged(request: CoverageRequest) -> Judged:
@@ -209,7 +221,14 @@ def _write_together(request: CoverageRequest, judged: Sequence[Judged], together
     cargo = request.cargo
     tracefiles = [each.outcome.lcov for each in judged]
     if any(tracefiles):
-        together.changed = coverage_reports.write_lines(request, "".join(tracefiles), cargo)
+        coverage_reports.write_lines(request, "".join(tracefiles), cargo)
+    if changes := changed.look(request):
+        measured = [each.outcome.measurement for each in judged if each.outcome.measurement]
+        roots = cargo.workspace.roots
+        together.changed = changed.coverage_of(changes, measured, roots)
+        for each in judged:
+            if each.outcome.measurement:
+                each.outcome.changed = changed.coverage_of(changes, [each.outcome.measurement], roots)
     if request.html is not None:
         folder = files.own_directory(
             coverage_reports.pages(request, own_folder(cargo.workspace, "rustvmm-coverage"))
@@ -252,7 +271,9 @@ def _document(
     return {
         **document,
         "verdict": min(verdicts, key=_WORST_FIRST.index, default=Verdict.NONE),
-        "passed": complete and all(each.error is None for each in judged),
+        "passed": complete
+        and all(each.error is None for each in judged)
+        and not explain.short(together.changed, request.patch),
         "wrote": any(each.outcome.wrote for each in judged),
         **({} if whole else {"recorded": None}),
         "members": [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +58,12 @@ def add_options(parser: Parser) -> None:
         "fetched)",
     )
     add(
+        "--diff-fail-under",
+        type=_percent,
+        metavar="PERCENT",
+        help="fail where less of the changed lines is covered; looks at them as --diff does",
+    )
+    add(
         "--repeat",
         type=_count,
         default=1,
@@ -69,6 +77,21 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000")
     return int(text)
+
+
+def _percent(text: str) -> Fraction:
+    try:
+        value = Fraction(Decimal(text))
+    except (ArithmeticError, ValueError):
+        value = Fraction(-1)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"invalid percentage {text!r}; a number from 0 to 100 is expected")
+    return value
+
+
+def in_ci() -> bool:
+    """Whether a CI service runs it, as Buildkite, GitHub and most others say by the variable CI."""
+    return os.environ.get("CI", "") not in ("", "0", "false")
 
 
 def profile_of(given: str | None) -> Profile:
@@ -101,6 +124,7 @@ def run(invocation: Invocation) -> None:
             where="--allow-lower",
             fix="add --profile devel",
         )
+    patch = crate.patch_coverage if given.diff_fail_under is None else given.diff_fail_under
     request = CoverageRequest(
         cargo=invocation.cargo,
         profile=chosen,
@@ -116,7 +140,9 @@ def run(invocation: Invocation) -> None:
         lcov=invocation.path("lcov"),
         cobertura=invocation.path("cobertura"),
         json=invocation.path("json"),
-        diff=given.diff,
+        diff="" if given.diff is None and patch is not None else given.diff,
+        look=in_ci() or given.html is not None,
+        patch=patch,
         deadline=invocation.deadline,
         report=invocation.report,
     )

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.coverage.measurement import FileCoverage
 
+RECORD = "tests/coverage"
+"""Where a crate's coverage is recorded, from the crate's directory."""
 _PERCENT = re.compile(r"[0-9]{1,3}(?:\.([0-9]{1,20}))?")
 _ARCH_LINE = re.compile(r"([a-z][a-z0-9_]*) ([0-9]{1,12})/([0-9]{1,12}) rustc-([0-9A-Za-z.+-]+)")
 _CONFLICT = ("<<<<<<<", "|||||||", "=======", ">>>>>>>")

@@ -43,6 +43,8 @@ class CoverageRequest:
         json: File for the outcome as JSON.
         diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
             the upstream branch.
+        look: Whether changed lines are looked at without `diff`, too, where upstream is known.
+        patch: The percentage of changed lines that must be covered.
         deadline: When the session's time is up.
         package: The member's name, where it is one of several that are judged; its reports of lines are
             then written together with theirs.
@@ -65,6 +67,8 @@ class CoverageRequest:
     cobertura: Path | None = None
     json: Path | None = None
     diff: str | None = None
+    look: bool = False
+    patch: Fraction | None = None
     deadline: Deadline = field(default_factory=Deadline)
     package: str = ""
     folder: str = ""

@@ -86,6 +86,11 @@ class Workspace:
     members: tuple[Package, ...]
     current: Package | None
 
+    @property
+    def roots(self) -> list[Path]:
+        """Its folder, and those of its members, which may lie beside it."""
+        return [self.root, *(member.directory for member in self.members)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cargo:

@@ -243,11 +243,11 @@ def changed(crate: CrateBuilder) -> CrateBuilder:
 
 
 CHANGED = (
-    "0 of 12 lines covered.\n"
-    "  src/committed.rs:2\n  src/committed.rs:3\n  src/committed.rs:4\n"
-    "  src/größe.rs:1\n  src/größe.rs:2\n  src/größe.rs:3\n"
-    "  src/staged.rs:1\n  src/staged.rs:2\n  src/staged.rs:3\n"
-    "  src/unstaged.rs:1\n  src/unstaged.rs:2\n  src/unstaged.rs:3\n"
+    "0 of 12 lines covered, 0.00 %.\n"
+    "  src/committed.rs:2-4\n"
+    "  src/größe.rs:1-3\n"
+    "  src/staged.rs:1-3\n"
+    "  src/unstaged.rs:1-3\n"
 )
 
 
@@ -268,7 +268,7 @@ def test_diff_lists_uncovered_lines_of_all_changes_and_leaves_the_index_alone(
 
 def test_diff_of_covered_lines_lists_none(crate: CrateBuilder) -> None:
     outcome = crate.with_lib(LIB.replace("    1\n", "    2 - 1\n")).coverage("--diff=HEAD")
-    assert re.search(r"merge base with HEAD\): 1 of 1 line covered\.\nrecorded:", outcome.out)
+    assert re.search(r"merge base with HEAD\): 1 of 1 line covered, 100\.00 %\.\nrecorded:", outcome.out)
 
 
 def test_diff_of_a_crate_in_a_subfolder_names_files_from_the_crate(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_diff_of_a_crate_in_a_subfolder_names_files_from_the_crate(tmp_path: Pat
     repository = CrateBuilder(tmp_path).with_git().with_file("other/src/lib.rs", MISSED.format(name="f"))
     crate.with_lib("#[test]\nfn works() {}\n\n" + MISSED.format(name="f"))
     outcome = crate.coverage("--diff=HEAD")
-    assert "1 of 4 lines covered.\n  src/lib.rs:4\n  src/lib.rs:5\n  src/lib.rs:6\n" in outcome.out
+    assert "1 of 4 lines covered, 25.00 %.\n  src/lib.rs:4-6\n" in outcome.out
     assert "other/src" not in outcome.out
     assert repository.git("diff", "--cached", "--name-only") == ""
 
@@ -316,6 +316,56 @@ def test_diff_in_a_shallow_clone_without_the_merge_base_says_shallow(
     assert outcome.code == 1
     assert "this clone is shallow: the merge base of HEAD and 'origin/main' is not in it" in outcome.err
     assert "git fetch --unshallow" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("record", "required", "code", "said"),
+    [
+        ("86.7", "25", 0, ""),
+        ("86.7", "25.01", 1, "1 of 4 changed lines covered, 25.00 %; 25.01 % required"),
+        ("99", "80", 1, "coverage is lower: 72.22 % measured, 99 % recorded; 1 of 4 changed lines covered"),
+        ("50", "80", 1, "1 of 4 changed lines covered, 25.00 %; 80 % required"),
+    ],
+)
+def test_too_few_covered_lines_of_a_change_fail_and_record_nothing(
+    crate: CrateBuilder, record: str, required: str, code: int, said: str
+) -> None:
+    crate.with_record(f"{record}\n").with_noxfile("patch_coverage=100, coverage_reruns=0")
+    crate.with_lib(LIB.replace("    1\n", "    2 - 1\n", 1) + MISSED.format(name="added"))
+    report = crate.directory / "target/out.json"
+    options = ("--profile=devel", *(["--allow-lower"] if record == "86.7" else []), f"--json={report}")
+    outcome = crate.coverage(f"--diff-fail-under={required}", "--diff=HEAD", *options)
+    content = json.loads(report.read_text())
+    diff = content["diff"]
+    assert (outcome.code, content["passed"], content["wrote"]) == (code, not code, not code), outcome.text
+    assert (diff["covered"], diff["count"], diff["required"]) == (1, 4, float(required))
+    assert (crate.record == f"{record}\n") is bool(code)
+    assert said in outcome.err
+
+
+def test_the_noxfile_may_ask_for_it_too(crate: CrateBuilder) -> None:
+    crate.git("update-ref", "refs/remotes/origin/main", "HEAD")
+    crate.with_record("86.7\n").with_noxfile("patch_coverage=80, coverage_reruns=0")
+    outcome = crate.with_lib(LIB + MISSED.format(name="added")).coverage()
+    assert "0 of 3 changed lines covered, 0.00 %; 80 % required" in outcome.err
+
+
+@pytest.mark.parametrize(("upstream", "said"), [(True, "0 of 3 lines covered"), (False, "has no remote")])
+def test_ci_looks_at_changed_lines_and_never_fails_for_them(
+    crate: CrateBuilder, upstream: bool, said: str
+) -> None:
+    crate.git("update-ref", *([] if upstream else ["-d"]), "refs/remotes/origin/main", "HEAD")
+    crate.with_lib(LIB + MISSED.format(name="added")).with_record("72.2\n")
+    outcome = crate.coverage(env={"CI": "true"})
+    assert outcome.code == 0, outcome.text
+    assert said in outcome.out
+
+
+@pytest.mark.parametrize("value", ["80%", "nan"])
+def test_a_percentage_that_is_none_is_one_message(crate: CrateBuilder, value: str) -> None:
+    outcome = crate.coverage(f"--diff-fail-under={value}")
+    assert f"invalid percentage {value!r}" in outcome.err
+    assert "Traceback" not in outcome.text
 
 
 def test_diff_outside_of_git_says_so(tmp_path: Path) -> None:
@@ -375,7 +425,7 @@ def test_diff_finds_the_lines_of_remapped_files(tmp_path: Path) -> None:
     flag = json.dumps([f"--remap-path-prefix={tmp_path}=/x"])
     crate.with_file(".cargo/config.toml", f"[build]\nrustflags = {flag}\n").commit("flags")
     said, found = changed_below(crate, "src/lib.rs", f"--cobertura={tmp_path}/target/out.xml")
-    assert "  src/lib.rs:18\n" in said
+    assert "  src/lib.rs:18-20\n" in said
     assert [(file["path"], file["covered"], file["uncovered"]) for file in found] == [
         ("src/lib.rs", 0, [[18, 20]])
     ]

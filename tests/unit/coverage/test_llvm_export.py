@@ -151,7 +151,10 @@ def test_files_have_counts_and_ranges_of_uncovered_lines() -> None:
     segments = [region(1, 1), end(2), region(4, 0), end(6), region(8, 1), end(9), region(11, 0), end(11)]
     _, (file,) = llvm_export.parse(export(file_entry("/work/crate/src/lib.rs", 4, 8, segments)), ROOT)
     assert file == FileCoverage(
-        path="src/lib.rs", lines=Lines(covered=4, count=8), uncovered=((4, 6), (11, 11))
+        path="src/lib.rs",
+        lines=Lines(covered=4, count=8),
+        uncovered=((4, 6), (11, 11)),
+        reached=((1, 2), (8, 9)),
     )
 
 

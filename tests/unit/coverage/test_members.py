@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rustvmm_sessions.coverage.check import Outcome
 from rustvmm_sessions.coverage.instrumented import run_while_building
 from rustvmm_sessions.coverage.measurement import (
     Backend,
@@ -19,6 +18,7 @@ from rustvmm_sessions.coverage.measurement import (
     Verdict,
 )
 from rustvmm_sessions.coverage.members import Judged, feature_sets, page, table
+from rustvmm_sessions.coverage.outcome import Outcome
 from rustvmm_sessions.coverage.request import CoverageRequest
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.rust.cargo import Cargo
