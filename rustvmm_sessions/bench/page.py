@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict, percent
 from rustvmm_sessions.bench.statistics import detectable
+from rustvmm_sessions.page import Range, badge, document, facts
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ _METHOD = (
 
 _CLASSES = {
     BenchVerdict.OK: "ok",
-    BenchVerdict.REGRESSION: "slower",
-    BenchVerdict.IMPROVEMENT: "faster",
+    BenchVerdict.REGRESSION: "bad",
+    BenchVerdict.IMPROVEMENT: "good",
     BenchVerdict.INCONCLUSIVE: "undecided",
     BenchVerdict.IDENTICAL: "ok",
     BenchVerdict.NOTHING: "undecided",
@@ -37,8 +38,8 @@ _CLASSES = {
 # Shapes around (0, 0): they tell verdicts apart where colours do not.
 _MARKS = {
     "ok": '<circle r="4.5"/>',
-    "slower": '<path d="M-4.5-6 7 0-4.5 6z"/>',
-    "faster": '<path d="M4.5-6-7 0 4.5 6z"/>',
+    "bad": '<path d="M-4.5-6 7 0-4.5 6z"/>',
+    "good": '<path d="M4.5-6-7 0 4.5 6z"/>',
     "undecided": '<path d="M0-6 6 0 0 6-6 0z"/>',
 }
 
@@ -58,32 +59,24 @@ def page(report: BenchReport) -> str:
     """Return the page of a run."""
     kind = _CLASSES[report.verdict]
     about = (*words.findings(report, ESCAPED), *words.sides(report, ESCAPED), *words.remarks(report, ESCAPED))
-    return "".join(
-        (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n',
-            '<meta name="color-scheme" content="light dark">\n',
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; ',
-            "style-src 'unsafe-inline'\">\n",
-            f"<title>{words.headline(report)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n",
-            f'<header class="{kind}">\n<p class="what">{_badge(report.verdict)} benchmark comparison</p>\n',
-            f"<h1>{words.conclusion(report, ESCAPED)}</h1>\n",
-            f'<p>{words.revision(report.base, ESCAPED)} <span aria-label="to">→</span> ',
-            f"{words.revision(report.head, ESCAPED)}</p>\n</header>\n<main>\n",
-            _forest(report) if report.benchmarks else "",
-            _sentences(about),
-            _steps(report),
-            f"<h2>Method</h2>\n<p>{_METHOD}</p>\n" if report.benchmarks else "",
-            _machine(report.host) if report.host else "",
-            "</main>\n</body>\n</html>\n",
-        )
+    body = (
+        f'<header class="{kind}">\n<p class="what">{_badge(report.verdict)} benchmark comparison</p>\n',
+        f"<h1>{words.conclusion(report, ESCAPED)}</h1>\n",
+        f'<p>{words.revision(report.base, ESCAPED)} <span aria-label="to">→</span> ',
+        f"{words.revision(report.head, ESCAPED)}</p>\n</header>\n<main>\n",
+        _forest(report) if report.benchmarks else "",
+        _sentences(about),
+        _steps(report),
+        f"<h2>Method</h2>\n<p>{_METHOD}</p>\n" if report.benchmarks else "",
+        _machine(report.host) if report.host else "",
+        "</main>\n",
     )
+    return document(title=words.headline(report), body="".join(body), style=_STYLE)
 
 
 def _badge(verdict: BenchVerdict) -> str:
     kind = _CLASSES[verdict]
-    mark = f'<svg class="mark" viewBox="-8 -8 16 16" aria-hidden="true">{_MARKS[kind]}</svg>'
-    return f'<span class="badge {kind}">{mark}{words.VERDICTS[verdict]}</span>'
+    return badge(kind, _MARKS[kind], words.VERDICTS[verdict])
 
 
 def _sentences(sentences: Iterable[str]) -> str:
@@ -99,7 +92,7 @@ def _steps(report: BenchReport) -> str:
 
 def _machine(host: Host) -> str:
     pinned = "none: it was refused" if host.processor is None else f"number {host.processor}"
-    facts = (
+    rows = (
         ("Processor", host.model or "not known"),
         ("Architecture", host.machine),
         ("Kernel", host.kernel),
@@ -107,8 +100,7 @@ def _machine(host: Host) -> str:
         ("Pinned to", pinned),
         ("Load at the start", f"{host.load:.2f}"),
     )
-    rows = "".join(f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>\n" for name, value in facts)
-    return f"<h2>Machine</h2>\n<dl>\n{rows}</dl>\n"
+    return f"<h2>Machine</h2>\n{facts((name, _text(value)) for name, value in rows)}"
 
 
 # The forest plot
@@ -267,21 +259,7 @@ def _pairs(comparison: Comparison, threshold: float) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Range:
-    """The values that a chart shows; a few far out ones do not widen it."""
-
-    low: float
-    high: float
-
-    def place(self, value: float) -> float:
-        return 100 * (self.high - min(max(value, self.low), self.high)) / (self.high - self.low)
-
-    def holds(self, value: float) -> bool:
-        return self.low <= value <= self.high
-
-
-def _range(values: Sequence[float], *always: float) -> _Range:
+def _range(values: Sequence[float], *always: float) -> Range:
     """Return the range of values less those further out than three times the middle half is wide."""
     ordered = sorted(values)
     lower, upper = ordered[len(ordered) // 4], ordered[-1 - len(ordered) // 4]
@@ -289,19 +267,10 @@ def _range(values: Sequence[float], *always: float) -> _Range:
     inside = [value for value in ordered if lower - fence <= value <= upper + fence]
     low, high = min(*inside, *always, inside[0]), max(*inside, *always, inside[0])
     margin = (high - low) * 0.06 or abs(high) * 0.01 or 1.0
-    return _Range(low - margin, high + margin)
+    return Range(low - margin, high + margin)
 
 
-def _steps_of(shown: _Range) -> list[float]:
-    """Return three to six round values in a range."""
-    rough = (shown.high - shown.low) / 5
-    size = 10.0 ** math.floor(math.log10(rough))
-    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)
-    first = math.ceil(shown.low / step)
-    return [number * step for number in range(first, math.floor(shown.high / step) + 1)]
-
-
-def _dots(values: Sequence[float], shown: _Range, kind: str) -> str:
+def _dots(values: Sequence[float], shown: Range, kind: str) -> str:
     """Draw a series as two paths of dots: what the range holds, and at its edges what it does not."""
     parts: dict[str, list[str]] = {kind: [], f"{kind} out": []}
     for number, value in enumerate(values):
@@ -326,14 +295,14 @@ class _Chart:
 
     title: str
     key: str
-    shown: _Range
+    shown: Range
     unit: Callable[[float], str]
     values: Sequence[float]
     drawn: str
     count: int
 
     def svg(self) -> str:
-        steps = _steps_of(self.shown)
+        steps = self.shown.steps()
         axis = "".join(
             f'<span style="top:{self.shown.place(at):.1f}%">{self.unit(at)}</span>' for at in steps
         )
@@ -395,31 +364,9 @@ def _changes_chart(comparison: Comparison, threshold: float) -> str:
 
 
 _STYLE = """
-:root{color-scheme:light dark;--bg:#fff;--ink:#1b1f24;--soft:#59636e;--line:#e4e8ec;--zero:#8c959f;
---limit:#b34700;--panel:#f6f8fa;--slower:#b34700;--faster:#0060a8;--ok:#59636e;--undecided:#1b1f24;
---base:#8c959f;--now:#1b1f24;--band:#0060a81c}
-@media (prefers-color-scheme:dark){:root{--bg:#0d1117;--ink:#e6edf3;--soft:#9aa4af;--line:#262c34;
---zero:#6e7681;--limit:#ff9d57;--panel:#151b23;--slower:#ff9d57;--faster:#6cb6ff;--ok:#9aa4af;
---undecided:#e6edf3;--base:#7d8590;--now:#e6edf3;--band:#6cb6ff26}}
-*{box-sizing:border-box}
-body{margin:0 auto;max-width:72rem;padding:1.25rem clamp(.75rem,3vw,2rem) 3rem;background:var(--bg);
-color:var(--ink);font:15px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums}
-h1{margin:.2rem 0 .4rem;font-size:1.5rem;line-height:1.25;text-wrap:balance}
-h2{margin:2rem 0 .5rem;font-size:1.1rem}
-code,pre,.id{font-family:ui-monospace,monospace;font-size:.92em;overflow-wrap:anywhere}
-pre{margin:.25rem 0 1rem;padding:.6rem .8rem;background:var(--panel);border:1px solid var(--line);
-border-radius:6px;white-space:pre-wrap}
-p{margin:.4rem 0}ul{margin:.4rem 0;padding-left:1.2rem}small{color:var(--soft);font-size:.86em}
-header{padding-left:.9rem;border-left:5px solid var(--ok)}
-header.slower{border-color:var(--slower)}header.faster{border-color:var(--faster)}
-header.undecided{border-color:var(--undecided);border-left-style:double}
-header p{color:var(--soft)}
-.badge{white-space:nowrap;font-weight:600}
-.badge .mark{width:15px;height:15px;vertical-align:-2px;margin-right:.35em}
-.slower .badge,.badge.slower{color:var(--slower)}.faster .badge,.badge.faster{color:var(--faster)}
-.badge.ok{color:var(--ok);font-weight:400}.badge.undecided{color:var(--undecided)}
-.mark{fill:var(--ok);stroke:none}.slower .mark{fill:var(--slower)}.faster .mark{fill:var(--faster)}
-.undecided .mark{fill:var(--bg);stroke:var(--undecided);stroke-width:1.8}
+:root{--limit:#b34700;--base:#8c959f;--now:#1b1f24;--band:#0060a81c}
+@media (prefers-color-scheme:dark){:root{--limit:#ff9d57;--base:#7d8590;--now:#e6edf3;--band:#6cb6ff26}}
+.id{font-family:ui-monospace,monospace;font-size:.92em;overflow-wrap:anywhere;padding:.2rem 0;line-height:1.3}
 .forest{margin-top:1.5rem;border-bottom:1px solid var(--line)}
 .row{display:grid;grid-template-columns:minmax(10rem,2fr) minmax(8rem,3fr) 8.5rem 7rem;gap:0 1rem;
 align-items:center;padding:0 .25rem 0 1.2rem;position:relative}
@@ -434,38 +381,28 @@ summary::before{content:"";position:absolute;left:.3rem;top:50%;width:.42rem;hei
 border:solid var(--soft);border-width:0 1.5px 1.5px 0;transform:translateY(-50%) rotate(-45deg)}
 details[open]>summary::before{transform:translateY(-70%) rotate(45deg)}
 summary:hover,details[open]>summary{background:var(--panel)}
-summary:focus-visible{outline:2px solid var(--faster);outline-offset:-2px}
-.id{padding:.2rem 0;line-height:1.3}
+summary:focus-visible{outline-offset:-2px}
 .note{display:block;font-family:system-ui,sans-serif;line-height:1.25;padding-bottom:.2rem}
 .plot{align-self:stretch;display:flex;align-items:center;min-height:2.4rem}
 .plot svg{width:100%;height:26px;overflow:visible}
-.bar line{stroke:var(--ok);stroke-width:2}.slower .bar line{stroke:var(--slower)}
-.faster .bar line{stroke:var(--faster)}.undecided .bar line{stroke:var(--undecided);stroke-width:1.5}
+.bar line{stroke:var(--ok);stroke-width:2}.bad .bar line{stroke:var(--bad)}
+.good .bar line{stroke:var(--good)}.undecided .bar line{stroke:var(--undecided);stroke-width:1.5}
 .bar.open line{stroke-dasharray:3 5}
 .key{color:var(--soft);font-size:.86em}.key .badge{margin-right:.8em}
 .pairs{padding:.4rem .25rem 1rem 1.2rem;background:var(--panel)}
 .pairs p{margin:.2rem 0 .6rem;color:var(--soft);font-size:.92em}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(19rem,100%),1fr));gap:.8rem 1.5rem}
-figure{margin:0}figcaption{font-size:.86em;margin-bottom:.5rem}
-.chart{display:grid;grid-template-columns:4.6rem 1fr;height:10rem}
-.chart svg{width:100%;height:10rem;display:block;overflow:visible}
-.y{position:relative;font-size:.8em;color:var(--soft)}
-.y span{position:absolute;right:.6rem;transform:translateY(-50%);white-space:nowrap}
-.x{display:flex;justify-content:space-between;padding-left:4.6rem}
 .pairs .x{margin:.35rem 0 0;font-size:.8em}
 .chart path{fill:none;vector-effect:non-scaling-stroke}
-.grid{stroke:var(--line)}.zero{stroke:var(--zero)}.limit{stroke:var(--limit);stroke-dasharray:4 4}
-.middle{stroke:var(--faster);stroke-width:1.5}.band{fill:var(--band)}.joined{stroke:var(--line)}
+.zero{stroke:var(--zero)}.limit{stroke:var(--limit);stroke-dasharray:4 4}
+.middle{stroke:var(--good);stroke-width:1.5}.band{fill:var(--band)}.joined{stroke:var(--line)}
 .dots{stroke-width:5;stroke-linecap:round}.dots.base{stroke:var(--base);stroke-width:6}
 .dots.now{stroke:var(--now);stroke-linecap:square;stroke-width:4}.dots.out{opacity:.45}
 .series{margin-left:.8em;color:var(--soft);white-space:nowrap}
 .series::before{content:"";display:inline-block;width:.5em;height:.5em;margin-right:.35em;
 background:var(--now)}
 .series.base::before{background:var(--base);border-radius:50%}
-.series.middle::before{width:1.2em;height:.55em;border-top:2px solid var(--faster);background:var(--band)}
-dl{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(15rem,100%),1fr));gap:.5rem 1.5rem;
-margin:.4rem 0}
-dl div{min-width:0}dt{color:var(--soft);font-size:.86em}dd{margin:0;overflow-wrap:anywhere}
+.series.middle::before{width:1.2em;height:.55em;border-top:2px solid var(--good);background:var(--band)}
 @media (max-width:60rem){.row{grid-template-columns:1fr auto;gap:0 .8rem;padding-top:.4rem}
 .row>.id,.row>span:first-child{grid-column:1/-1}.row>.plot,.row>.axis{grid-column:1/-1;order:3}.plot{min-height:2rem}
 .change{text-align:left}.change small{display:inline}

@@ -25,7 +25,7 @@ STARTERS = {"process", "container.enter", "coverage.profile_runner"}
 STARTING = ("system", "popen", "fork", "exec", "spawn", "posix_spawn")
 # A pure module neither asks nor changes the machine; os.path alone does not, as far as it is used on strings.
 PURE = {
-    *("errors", "wording", "catalog", "settings", "documents", "results"),
+    *("errors", "page", "wording", "catalog", "settings", "documents", "results"),
     *("bench.criterion", "bench.critcmp", "bench.document", "bench.markdown", "bench.model", "bench.page"),
     *("bench.statistics", "bench.table", "bench.words"),
     *("commits.rules", "container.model", "container.job"),

@@ -108,7 +108,7 @@ def test_a_single_benchmark_is_shown_open_and_of_many_none() -> None:
 
 def test_what_matters_most_comes_first() -> None:
     kinds = [str(row["class"]).removeprefix("row ") for row in named(parsed(eight()), "summary")]
-    assert kinds == ["slower", "slower", "undecided", "faster", "ok", "ok", "ok", "ok"]
+    assert kinds == ["bad", "bad", "undecided", "good", "ok", "ok", "ok", "ok"]
 
 
 @pytest.mark.parametrize(
