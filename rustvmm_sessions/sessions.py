@@ -282,10 +282,11 @@ class Crate:
             command.label: command for command in found
         }.values():  # with a matrix, some share one
             if command.label in self._names:
+                standard = f': register(skip=["{command.label}"])' if catalog.named(command.label) else ""
                 raise UserError(
                     f"there is a session {command.label!r} already",
                     where=str(file),
-                    fix="give the step another label",
+                    fix=f"give the step another label, or leave the session out{standard}",
                 )
 
             def body(session: nox.Session, command: Command = command) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.bench import criterion
 from rustvmm_sessions.bench.model import TimeUp
+from rustvmm_sessions.catalog import HARNESS
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -26,9 +27,6 @@ from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-HARNESS = "main"
-"""The benchmark target that is compared, as in rust-vmm-ci."""
 
 WITH_CRITERION = f'write them with criterion, and `[[bench]] name = "{HARNESS}" harness = false`'
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import files
+from rustvmm_sessions import catalog, files
 from rustvmm_sessions.bench import builds as bench_builds
 from rustvmm_sessions.bench import critcmp, criterion, document, host, markdown, page, table, words
 from rustvmm_sessions.bench import pairs as bench_runs
@@ -383,7 +383,7 @@ def _why_nothing(base: Build, head: Build) -> str:
     if not set(of_head) & set(base.harnesses):
         which, side = ("HEAD", head) if not of_head else ("the base", base)
         others = f", only {', '.join(side.others)}" if side.others else ""
-        return f'{which} has no benchmarks: no target `[[bench]] name = "{bench_builds.HARNESS}"`{others}'
+        return f'{which} has no benchmarks: no target `[[bench]] name = "{catalog.HARNESS}"`{others}'
     return ""
 
 

@@ -18,7 +18,7 @@ _SHELL = ("/bin/sh", "-e", "-c")
 _KNOWN = frozenset(
     [
         *("image", "always-pull", "privileged", "devices", "environment", "propagate-environment"),
-        *("shell", "entrypoint"),
+        *("shell", "entrypoint", "mount-buildkite-agent"),
     ]
 )
 

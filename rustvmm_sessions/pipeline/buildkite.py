@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.pipeline.registered import STANDARD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -78,8 +79,19 @@ def render(pipeline: Pipeline) -> dict[str, Any]:
         (p.template.where, _step(p.step, p.template.where)) for p in pipeline.placements if p.step
     ]
     steps += [(step.place, step.data) for step in pipeline.included]
-    check(steps, doubled(pipeline))
+    check(steps, doubled(pipeline), _left_out_by(pipeline))
     return {"steps": [data for _, data in steps]}
+
+
+def _left_out_by(pipeline: Pipeline) -> dict[str, str]:
+    """Return what leaves each step of a standard session out, by their labels."""
+    found = {}
+    for placed in pipeline.placements:
+        if placed.step and placed.template.source == STANDARD:
+            name, crate = placed.template.name, placed.crate
+            option = f'overrides={{"{name}": {{"exclude": ["{crate}"]}}}}' if crate else f'skip=["{name}"]'
+            found[placed.step.label] = f"register({option})"
+    return found
 
 
 def doubled(pipeline: Pipeline) -> dict[str, int]:
@@ -123,12 +135,17 @@ def _escaped(value: Any, place: Place) -> Any:
     return [_escaped(item, place) for item in value] if isinstance(value, list) else value
 
 
-def check(steps: Iterable[tuple[Place, Any]], doubled: Mapping[str, int] | None = None) -> None:
+def check(
+    steps: Iterable[tuple[Place, Any]],
+    doubled: Mapping[str, int] | None = None,
+    left_out_by: Mapping[str, str] | None = None,
+) -> None:
     """Check steps for what the agent and the schema let pass, and for what interpolation refuses.
 
     Args:
         steps: The steps, each with what says where its keys stand.
         doubled: Labels that several steps may have, and how many.
+        left_out_by: What leaves the step out that has a label.
 
     Raises:
         UserError: A step without a command, a key or a label twice, a dependency on nothing, an empty
@@ -147,10 +164,12 @@ def check(steps: Iterable[tuple[Place, Any]], doubled: Mapping[str, int] | None 
             keys[key] = label_of(step)
     for place, step in flat:
         _check_step(place, step, keys)
-    _check_labels(flat, doubled or {})
+    _check_labels(flat, doubled or {}, left_out_by or {})
 
 
-def _check_labels(flat: Iterable[tuple[Place, dict[str, Any]]], doubled: Mapping[str, int]) -> None:
+def _check_labels(
+    flat: Iterable[tuple[Place, dict[str, Any]]], doubled: Mapping[str, int], left_out_by: Mapping[str, str]
+) -> None:
     """Raise a UserError if two steps have one label, by which sessions and `reproduce` find them.
 
     Steps with a matrix may, as their jobs have labels of their own.
@@ -165,10 +184,13 @@ def _check_labels(flat: Iterable[tuple[Place, dict[str, Any]]], doubled: Mapping
         if "matrix" not in step:
             single.add(label)
         if seen[label] >= doubled.get(label, 1) and label in single:
+            option = left_out_by.get(label)
             raise UserError(
                 f"two steps have the label {label!r}",
                 where=place("label"),
-                fix="rename one of them: sessions and `reproduce` find a step by its label",
+                fix=f"rename this one, or leave the session's out: {option}"
+                if option
+                else "rename one of them: sessions and `reproduce` find a step by its label",
             )
         seen[label] += 1
 

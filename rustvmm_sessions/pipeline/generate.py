@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import files
+from rustvmm_sessions import catalog, files
 from rustvmm_sessions.console import pass_on, say, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -104,7 +104,14 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
         nox = f"cd {shlex.quote(place)} && {nox}"
     tests = custom_tests_of(crate)
     shared = [test for test in tests if not test.member]
-    templates = registered.of_crate(crate, shared, nox, judged)
+    facts = registered.Facts(
+        nox=nox,
+        results=os.path.relpath(catalog.RESULTS, place) if form == "buildkite" else "",
+        members=judged,
+        measured_on=members.measured_on(crate.directory),
+        benchmarks=manifests.has_benchmarks(crate.directory, catalog.HARNESS),
+    )
+    templates = registered.of_crate(crate, shared, facts)
     own = {m.name: tuple(test.step(nox) for test in tests if test.member == m.name) for m in judged}
     changes.check([*templates, *(step for steps in own.values() for step in steps)])
     if judged:

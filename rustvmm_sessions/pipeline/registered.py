@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.pipeline.model import Template
 from rustvmm_sessions.rust.choice import excluded_by, named
-from rustvmm_sessions.settings import Settings
+from rustvmm_sessions.settings import BenchRules, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,29 +38,45 @@ _STANDARD_TESTS = (
     "cargo-audit",
 )
 """rust-vmm-ci's standard tests in its order."""
+_PAGES = {"coverage": "coverage", catalog.BENCH: "bench.html"}
+"""Where sessions that make pages write them, in the folder for results."""
 
 
-def of_crate(
-    crate: Settings, tests: Sequence[CustomTest], nox: str, members: Sequence[Member] = ()
-) -> tuple[Template, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What the steps of a crate's sessions depend on, beside its settings.
+
+    Attributes:
+        nox: The shell command that stands for ``nox``.
+        results: The folder for results, from where ``nox`` starts; empty where the pipeline keeps none.
+        members: The members that are judged by themselves; sessions of cargo's are of each of them then.
+        measured_on: The platforms that the coverage of the whole is recorded or configured for.
+        benchmarks: Whether there are any.
+    """
+
+    nox: str
+    results: str = ""
+    members: tuple[Member, ...] = ()
+    measured_on: tuple[str, ...] = (catalog.X86_64,)
+    benchmarks: bool = False
+
+
+def of_crate(crate: Settings, tests: Sequence[CustomTest], facts: Facts) -> tuple[Template, ...]:
     """Return the templates of a crate's sessions: the standard ones, custom tests, then its own.
 
     Args:
         crate: What its ``register()`` call says, and the sessions of its own.
         tests: The custom tests that are sessions.
-        nox: The shell command that stands for ``nox``.
-        members: The members that are judged by themselves; sessions of cargo's are of each of them then.
+        facts: What else they depend on.
     """
     found: list[Template] = []
     for row in catalog.STANDARD:
         if catalog.HELPERS not in row.tags:
-            omitted = "register(skip=...)" if row.name in crate.skip else ""
-            by_member = members if row.by_member else ()
-            found += _templates(crate.session(row.name), nox, STANDARD, omitted, by_member)
-    found += [replace(test.step(nox), workspace=True) for test in tests]
+            found += _templates(crate, row.name, facts, STANDARD)
+    found += [replace(test.step(facts.nox), workspace=True) for test in tests]
     for own in crate.own:
         if catalog.HELPERS not in own.tags and not own.described:
-            found += _templates(crate.session(own.name), nox, "the noxfile")
+            found += _templates(crate, own.name, facts, "the noxfile")
     return tuple(found)
 
 
@@ -69,23 +85,29 @@ def is_standard(template: Template) -> bool:
     return template.source == STANDARD or template.source.startswith(_BY_NAME)
 
 
-def _templates(
-    session: SessionSettings, nox: str, source: str, omitted: str = "", members: Sequence[Member] = ()
-) -> list[Template]:
-    """Return a template for each of the steps that share the session's work."""
-    template = _template(session, nox, source, omitted)
-    words = "--package {crate}" if members else ""
+def _templates(crate: Settings, name: str, facts: Facts, source: str) -> list[Template]:
+    """Return a template for each of the steps that share a session's work."""
+    session, standard = crate.session(name), source == STANDARD
+    given = crate.overrides.get(name)
+    unsaid = standard and name == "coverage" and not (given and given.platforms)
+    if unsaid:
+        session = replace(session, steps_for=facts.measured_on)
+    members = facts.members if session.row.by_member else ()
     folders = {member.name: member.path for member in members}
-    out = named(folders, session.exclude, excluded_by(session.row.name)) if members else ()
+    out = named(folders, session.exclude, excluded_by(name)) if members else ()
     template = replace(
-        template,
+        _template(session, facts, source, _omitted(crate, name, facts) if standard else ""),
         workspace=not members,
-        by_member={m.name: () if m.name in out else _platforms(session, m) for m in members},
+        by_member={
+            m.name: () if m.name in out else m.measured_on if unsaid else session.steps_for for m in members
+        },
     )
+    page = _PAGES.get(name, "") if standard and facts.results else ""
     numbers = range(1, session.shares + 1)
     shares = [f"{number}/{session.shares}" for number in numbers] if session.shares > 1 else [""]
+    words = ("--package {crate}" if members else "", page and f"--html {facts.results}/{page}")
     return [
-        replace(template, share=each, command=_with(template.command, words, each and f"--partition {each}"))
+        replace(template, share=each, command=_with(template.command, *words, each and f"--partition {each}"))
         for each in shares
     ]
 
@@ -95,10 +117,15 @@ def _with(command: object, *options: str) -> str:
     return " ".join([str(command), *(["--", *given] if given else [])])
 
 
-def _platforms(session: SessionSettings, member: Member) -> tuple[str, ...]:
-    """Return what a session's steps for a member are for."""
-    unsaid = session.steps_for == session.row.platforms
-    return member.measured_on if unsaid and session.row.name == "coverage" else session.steps_for
+def _omitted(crate: Settings, name: str, facts: Facts) -> str:
+    """Return why a standard session has no steps; empty where it has."""
+    if name in crate.skip:
+        return "register(skip=...)"
+    if name != catalog.BENCH:
+        return ""
+    if crate.bench == BenchRules() and name not in crate.overrides:
+        return "register() sets nothing for bench"
+    return "" if facts.benchmarks else f'no [[bench]] name = "{catalog.HARNESS}"'
 
 
 def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
@@ -131,21 +158,26 @@ def standard_tests(*, of_crates: bool) -> tuple[Template, ...]:
     return tuple(found)
 
 
-def _template(session: SessionSettings, nox: str, source: str, omitted: str) -> Template:
+def _template(session: SessionSettings, facts: Facts, source: str, omitted: str) -> Template:
     row = session.row
     extra: dict[str, Any] = {}
     if session.soft_fail:
         extra["soft_fail"] = True
     if session.skip:
         extra["skip"] = session.skip
+    docker = _docker(session)
+    if facts.results:
+        docker |= {"propagate-environment": True, "mount-buildkite-agent": True}
+        docker["environment"] = [f"RUSTVMM_RESULTS={facts.results}", *docker.get("environment", ())]
+        extra["artifact_paths"] = [f"{catalog.RESULTS}/**/*"]
     return Template(
         name=row.name,
         aliases=(row.alias,) if row.alias else (),
         source=source,
-        command=f"{nox} -s {shlex.quote(row.name)}",
+        command=f"{facts.nox} -s {shlex.quote(row.name)}",
         platforms=session.steps_for,
         agents=session.agents,
-        docker=_docker(session),
+        docker=docker,
         timeout_minutes=math.ceil(session.timeout_minutes),
         changed=list(session.changed) or None,
         extra=extra,

@@ -54,6 +54,26 @@ def members(root: Path) -> dict[str, str]:
     return {path: workspace.name(path) for path in workspace.members()}
 
 
+def has_benchmarks(root: Path, target: str) -> bool:
+    """Whether a member has a benchmark target of that name, declared or found by cargo.
+
+    Raises:
+        UserError: A manifest cannot be understood.
+    """
+    if not (root / "Cargo.toml").is_file():
+        return False
+    workspace = _workspace(root)
+    for path in workspace.members():
+        declared = workspace.manifest(path).get("bench", ())
+        if any(isinstance(each, dict) and each.get("name") == target for each in declared):
+            return True
+        if workspace.table(workspace.manifest(path), "package", path).get("autobenches", True):
+            folder = root / path / "benches"
+            if (folder / f"{target}.rs").is_file() or (folder / target / "main.rs").is_file():
+                return True
+    return False
+
+
 def _workspace(root: Path) -> _Workspace:
     if not (root / "Cargo.toml").is_file():
         raise UserError(

@@ -72,7 +72,7 @@ def of(crate: Settings) -> tuple[Member, ...]:
             name=name,
             path=path,
             platforms=(path != "." and read_platforms(crate.directory, Path(path, PLATFORM_FILE))) or top,
-            measured_on=_measured_on(crate.directory / path),
+            measured_on=measured_on(crate.directory / path),
             tests=_descriptions(crate.directory, path),
         )
         for path, name in found.items()
@@ -90,7 +90,8 @@ def _stands_by_itself(directory: Path, path: str) -> bool:
     )
 
 
-def _measured_on(folder: Path) -> tuple[str, ...]:
+def measured_on(folder: Path) -> tuple[str, ...]:
+    """Return the platforms that a folder has a coverage record or configuration for; x86_64 without any."""
     record = files.read_text(folder / "tests" / "coverage") or ""
     recorded = {line.partition(" ")[0] for line in record.splitlines()}
     there = (folder / f"coverage_config_{name}.json" for name in catalog.PLATFORMS)

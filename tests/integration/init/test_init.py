@@ -90,6 +90,7 @@ def test_what_a_replaced_test_needs_is_set_for_its_session(crate: CrateBuilder) 
         "docker_plugin": {"privileged": True},
     }
     crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": [test, bench]}))
+    crate.with_file("benches/main.rs", "fn main() {}\n")
 
     init(crate, "--yes")
 

@@ -296,6 +296,7 @@ def test_custom_tests_of_the_submodule_s_tests_become_settings_of_the_sessions(c
         {"test_name": "cov", "command": f"pytest {folder}/test_coverage.py"},
     ]
     crate.with_file(".buildkite/custom-tests.json", json.dumps({"tests": tests}))
+    crate.with_file("benches/main.rs", "fn main() {}\n")
 
     outcome = init(crate, "--yes", "--github")
 

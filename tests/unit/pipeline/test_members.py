@@ -55,12 +55,34 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def pipeline(root: Path, **given: Any) -> Pipeline:
-    return generate.of_sessions(settings(root, given), "buildkite")
+def pipeline(root: Path, form: str = "buildkite", **given: Any) -> Pipeline:
+    return generate.of_sessions(settings(root, given), form)
 
 
 def steps(root: Path, **given: Any) -> dict[str, dict[str, Any]]:
     return {step["label"]: step for step in buildkite.render(pipeline(root, **given))["steps"]}
+
+
+def docker(step: dict[str, Any]) -> dict[str, Any]:
+    (options,) = step["plugins"][0].values()
+    return dict(options)
+
+
+def test_bench_has_a_step_where_a_member_has_benchmarks_and_something_is_set_for_it(root: Path) -> None:
+    write(root / "crates/base/benches/main.rs", "")
+    assert "bench-aarch64" not in steps(root)
+    assert "bench-aarch64" in steps(root, bench={"threshold": 2})
+
+
+def test_a_label_of_a_member_s_own_test_names_what_leaves_the_session_out(root: Path) -> None:
+    test = {"test_name": "clippy", "command": "make", "platform": ["x86_64"]}
+    write(root / "other/.buildkite/custom-tests.json", json.dumps({"tests": [test]}))
+    with pytest.raises(UserError, match="two steps have the label 'other: clippy-x86_64'") as caught:
+        steps(root)
+    assert str(caught.value.where).startswith("other/.buildkite/custom-tests.json")
+    option = '{"clippy": {"exclude": ["other"]}}'
+    assert caught.value.fix.endswith(f"leave the session's out: register(overrides={option})")
+    assert "other: clippy-x86_64" in steps(root, overrides=json.loads(option))
 
 
 def test_each_member_session_and_platform_has_a_step(root: Path) -> None:
@@ -76,9 +98,7 @@ def test_each_member_session_and_platform_has_a_step(root: Path) -> None:
     ]
     assert made["app: clippy-x86_64"]["command"] == "nox -s clippy -- --package app"
     assert made["other: clippy-riscv64"]["command"] == '"nox -s clippy -- --package other"'
-    assert [label for label in made if ": " not in label] == [
-        *("fmt", "doc", "commit-format", "audit-x86_64", "bench-aarch64")
-    ]
+    assert [label for label in made if ": " not in label] == ["fmt", "doc", "commit-format", "audit-x86_64"]
     assert not any("if_changed" in made[label] for label in ("fmt", "doc", "commit-format", "audit-x86_64"))
 
 
@@ -182,6 +202,8 @@ def test_a_workspace_below_the_top_of_its_repository_is_entered(
     at(monkeypatch, "a folder/ws")
     made = steps(root)
     assert made["fmt"]["command"] == "cd 'a folder/ws' && nox -s fmt"
+    assert made["fmt"]["artifact_paths"] == ["target/rustvmm-results/**/*"]
+    assert docker(made["fmt"])["environment"] == ["RUSTVMM_RESULTS=../../target/rustvmm-results"]
     assert made["app: clippy-x86_64"]["command"] == "cd 'a folder/ws' && nox -s clippy -- --package app"
     assert made["app: clippy-x86_64"]["if_changed"][0] == "**"  # patterns start at the repository's top
 
@@ -195,6 +217,6 @@ def test_without_members_the_whole_workspace_has_the_steps(root: Path) -> None:
 
 def test_github_gets_the_same_jobs(root: Path) -> None:
     warnings: list[str] = []
-    text = github.render(pipeline(root), github.Repository(), warn=warnings.append)
+    text = github.render(pipeline(root, "github"), github.Repository(), warn=warnings.append)
     assert "nox -s coverage -- --package app" in text
     assert warnings == ["GitHub has no if_changed: the workflow's jobs run on every change"]

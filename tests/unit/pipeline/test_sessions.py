@@ -16,7 +16,8 @@ from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import buildkite, custom_tests, description, github
 from rustvmm_sessions.pipeline.compose import compose
-from rustvmm_sessions.pipeline.registered import of_crate
+from rustvmm_sessions.pipeline.model import Included
+from rustvmm_sessions.pipeline.registered import Facts, of_crate
 from rustvmm_sessions.pipeline.table import explain
 from rustvmm_sessions.pipeline.variables import Variables
 from rustvmm_sessions.settings import OwnSession, Platforms, override, settings
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.model import Pipeline
 
 REPOSITORY = github.Repository()
+PLAIN = Facts(nox="nox")
 ALL = Platforms(names=catalog.PLATFORMS, source=".platform")
 
 
@@ -36,7 +38,7 @@ def own(name: str, *tags: str, **given: Any) -> OwnSession:
 def pipeline(
     *sessions: OwnSession,
     platforms: Platforms = ALL,
-    nox: str = "nox",
+    facts: Facts = PLAIN,
     skip_standard: bool = False,
     described: tuple[CustomTest, ...] = (),
     **options: Any,
@@ -44,7 +46,7 @@ def pipeline(
     if skip_standard:
         options["skip"] = [s.name for s in catalog.STANDARD]
     crate = replace(settings(Path(), options), own=sessions)
-    templates = of_crate(crate, custom_tests.sessions(described, crate), nox)
+    templates = of_crate(crate, custom_tests.sessions(described, crate), facts)
     return compose(templates, platforms, Variables())
 
 
@@ -289,8 +291,11 @@ def test_a_reason_that_buildkite_refuses_is_refused() -> None:
     assert "'fmt', standard session" in str(caught.value)
 
 
+WITH_BENCHMARKS = Facts(nox="nox", benchmarks=True)
+
+
 def test_bench_is_one_optional_step_on_arm_that_knows_the_base_of_the_build() -> None:
-    made = steps(pipeline(platforms=Platforms(names=catalog.DEFAULT_PLATFORMS, source="the defaults")))
+    made = steps(pipeline(facts=WITH_BENCHMARKS, bench={"threshold": 2}))
     assert [label for label in made if label.startswith("bench")] == ["bench-aarch64"]
     step = made["bench-aarch64"]
     assert (step["command"], step["soft_fail"]) == ("nox -s bench", True)
@@ -299,8 +304,73 @@ def test_bench_is_one_optional_step_on_arm_that_knows_the_base_of_the_build() ->
     assert options["propagate-environment"] is True
 
 
+@pytest.mark.parametrize(
+    ("facts", "options", "reason"),
+    [
+        (WITH_BENCHMARKS, {}, "no: register() sets nothing for bench"),
+        (PLAIN, {"bench": {"threshold": 2}}, 'no: no [[bench]] name = "main"'),
+        (WITH_BENCHMARKS, {"bench": {"threshold": 2}}, "yes"),
+        (WITH_BENCHMARKS, {"overrides": {"bench": {"env": {"PACKAGE": "x"}}}}, "yes"),
+    ],
+)
+def test_bench_has_a_step_where_there_are_benchmarks_and_something_is_set_for_it(
+    facts: Facts, options: dict[str, Any], reason: str
+) -> None:
+    made = pipeline(facts=facts, **options)
+
+    assert ("bench-aarch64" in steps(made)) == (reason == "yes")
+    assert re.search(rf"^bench .* {re.escape(reason)}( |$)", explain(made), re.MULTILINE)
+
+
+def test_coverage_has_a_step_where_it_is_recorded_or_configured_unless_the_crate_says() -> None:
+    facts = Facts(nox="nox", measured_on=("aarch64", "riscv64"))
+
+    def labels(**options: Any) -> list[str]:
+        return [label for label in steps(pipeline(facts=facts, **options)) if label.startswith("coverage")]
+
+    assert labels() == ["coverage-aarch64", "coverage-riscv64"]
+    assert labels(platforms=Platforms(names=("aarch64",), source=".platform")) == ["coverage-aarch64"]
+    assert labels(overrides={"coverage": {"platforms": ["x86_64"]}}) == ["coverage-x86_64"]
+
+
+def test_steps_of_sessions_keep_their_results_and_pages() -> None:
+    facts = Facts(nox="cd a && nox", results="../target/rustvmm-results", benchmarks=True)
+    made = steps(pipeline(own("mine", env={"A": "b"}), facts=facts, overrides={"bench": {}}))
+
+    for step in made.values():
+        assert step["artifact_paths"] == ["target/rustvmm-results/**/*"]
+        options = docker(step)
+        assert options["environment"][0] == "RUSTVMM_RESULTS=../target/rustvmm-results"
+        # What the build is for, and the agent's program: annotations need both.
+        assert options["propagate-environment"] is options["mount-buildkite-agent"] is True
+    assert docker(made["mine-x86_64"])["environment"][1:] == ["A=b"]
+    pages = {label: step["command"] for label, step in made.items() if "--html" in step["command"]}
+    assert pages == {
+        "coverage-x86_64": "cd a && nox -s coverage -- --html ../target/rustvmm-results/coverage",
+        "bench-aarch64": "cd a && nox -s bench -- --html ../target/rustvmm-results/bench.html",
+    }
+
+
+@pytest.mark.parametrize(
+    ("label", "fix"),
+    [
+        ("coverage-x86_64", 'rename this one, or leave the session\'s out: register(skip=["coverage"])'),
+        ("mine-x86_64", "rename one of them: sessions and `reproduce` find a step by its label"),
+    ],
+)
+def test_a_label_of_a_session_and_of_the_crate_s_own_step_names_which_to_leave_out(
+    label: str, fix: str
+) -> None:
+    included = Included(label=label, data={"label": label, "command": "x"}, place=lambda *_: "steps.yml:3")
+    with pytest.raises(UserError, match=f"two steps have the label '{label}'") as caught:
+        steps(replace(pipeline(own("mine")), included=(included,)))
+    assert (caught.value.where, caught.value.fix) == ("steps.yml:3", fix)
+
+
 def test_dollars_of_literal_texts_are_doubled_for_the_agent_only() -> None:
-    made = pipeline(own("a $b: 'c'", platforms=["x86_64"]), nox="python3 $HOME/nox.pyz", skip_standard=True)
+    made = pipeline(
+        own("a $b: 'c'", platforms=["x86_64"]), facts=Facts(nox="python3 $HOME/nox.pyz"), skip_standard=True
+    )
     (step,) = buildkite.render(made)["steps"]
     assert step["label"] == "a $$b: 'c'-x86_64"
     assert step["command"] == "python3 $$HOME/nox.pyz -s 'a $$b: '\"'\"'c'\"'\"''"

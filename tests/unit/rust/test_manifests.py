@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.rust.manifests import packages, shared
+from rustvmm_sessions.rust.manifests import has_benchmarks, packages, shared
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -298,3 +298,28 @@ def test_files_beside_the_manifest_concern_all(tmp_path: Path) -> None:
 
     (root / ".gitignore").write_text("/target\n/Cargo.lock\n")
     assert shared(root) == (".cargo/**", "clippy.toml")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "file", "found"),
+    [
+        ("", "benches/main.rs", True),
+        ("", "benches/main/main.rs", True),
+        ("", "benches/other.rs", False),
+        ("autobenches = false\n", "benches/main.rs", False),
+        ('[[bench]]\nname = "main"\npath = "speed.rs"\n', "speed.rs", True),
+        ('[[bench]]\nname = "other"\n', "benches/other.rs", False),
+    ],
+)
+def test_benchmarks_are_the_target_of_that_name_of_a_member(
+    tmp_path: Path, manifest: str, file: str, *, found: bool
+) -> None:
+    root = workspace(tmp_path, '[workspace]\nmembers = ["a"]\n')
+    package(root, "a", manifest)
+    (root / "a" / file).parent.mkdir(parents=True, exist_ok=True)
+    (root / "a" / file).write_text("")
+    assert has_benchmarks(root, "main") == found
+
+
+def test_without_a_manifest_there_are_no_benchmarks(tmp_path: Path) -> None:
+    assert not has_benchmarks(tmp_path, "main")
