@@ -16,21 +16,22 @@ from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.init import scaffold
 from rustvmm_sessions.init.releases import ANY, published_by
 from rustvmm_sessions.init.scaffold import Dependabot, Found, ManyRuns, Publishable
-from rustvmm_sessions.pipeline.custom_tests import CustomTest, parse, replaced, settings_for
+from rustvmm_sessions.init.takeover import take_over
+from rustvmm_sessions.pipeline.custom_tests import CustomTest, parse
 from rustvmm_sessions.pipeline.hooks import HOOKS
-from rustvmm_sessions.rust.cargo import Cargo
+from rustvmm_sessions.pipeline.spelled import first_folder
+from rustvmm_sessions.rust import members
+from rustvmm_sessions.rust.cargo import Cargo, machine
 from rustvmm_sessions.rust.members import DESCRIPTIONS
 from rustvmm_sessions.settings import parse_platforms, settings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
 
 _DEPTH = 4
 
-
-_KEPT = ("coverage", "commit-format")
 _RENOVATE = (
     *(f"{folder}renovate.json{five}" for folder in ("", ".github/", ".gitlab/") for five in ("", "5")),
     *(f".renovaterc{ending}" for ending in ("", ".json", ".json5")),
@@ -64,51 +65,64 @@ def look(directory: Path, top: Path) -> Found:
     cargo = Cargo(directory=directory)
     own = {member.directory for member in cargo.workspace.members} | {cargo.workspace.root}
     apart = _outermost([path for path in manifests if path.resolve() not in own])
-    tests, left_out = _descriptions(directory, directory, skipped)
     root, here = cargo.workspace.root, directory.resolve()
-    members = sorted(folder for folder in own if here in folder.parents)
+    folders = sorted(folder for folder in own if here in folder.parents)
     place = "" if here == top.resolve() else here.relative_to(top.resolve()).as_posix()
     beside = bool(place) and any(not path.resolve().is_relative_to(here) for path in _manifests(top, skipped))
     packages = _publishable(cargo, beside=beside)
     platforms = _platforms(directory / ".platform")
-    described = [test for read in tests.values() for test in read]
-    redefined = _redefined(tests)
     dependabot = _dependabot(top)
+    tests, left_out = _descriptions(directory, directory, skipped)
+    others = {folder: _going_to(os.path.relpath(folder, directory), tests) for folder in apart}
+    others = {folder: names for folder, names in others.items() if names}
+    tests = {name: read for name, read in tests.items() if not any(name in each for each in others.values())}
+    above: dict[str, tuple[CustomTest, ...]] = {}
+    if place and root == here:
+        everything = _descriptions(directory, top, skipped)[0]
+        above = {name: everything[name] for name in _going_to(place, everything)}
+    judged = members.of(settings(directory, {"platforms": platforms}))
     of_members: dict[str, tuple[CustomTest, ...]] = {}
-    for member in members:
-        of_members |= _descriptions(directory, member, skipped)[0]
-    overrides = settings_for(described, platforms or catalog.DEFAULT_PLATFORMS)
-    crate = settings(directory, {"overrides": overrides, "skip": redefined})
-    instead = {test.name: name for test in described if (name := replaced(test, crate))}
+    for folder in folders:
+        of_members |= _descriptions(directory, folder, skipped)[0]
+    of_judged = {
+        str(path): parse(files.read_text(directory / path) or "", str(path), warn, (member.name, member.path))
+        for member in judged
+        for path in member.tests
+        if str(path) in of_members
+    }
+    over = take_over(
+        {**tests, **above, **of_judged},
+        here,
+        {name for each in judged for name in each.platforms.names}
+        | {*(platforms or catalog.DEFAULT_PLATFORMS)},
+        machine(),
+        *([("coverage",)] if above else []),
+    )
     return Found(
         place=place,
         member=root != here,
         platforms=platforms,
-        custom_tests={name: tuple(test.name for test in read) for name, read in tests.items()},
+        custom_tests={name: over.places[name] for name in (*tests, *above)},
         left_out=left_out,
+        of_members={name: over.places[name] for name in of_judged},
         members_tests=tuple(name for name in of_members if not name.endswith(DESCRIPTIONS)),
-        redefined=redefined,
+        skip=over.skip,
         packages=packages,
         publishing=_publishing(top, packages),
         calling_old=tuple(
-            test.name
-            for test in described
-            if test.name not in instead and _calls_rust_vmm_ci(test, submodules)
-        )
-        + tuple(
-            f"{test.name} ({name})"
-            for name, read in of_members.items()
-            for test in read
-            if _calls_rust_vmm_ci(test, submodules)
+            test.name if name in over.places and not test.member else f"{test.name} ({name})"
+            for name, read in {**tests, **above, **of_members}.items()
+            for test, (_, session) in zip(read, over.places.get(name) or [("", "")] * len(read), strict=True)
+            if not session and _calls_rust_vmm_ci(test, submodules)
         ),
-        overrides=overrides,
-        replaced=instead,
-        apart=tuple(os.path.relpath(path, directory) for path in apart),
+        overrides=over.overrides,
+        apart=tuple(os.path.relpath(path, directory) for path in apart if path not in others),
+        beside=tuple(look(folder, top) for folder in others),
         submodules=submodules,
         hooks=tuple(
             f".buildkite/hooks/{name}" for name in HOOKS if (top / ".buildkite/hooks" / name).is_file()
         ),
-        coverage_configs=_coverage_configs(directory, [directory, *members]),
+        coverage_configs=_coverage_configs(directory, [directory, *folders]),
         recorded=(directory / "tests" / "coverage").exists(),
         dependabot=dependabot,
         renovate=_renovate(top),
@@ -124,7 +138,7 @@ def look(directory: Path, top: Path) -> Found:
         bootstrap=files.read_text(top / scaffold.BUILDKITE) or "",
         github=(top / scaffold.GITHUB).exists(),
         tables=_tables(cargo),
-        many_runs=None if (directory / "noxfile.py").exists() else _many_runs(cargo, redefined),
+        many_runs=None if (directory / "noxfile.py").exists() else _many_runs(cargo, over.skip),
     )
 
 
@@ -223,6 +237,11 @@ def _platforms(path: Path) -> tuple[str, ...] | None:
     return None if text is None else parse_platforms(text, str(path))
 
 
+def _going_to(folder: str, tests: Mapping[str, Iterable[CustomTest]]) -> list[str]:
+    """Return the description files whose tests all go to a folder first."""
+    return [name for name, read in tests.items() if all(first_folder(t.command) == folder for t in read)]
+
+
 def _descriptions(
     directory: Path, crate: Path, skipped: Collection[Path]
 ) -> tuple[dict[str, tuple[CustomTest, ...]], dict[str, str]]:
@@ -247,23 +266,6 @@ def _descriptions(
             warn(f"{name} is left out of the noxfile:\n{error}")
             left_out[name] = "for what is said above"
     return tests, left_out
-
-
-def _redefined(tests: Mapping[str, tuple[CustomTest, ...]]) -> tuple[str, ...]:
-    """Return the standard sessions that are not for this crate, as its tests take their place.
-
-    A file with most of the standard names is run by Buildkite instead of the standard tests, any
-    other one beside them. What such a file leaves out (release builds of tests that need a device of
-    few agents) is left out here, but for the checks that rust-vmm-ci has in Python.
-    """
-    standard = [session for session in catalog.STANDARD if session.alias]
-    found: list[str] = []
-    for read in tests.values():
-        names = {test.name for test in read if not test.calls_rust_vmm_ci}
-        own = [session.name for session in standard if {session.name, session.alias} & names]
-        if 2 * len(own) > len(standard):
-            found += [s.name for s in standard if s.name in own or s.name not in _KEPT]
-    return tuple(dict.fromkeys(found))
 
 
 def _publishable(cargo: Cargo, *, beside: bool) -> tuple[Publishable, ...]:

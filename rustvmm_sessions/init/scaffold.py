@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os.path
+import posixpath
 import re
 import shlex
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.pipeline.spelled import MACHINE
+
+if TYPE_CHECKING:
+    from rustvmm_sessions.init.takeover import Places
 
 OLD_SUBMODULE = "rust-vmm-ci"
 
@@ -28,7 +34,7 @@ _BOOTSTRAP = """\
 # What they will be, and why: nox -s pipeline -- --explain
 steps:
   - label: ":pipeline: sessions"
-    command: nox -s pipeline -- --upload
+    command:{commands}
     agents:
       os: linux
     timeout_in_minutes: 5
@@ -109,12 +115,14 @@ class Found:
         place: The crate's directory, from the repository's top; empty at the top.
         member: Whether it is a member of a workspace whose manifest is elsewhere.
         platforms: What .platform says; None without that file.
-        custom_tests: Description files, from the crate's directory, with the names of their tests.
+        custom_tests: Description files, from the crate's directory, with what becomes of their tests.
         left_out: Other description files, and why they are not used.
-        members_tests: The same of members of the workspace.
-        redefined: Standard sessions that a description file has commands of its own for.
+        of_members: The same of members that are judged by themselves.
+        members_tests: Other description files of members.
+        skip: Standard sessions that a description leaves out, or has commands of its own for.
         packages: Packages that may be published.
         apart: Folders with a workspace of their own.
+        beside: Such folders that a description has tests for: each gets a noxfile, too.
         submodules: Paths of submodules by their names.
         hooks: Buildkite hooks of the repository.
         coverage_configs: The files coverage_config_ARCH.json, those of members too, with their scores.
@@ -122,7 +130,6 @@ class Found:
         workflows: Whether there are GitHub workflows.
         publishing: Packages that are published already, with the workflow that does, none of ours.
         overrides: Settings of standard sessions that custom tests imply.
-        replaced: Custom tests that a standard session takes the place of, with its name.
         calling_old: Other custom tests whose commands call rust-vmm-ci.
         dependabot: Dependabot's configuration.
         renovate: The configuration of renovate; empty where there is none.
@@ -137,12 +144,14 @@ class Found:
     place: str = ""
     member: bool = False
     platforms: tuple[str, ...] | None = None
-    custom_tests: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    custom_tests: Mapping[str, Places] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    of_members: Mapping[str, Places] = field(default_factory=dict)
     members_tests: tuple[str, ...] = ()
-    redefined: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
     packages: tuple[Publishable, ...] = ()
     apart: tuple[str, ...] = ()
+    beside: tuple[Found, ...] = ()
     submodules: Mapping[str, str]
     hooks: tuple[str, ...] = ()
     coverage_configs: Mapping[str, str] = field(default_factory=dict)
@@ -150,7 +159,6 @@ class Found:
     workflows: bool = False
     publishing: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    replaced: Mapping[str, str] = field(default_factory=dict)
     calling_old: tuple[str, ...] = ()
     dependabot: Dependabot = field(default_factory=Dependabot)
     renovate: str = ""
@@ -196,17 +204,27 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
             fix="leave --buildkite and --github out, and let steps of your own run `nox -f "
             f"{shlex.quote(found.place)}/noxfile.py -s NAME`",
         )
-    inside = f"{found.place}/" if found.place else ""
-    plan = {f"{inside}noxfile.py": noxfile(found)}
-    names = wishes.platforms or found.platforms or catalog.DEFAULT_PLATFORMS
-    if set(names) != set(found.platforms or ()):
-        plan[f"{inside}.platform"] = "".join(f"{name}\n" for name in names)
+    plan = {}
+    for each in (found, *found.beside):
+        inside = f"{each.place}/" if each.place else ""
+        plan[f"{inside}noxfile.py"] = noxfile(each)
+        names = wishes.platforms or each.platforms or catalog.DEFAULT_PLATFORMS
+        if set(names) != set(each.platforms or ()):
+            plan[f"{inside}.platform"] = "".join(f"{name}\n" for name in names)
     if wishes.dependabot != "none" and (wishes.dependabot or not found.renovate):
         plan[found.dependabot.name] = dependabot(found, wishes)
     plan |= {package.workflow: publishing(package, found) for package in _to_publish(found, wishes)}
     if wishes.buildkite:
-        plan[BUILDKITE] = _BOOTSTRAP
+        plan[BUILDKITE] = _bootstrap(found)
     return plan
+
+
+def _bootstrap(found: Found) -> str:
+    """Return the pipeline that makes the others: one upload for each noxfile, all into the same build."""
+    folders = [f"-f {shlex.quote(f'{each.place}/noxfile.py')} " for each in found.beside]
+    commands = [f"nox {folder}-s pipeline -- --upload" for folder in ["", *folders]]
+    lines = f" {commands[0]}" if len(commands) == 1 else "".join(f"\n      - {line}" for line in commands)
+    return _BOOTSTRAP.replace("{commands}", lines)
 
 
 def noxfile(found: Found) -> str:
@@ -217,10 +235,10 @@ def noxfile(found: Found) -> str:
     options = []
     if found.member:
         options.append("workspace=False")
-    if found.redefined:
-        options.append(f"skip={_listed(found.redefined)}")
+    if found.skip:
+        options.append(f"skip={_listed(found.skip)}")
     if found.overrides:
-        options.append(f"overrides={_literal(found.overrides)}")
+        options.append(f"overrides={_table(found.overrides)}")
     if found.custom_tests:
         one = len(found.custom_tests) == 1
         options.append(f"custom_tests={_listed(tuple(found.custom_tests))[one : -1 if one else None]}")
@@ -231,11 +249,21 @@ def noxfile(found: Found) -> str:
         "# /// script\n"
         '# dependencies = ["rustvmm-sessions[tools]", "nox"]\n'
         "# ///\n"
-        "import nox\n"
+        f"{'import os' + chr(10) * 2 if MACHINE in json.dumps(found.overrides) else ''}import nox\n"
         "from rustvmm_sessions import register\n\n"
         f"crate = {call}\n\n"
         'if __name__ == "__main__":\n'
         "    nox.main()\n"
+    )
+
+
+def _table(value: Mapping[str, Mapping[str, object]]) -> str:
+    """Return a table as Python has it, a row a line where it has several."""
+    rows = [f"{_literal(key)}: {_literal(item)}" for key, item in value.items()]
+    return (
+        f"{{{rows[0]}}}"
+        if len(rows) == 1
+        else "".join(["{\n", *(f"        {row},\n" for row in rows), "    }"])
     )
 
 
@@ -245,7 +273,11 @@ def _literal(value: object) -> str:
         return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, bool):
         return str(value)
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and MACHINE in value:
+        text = text.replace("{", "{{").replace("}", "}}").replace(MACHINE, "{os.uname().machine}")
+        return f"f{text}"
+    return text
 
 
 def _listed(names: tuple[str, ...]) -> str:
@@ -283,8 +315,9 @@ def dependabot(found: Found, wishes: Wishes) -> str:
     One that has all kinds already stays as it is, and one of somebody else's gets those that it lacks.
     """
     interval, there = wishes.dependabot or "weekly", found.dependabot
-    rust = [
-        f"""\
+    places = [each.place for each in (found, *found.beside)]
+    rust = {
+        place: f"""\
         # Rust dependencies, those in Cargo.lock that others depend on included, in one pull request.
         - package-ecosystem: cargo
           directory: {json.dumps(f"/{place}", ensure_ascii=False)}
@@ -296,8 +329,8 @@ def dependabot(found: Found, wishes: Wishes) -> str:
             rust-dependencies:
               patterns: ["*"]
         """
-        for place in dict.fromkeys((*found.updated, found.place))
-    ]
+        for place in (*found.updated, *places)
+    }
     workflows = found.workflows or wishes.github or bool(_to_publish(found, wishes))
     kinds = {"github-actions": workflows, "gitsubmodule": bool({*found.submodules} - {OLD_SUBMODULE})}
     others = {
@@ -310,13 +343,13 @@ def dependabot(found: Found, wishes: Wishes) -> str:
         for kind, wanted in kinds.items()
         if wanted
     }
-    lacking = [] if there.has("cargo", found.place) else rust[-1:]
+    lacking = [rust[place] for place in places if not there.has("cargo", place)]
     lacking += [entry for kind, entry in others.items() if not there.has(kind, "")]
     if there.text and not lacking and not (there.plain and wishes.dependabot):
         return there.text
     if there.text and not there.plain:
         return _with_entries(there.text, lacking)
-    return f"version: 2\nupdates:\n{_indented([*rust, *others.values()], '  ')}"
+    return f"version: 2\nupdates:\n{_indented([*rust.values(), *others.values()], '  ')}"
 
 
 def _indented(entries: list[str], indent: str) -> str:
@@ -366,17 +399,7 @@ jobs:
 
 def left_to_do(found: Found, wishes: Wishes) -> list[str]:
     """Return what cannot be done here, each with the exact commands or the page."""
-    todo = []
-    if not found.recorded:
-        own = any("/" not in name for name in found.coverage_configs)
-        of_members = bool(found.coverage_configs) and not own  # which then stand for themselves
-        start = (
-            "judged by coverage_config_ARCH.json until then"
-            if found.coverage_configs
-            else "it has no baseline yet"
-        )
-        record = "'*/tests/coverage'" if of_members else "tests/coverage"
-        todo.append(f"Record the coverage ({start}): nox -s coverage -- --profile devel && git add {record}")
+    todo = [record for each in (found, *found.beside) if (record := _record(each, found.place))]
     if found.tables:
         todo.append("Correct the tables that limit the feature matrix:\n  " + "\n  ".join(found.tables))
     elif many := found.many_runs:
@@ -411,6 +434,26 @@ def left_to_do(found: Found, wishes: Wishes) -> list[str]:
     return todo
 
 
+def _record(found: Found, start: str) -> str:
+    """Return how coverage is recorded, from the folder `start`; empty where it is."""
+    if found.recorded:
+        return ""
+    own = any("/" not in name for name in found.coverage_configs)
+    of_members = bool(found.coverage_configs) and not own  # which then stand for themselves
+    until = (
+        "judged by coverage_config_ARCH.json until then"
+        if found.coverage_configs
+        else "it has no baseline yet"
+    )
+    record = "'*/tests/coverage'" if of_members else "tests/coverage"
+    folder = (
+        ""
+        if found.place == start
+        else f"cd {shlex.quote(os.path.relpath(f'/{found.place}', f'/{start}'))} && "
+    )
+    return f"Record the coverage ({until}): {folder}nox -s coverage -- --profile devel && git add {record}"
+
+
 def _left_of_publishing(found: Found, wishes: Wishes) -> list[str]:
     todo = []
     if wishes.publish and found.publishing:
@@ -430,29 +473,37 @@ def _left_of_publishing(found: Found, wishes: Wishes) -> list[str]:
 
 def taken_over(found: Found) -> list[str]:
     """Return what becomes of each file of rust-vmm-ci."""
-    until = "its exclude_path and crate_features hold"
-    if not found.recorded:
-        until = f"the baseline until there is tests/coverage; {until} then, too"
-    of_member = "of a member, which is judged by it"
-    said = [
-        f"{name} (coverage_score {score}): {of_member if '/' in name else until}"
-        for name, score in found.coverage_configs.items()
-    ]
-    if found.platforms is not None:
-        names = ", ".join(found.platforms)
-        said.append(f".platform ({names}): stays; it says what the pipeline has steps for")
-    for name, tests in found.custom_tests.items():
-        own = [test for test in tests if test not in found.replaced]
-        others = [test for test in tests if test in found.replaced]
-        parts = ["its tests are sessions: " + _some(own)] if own else []
-        parts += ["standard sessions take the place of " + _some(others)] if others else []
-        said.append(f"{name}: {'; '.join(parts)}")
-    said += [f"{name}: left out of the noxfile, {why}" for name, why in found.left_out.items()]
-    said += [f"{name}: stays out of the noxfile; see below" for name in found.members_tests]
+    said = []
+    for each in (found, *found.beside):
+        place = os.path.relpath(f"/{each.place}", f"/{found.place}")
+        said += [f"{posixpath.normpath(f'{place}/{name}')}{what}" for name, what in _files(each)]
     if OLD_SUBMODULE in found.submodules:
         path = found.submodules[OLD_SUBMODULE]
         said.append(f"{path}: the submodule, which the sessions do not need; removed last")
     return said
+
+
+def _files(found: Found) -> Iterator[tuple[str, str]]:
+    """Yield the files of rust-vmm-ci, from the crate's directory, and what becomes of them."""
+    until = "its exclude_path and crate_features hold"
+    if not found.recorded:
+        until = f"the baseline until there is tests/coverage; {until} then, too"
+    of_member = "of a member, which is judged by it"
+    for name, score in found.coverage_configs.items():
+        yield name, f" (coverage_score {score}): {of_member if '/' in name else until}"
+    if found.platforms is not None:
+        names = ", ".join(found.platforms)
+        yield ".platform", f" ({names}): stays; it says what the pipeline has steps for"
+    for name, tests in (*found.custom_tests.items(), *found.of_members.items()):
+        own = [test for test, session in tests if not session]
+        others = [f"{t} ({session})" if t != session else t for t, session in tests if session]
+        parts = ["standard sessions take the place of " + ", ".join(others)] if others else []
+        parts += ["its tests are sessions: " + _some(own)] if own else []
+        yield name, f": {'; '.join(parts)}"
+    for name, why in found.left_out.items():
+        yield name, f": left out of the noxfile, {why}"
+    for name in found.members_tests:
+        yield name, ": stays out of the noxfile; see below"
 
 
 def _some(names: list[str]) -> str:
@@ -467,11 +518,11 @@ def _left_of_tests(found: Found) -> list[str]:
             f"Tests described for members are no sessions yet: {', '.join(found.members_tests)}. If their "
             "commands start in this directory, name the files in register(custom_tests=[...])."
         )
-    if found.replaced:
-        pairs = ", ".join(f"{test} ({session})" for test, session in found.replaced.items())
+    files = [name for name, tests in found.custom_tests.items() if any(session for _, session in tests)]
+    if files:
         todo.append(
-            f"Sessions do what these custom tests did by {OLD_SUBMODULE}: {pairs}. "
-            "Take the tests out of their file when CI runs the sessions."
+            "Take the tests whose place a standard session takes out of their file when CI runs the "
+            f"sessions: {', '.join(files)}"
         )
     if found.calling_old:
         todo.append(

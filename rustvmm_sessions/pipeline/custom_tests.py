@@ -7,12 +7,14 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import description
 from rustvmm_sessions.pipeline.model import interpolated
+from rustvmm_sessions.pipeline.spelled import EACH_MEMBER, MACHINE, Spelled, spelled
 from rustvmm_sessions.settings import Override
 
 if TYPE_CHECKING:
@@ -21,14 +23,12 @@ if TYPE_CHECKING:
     from rustvmm_sessions.pipeline.model import Template
     from rustvmm_sessions.settings import Settings
 
-_OURS = re.compile(r"pytest\s[^;&|\n]*\btest_(coverage|commit_format)\.py\b[^;&|\n]*")
-_BENCHMARK = re.compile(r"(?:PACKAGE=([\w-]+)\s+)?pytest\s[^;&|\n]*\btest_benchmark\.py\b[^;&|\n]*")
-"""rust-vmm-ci's own tests, which are standard sessions here."""
 _OF_RUST_VMM_CI = re.compile(
     r"rust-vmm-ci|\btest_(coverage|commit_format|benchmark|run)\b|\btest_(cov|com|ben)\w*\*|\bautogenerate_pipeline\b"
 )
 
-_PACKAGE = "PACKAGE"
+PACKAGE = "PACKAGE"
+"""The variable that names the package whose benchmarks are meant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,13 @@ class CustomTest:
         template: The test with all its keys, of which the pipeline makes its steps.
         session: The name of its session; empty before there is one.
         member: The member of the workspace that describes it; empty for the crate as a whole.
+        folder: The folder of that member, relative to the workspace's.
     """
 
     template: Template
     session: str = ""
     member: str = ""
+    folder: str = ""
 
     @property
     def name(self) -> str:
@@ -104,23 +106,32 @@ class CustomTest:
         return "{crate}" in self.command or ("{crate_path}" in self.command and not self.template.crate_path)
 
     @property
-    def means(self) -> str:
-        """The standard session of what it runs of rust-vmm-ci, and of nothing else; empty for none."""
-        if _BENCHMARK.fullmatch(self.command.strip()):
-            return catalog.BENCH
-        ours = _OURS.fullmatch(self.command.strip())
-        return ours[1].replace("_", "-") if ours else ""
+    def spelled(self) -> Spelled | None:
+        """What it runs of a standard session, if nothing else, and if settings say all its keys."""
+        template, extra = self.template, self.template.extra
+        docker = {"privileged", "devices", "environment", "propagate-environment"}
+        plain = (
+            not template.condition
+            and template.retry == {"automatic": False}
+            and not isinstance(template.changed, Mapping)
+            and extra.keys() <= {"soft_fail"}
+            and not isinstance(extra.get("soft_fail"), list)
+            and template.docker.keys() <= docker
+            and len(self.env) == len(_strings(template.docker.get("environment")))
+        )
+        found = spelled(interpolated(self.command)) if plain else None
+        if found is None or (found.target and {*self.platforms} != {found.target}):
+            return None
+        env = {**self.env, **found.env}
+        folder = template.crate_path if found.folder == EACH_MEMBER else ""
+        if found.session == catalog.BENCH and self.member and found.folder == self.folder:
+            env.setdefault(PACKAGE, self.member)
+        return replace(found, folder=folder or found.folder, env=env)
 
     @property
     def calls_rust_vmm_ci(self) -> bool:
         """Whether it needs something of rust-vmm-ci, which may be found by its name alone."""
         return bool(_OF_RUST_VMM_CI.search(self.command))
-
-    @property
-    def package(self) -> str:
-        """The package whose benchmarks it means; empty for all."""
-        prefixed = _BENCHMARK.fullmatch(self.command.strip())
-        return (prefixed and prefixed[1]) or self.env.get(_PACKAGE, "")
 
     @property
     def override(self) -> Override:
@@ -169,81 +180,67 @@ def parse(
     tests = description.parse(text, name, of_crates=True, warn=warn)
     if member is None:
         return tuple(CustomTest(template=test) for test in tests)
-    return tuple(CustomTest(template=test.of_member(*member), member=member[0]) for test in tests)
+    name, folder = member
+    return tuple(
+        CustomTest(template=test.of_member(name, folder), member=name, folder=folder) for test in tests
+    )
 
 
 def _strings(value: object) -> list[str]:
     return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
 
 
-def settings_for(tests: Iterable[CustomTest], platforms: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the settings with which standard sessions do what tests did, by the sessions' names.
-
-    None where there is no such test, or where tests for several packages or kinds of agents would
-    be several sessions.
-
-    Args:
-        tests: The crate's custom tests.
-        platforms: What a benchmark is for that does not say.
-    """
-    by_session: dict[str, list[CustomTest]] = {}
-    for test in tests:
-        by_session.setdefault(test.means, []).append(test)
-    found = {name: _settings_for(name, same, platforms) for name, same in by_session.items()}
-    return {name: settings for name, settings in found.items() if settings}
-
-
-def _settings_for(name: str, tests: list[CustomTest], platforms: Sequence[str]) -> dict[str, Any]:
-    session, first = catalog.standard(name), tests[0]
-    if session is None or any((t.package, t.agents) != (first.package, first.agents) for t in tests):
-        return {}
-    usual = platforms if name == catalog.BENCH else session.platforms
-    named = list(dict.fromkeys(platform for test in tests for platform in test.platforms or usual))
-    minutes = max(test.template.timeout_minutes for test in tests)
-    env = {key: value for test in tests for key, value in test.env.items()}
-    settings = {
-        "platforms": named if {*named} != {*session.platforms} else [],
-        "timeout_minutes": minutes if minutes > session.timeout_minutes else 0,
-        "privileged": any(test.privileged for test in tests) and not session.privileged,
-        "devices": list(dict.fromkeys(device for test in tests for device in test.devices)),
-        "env": env | ({_PACKAGE: first.package} if first.package else {}),
-        "agents": first.agents,
-    }
-    return {key: value for key, value in settings.items() if value}
-
-
-def replaced(test: CustomTest, crate: Settings) -> str:
+def replaced(test: CustomTest, crate: Settings, machine: str) -> str:
     """Return the standard session that takes a test's place, or an empty string.
 
     Args:
         test: The test.
         crate: What the crate leaves out, and sets for that session.
+        machine: The architecture of this machine, which variables may name.
     """
-    name = test.means
-    if not name or name in crate.skip:
+    found = test.spelled
+    if found is None or found.session in crate.skip or not runs_where(test, found, crate):
         return ""
-    session = crate.session(name)
+    session = crate.session(found.session)
     if session.steps_for and not {*test.platforms} <= {*session.steps_for}:
         return ""
+    if test.template.docker.get("propagate-environment") and not session.row.propagate_environment:
+        return ""
+    env, given = (
+        {name: text.replace(MACHINE, machine) for name, text in each.items()}
+        for each in (found.env, session.env)
+    )
     same = (
         test.agents == session.agents
         and {*test.devices} <= {*session.devices}
-        and (name != catalog.BENCH or test.package == session.env.get(_PACKAGE, ""))
+        and {*found.exclude} <= {*session.exclude}
+        and env.items() <= given.items()
+        and env.get(PACKAGE) == given.get(PACKAGE)
     )
-    return name if same else ""
+    return found.session if same else ""
 
 
-def sessions(tests: Iterable[CustomTest], crate: Settings) -> tuple[CustomTest, ...]:
+def runs_where(test: CustomTest, found: Spelled, crate: Settings) -> bool:
+    """Whether a test starts where the session does: in the crate's folder, or in those of its members."""
+    up = PurePosixPath(test.template.source).parts.count("..")  # of a folder above, where such tests start
+    if up:
+        return not found.alone and found.folder == "/".join(crate.directory.parts[-up:])
+    if found.session == "coverage" and found.folder and crate.members is False:
+        return False
+    return found.folder in ("", test.folder or EACH_MEMBER)
+
+
+def sessions(tests: Iterable[CustomTest], crate: Settings, machine: str) -> tuple[CustomTest, ...]:
     """Return the tests that become sessions, with the names of these.
 
     Nothing replaces anything: a test whose name is taken by another meaning gets ``NAME-2``. And
-    nothing runs twice: tests of the same command are one session, and rust-vmm-ci's own tests are
-    none, where the standard session of that meaning is.
+    nothing runs twice: tests of the same command are one session, and tests that a standard session
+    takes the place of are none.
     """
     taken = {session.name for session in catalog.STANDARD} - crate.skip
     found: dict[str, list[CustomTest]] = {}
     for test in tests:
-        if not test.member and replaced(test, crate):
+        if replaced(test, crate, machine):
             continue
         for number in itertools.count(1):
             name = test.full_name if number == 1 else f"{test.full_name}-{number}"

@@ -26,6 +26,7 @@ from rustvmm_sessions.pipeline import (
 )
 from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
 from rustvmm_sessions.rust import manifests, members, reads
+from rustvmm_sessions.rust.cargo import machine
 from rustvmm_sessions.rust.members import DEFAULTS, PLATFORM_FILE, platforms_of, read_platforms
 
 if TYPE_CHECKING:
@@ -129,7 +130,26 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
         pipeline = compose_workspace(templates, composed, platforms, changes)
     else:
         pipeline = compose(templates, platforms, changes)
-    return _finished(pipeline, [test.template for test in tests], crate.directory, crate.pipeline_include)
+    return _finished(
+        _within(pipeline, place), [test.template for test in tests], crate.directory, crate.pipeline_include
+    )
+
+
+def _within(pipeline: Pipeline, place: str) -> Pipeline:
+    """Return a pipeline whose labels name its noxfile's folder, unless they name a member.
+
+    A build may have the steps of several noxfiles.
+    """
+    if place == ".":
+        return pipeline
+    prefix = f"{place}: "
+    placements = [
+        replace(p, step=replace(p.step, label=prefix + p.step.label.removeprefix(prefix)))
+        if p.step and not p.crate
+        else p
+        for p in pipeline.placements
+    ]
+    return replace(pipeline, placements=tuple(placements))
 
 
 def custom_tests_of(crate: Settings, warn: Callable[[str], None] = lambda _: None) -> tuple[CustomTest, ...]:
@@ -151,7 +171,7 @@ def custom_tests_of(crate: Settings, warn: Callable[[str], None] = lambda _: Non
         for path in (path for path in member.tests if path not in named):
             text = _text(crate.directory, path)
             found += custom_tests.parse(text, str(path), warn, (member.name, member.path))
-    return custom_tests.sessions(found, crate)
+    return custom_tests.sessions(found, crate, machine())
 
 
 def read_included(directory: Path, name: Path) -> tuple[Included, ...]:

@@ -109,7 +109,7 @@ def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadl
     Raises:
         CheckFailed: A case failed, and ``soft_fail`` does not pass over it.
     """
-    start = _start(cargo)
+    start = _start(cargo, test)
     cases = commands(test, machine(), _members(cargo, start) if test.per_crate else (), chosen)
     cargo = replace(cargo, directory=start)
     for case, command in cases:
@@ -120,14 +120,16 @@ def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadl
         run_script(Script(name=name, program="sh", text=command, soft_fail=soft_fail), cargo, deadline)
 
 
-def _start(cargo: Cargo) -> Path:
+def _start(cargo: Cargo, test: CustomTest) -> Path:
     """Return where Buildkite starts a test: at the repository's top, which a member's folder is not.
 
-    A crate with a workspace of its own has the tests that its folder is the top for.
+    A crate with a workspace of its own has the tests that its folder is the top for, but for those that a
+    file above it describes.
     """
     with contextlib.suppress(UserError):  # no git
         here, top = cargo.directory.resolve(), Git(directory=cargo.directory).top
-        if top and top.resolve() != here and cargo.workspace.root != here:
+        above = test.template.source.startswith("../")
+        if top and top.resolve() != here and (above or cargo.workspace.root != here):
             return top.resolve()
     return cargo.directory
 
@@ -135,5 +137,6 @@ def _start(cargo: Cargo) -> Path:
 def _members(cargo: Cargo, start: Path) -> Iterable[tuple[str, str]]:
     """Return the names and folders of the members that a test is for: in a member's folder, that one."""
     workspace = cargo.workspace
-    members = workspace.members if start == cargo.directory else filter(None, [workspace.current])
+    whole = cargo.directory in (start, workspace.root)
+    members = workspace.members if whole else filter(None, [workspace.current])
     return [(member.name, os.path.relpath(member.directory, start)) for member in members]

@@ -31,6 +31,7 @@ PURE = {
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
     *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
+    "init.takeover",
     *("rust.cfg", "rust.features", "rust.reads"),
     *(
         "pipeline.model",
@@ -47,6 +48,7 @@ PURE = {
         "pipeline.github",
         "pipeline.table",
         "pipeline.custom_tests",
+        "pipeline.spelled",
     ),
 }
 IMPURE = {"glob", "io", "os", "platform", "random", "shutil", "socket", "sys", "tempfile", "time"}

@@ -78,8 +78,8 @@ def test_each_file_of_rust_vmm_ci_is_named_with_what_becomes_of_it(crate: CrateB
         f"- coverage_config_x86_64.json (coverage_score 80.5): {until}",
         "- one/coverage_config_x86_64.json (coverage_score 7): of a member, which is judged by it",
         "- .platform (x86_64): stays; it says what the pipeline has steps for",
-        "- .buildkite/a.json: its tests are sessions: t0, t1, t2, t3, t4, t5, t6, t7 and 2 more; "
-        "standard sessions take the place of cov",
+        "- .buildkite/a.json: standard sessions take the place of cov (coverage); "
+        "its tests are sessions: t0, t1, t2, t3, t4, t5, t6, t7 and 2 more",
         "- .buildkite/b.json: left out of the noxfile, as it has no test",
         "- .buildkite/c.json: left out of the noxfile, for what is said above",
         "- ci: the submodule, which the sessions do not need; removed last",

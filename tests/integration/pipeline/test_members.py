@@ -64,7 +64,7 @@ def test_steps_of_a_noxfile_in_a_member_s_folder_begin_there(crate: CrateBuilder
     member = CrateBuilder(crate.directory / "crates/two").with_noxfile("workspace=False")
     crate.commit("noxfile")
     made = steps(member)
-    assert made[f"clippy-{machine()}"]["command"] == "cd crates/two && nox -s clippy"
+    assert made[f"crates/two: clippy-{machine()}"]["command"] == "cd crates/two && nox -s clippy"
     assert all(step["command"].strip('"').startswith("cd crates/two && nox -s ") for step in made.values())
 
 

@@ -11,7 +11,7 @@ import pytest
 from rustvmm_sessions import catalog
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline import custom_tests
-from rustvmm_sessions.pipeline.custom_tests import CustomTest, commands, parse, settings_for
+from rustvmm_sessions.pipeline.custom_tests import CustomTest, commands, parse
 from rustvmm_sessions.pipeline.model import tolerated_by
 from rustvmm_sessions.settings import Override, Settings
 
@@ -31,7 +31,7 @@ def sessions(tests: Any, taken: set[str], **overrides: Override) -> dict[str, li
     skip = frozenset({session.name for session in catalog.STANDARD} - taken)
     crate = Settings(directory=Path(), skip=skip, overrides=overrides)
     found: dict[str, list[CustomTest]] = {}
-    for test in custom_tests.sessions(tests, crate):
+    for test in custom_tests.sessions(tests, crate, "x86_64"):
         found.setdefault(test.session, []).append(test)
     return found
 
@@ -90,10 +90,10 @@ def test_what_is_wrong_or_odd_is_said_as_the_pipeline_says_it() -> None:
 
 
 def test_a_name_that_has_a_meaning_keeps_it() -> None:
-    found = sessions([a_test("clippy", "cargo clippy"), a_test("clippy", "make clippy")], TAKEN)
+    found = sessions([a_test("clippy", "cargo clippy -p x"), a_test("clippy", "make clippy")], TAKEN)
 
     assert {name: [t.command for t in tests] for name, tests in found.items()} == {
-        "clippy-2": ["cargo clippy"],
+        "clippy-2": ["cargo clippy -p x"],
         "clippy-3": ["make clippy"],
     }
 
@@ -189,25 +189,6 @@ def test_what_does_more_than_the_benchmark_stays(command: str) -> None:
     test = a_test("performance", command, platform=["aarch64"])
 
     assert list(sessions([test], {"bench"})) == ["performance"]
-    assert settings_for([test], BOTH) == {}
-
-
-def test_the_settings_of_bench_are_those_of_the_tests_it_replaces() -> None:
-    docker = {"environment": ["PACKAGE=one"], "devices": ["/dev/kvm"]}
-    on_arm = a_test("a", BENCHMARK, platform=["aarch64"], docker_plugin=docker)
-    longer = a_test("b", BENCHMARK, timeout_in_minutes=90, docker_plugin=docker)
-
-    assert settings_for([a_test("c")], BOTH) == {}
-    assert settings_for([a_test("d", BENCHMARK, platform=BOTH)], []) == {"bench": {"platforms": BOTH}}
-    assert settings_for([on_arm, longer], BOTH) == {
-        "bench": {
-            "platforms": ["aarch64", "x86_64"],
-            "timeout_minutes": 90,
-            "devices": ["/dev/kvm"],
-            "env": {"PACKAGE": "one"},
-        }
-    }
-    assert settings_for([on_arm, a_test("e", BENCHMARK)], BOTH) == {}  # another package
 
 
 def test_coverage_on_agents_and_devices_of_its_own_is_the_session_s_with_those_settings() -> None:
@@ -216,13 +197,9 @@ def test_coverage_on_agents_and_devices_of_its_own_is_the_session_s_with_those_s
     test = a_test("cov", command, platform=["x86_64"], hypervisor="mshv", docker_plugin=docker)
     on_kvm = a_test("on kvm", command, platform=["x86_64"])
 
-    settings = settings_for([test, a_test("c"), a_test("d", "pytest x/test_commit_format.py")], BOTH)
-
-    assert settings == {"coverage": {"devices": ["/dev/mshv"], "agents": {"hypervisor": "mshv"}}}
     fitting = Override(devices=("/dev/mshv", "/dev/kvm"), agents={"hypervisor": "mshv"})
     assert list(sessions([test, on_kvm], TAKEN, coverage=fitting)) == ["on kvm"]
     assert list(sessions([test, on_kvm], TAKEN)) == ["cov"]
-    assert settings_for([test, on_kvm], BOTH) == {}  # two kinds of agents
 
 
 # Commands

@@ -201,9 +201,9 @@ def test_a_workspace_below_the_top_of_its_repository_is_entered(
 ) -> None:
     at(monkeypatch, "a folder/ws")
     made = steps(root)
-    assert made["fmt"]["command"] == "cd 'a folder/ws' && nox -s fmt"
-    assert made["fmt"]["artifact_paths"] == ["target/rustvmm-results/**/*"]
-    assert docker(made["fmt"])["environment"] == ["RUSTVMM_RESULTS=../../target/rustvmm-results"]
+    assert made["a folder/ws: fmt"]["command"] == "cd 'a folder/ws' && nox -s fmt"
+    assert made["a folder/ws: fmt"]["artifact_paths"] == ["target/rustvmm-results/**/*"]
+    assert docker(made["a folder/ws: fmt"])["environment"] == ["RUSTVMM_RESULTS=../../target/rustvmm-results"]
     assert made["app: clippy-x86_64"]["command"] == "cd 'a folder/ws' && nox -s clippy -- --package app"
     assert made["app: clippy-x86_64"]["if_changed"][0] == "**"  # patterns start at the repository's top
 

@@ -46,7 +46,7 @@ def pipeline(
     if skip_standard:
         options["skip"] = [s.name for s in catalog.STANDARD]
     crate = replace(settings(Path(), options), own=sessions)
-    templates = of_crate(crate, custom_tests.sessions(described, crate), facts)
+    templates = of_crate(crate, custom_tests.sessions(described, crate, "x86_64"), facts)
     return compose(templates, platforms, Variables())
 
 
