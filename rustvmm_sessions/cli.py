@@ -9,14 +9,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from rustvmm_sessions import catalog, noxfile
+from rustvmm_sessions import __version__, catalog, noxfile
 from rustvmm_sessions.bench import options as bench
 from rustvmm_sessions.commits import options as commits
 from rustvmm_sessions.console import let_go, print_error
 from rustvmm_sessions.container import options as container
-from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
+from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.invocation import long_options
 from rustvmm_sessions.pipeline import options as pipeline
 from rustvmm_sessions.process import command_line, interrupted_status, interruptible
+from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +36,17 @@ def main(words: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (help_text, options_of, _) in _COMMANDS.items():
         options_of(commands.add_parser(name, help=help_text, description=help_text, allow_abbrev=False))
-    given = parser.parse_args(words)
-    given.repeat = command_line([parser.prog, *(sys.argv[1:] if words is None else words)])
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    words = sys.argv[1:] if words is None else words
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command is not None and command not in _COMMANDS:
+        parser.refuse(f"there is no command {command!r}", did_you_mean(command, _COMMANDS))
+    given, rest = parser.parse_known_args(words)
+    if rest:
+        options = commands.choices[given.command]
+        word = rest[0].partition("=")[0]
+        options.refuse(f"{given.command} has no option {word!r}", did_you_mean(word, long_options(options)))
+    given.repeat = command_line([parser.prog, *words])
     try:
         with interruptible():
             _require_directory()
@@ -55,10 +66,16 @@ def main(words: list[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Options, of whose values messages repeat no more than can be read."""
+    """Options, whose errors are ours: of a value they repeat no more than can be read."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(printable(shortened(message)))
+        self.refuse(message)
+
+    def refuse(self, what: str, fix: str = "") -> NoReturn:
+        """End with what is wrong, and what to do about it."""
+        self.print_usage(sys.stderr)
+        print_error(UserError(what, fix=fix))
+        self.exit(2)
 
 
 def _require_directory() -> None:

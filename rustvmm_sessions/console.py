@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,11 @@ def tell(text: str) -> None:
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a standard stream is a terminal; one that the caller has closed is None."""
     return stream is not None and stream.isatty()
+
+
+def terminal_columns() -> int | None:
+    """Return the columns of the terminal that results are printed on; None where it is none."""
+    return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None
 
 
 def pass_on(data: str | bytes, stream: TextIO | None) -> None:

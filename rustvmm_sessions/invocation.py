@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
+from rustvmm_sessions.console import terminal_columns
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust import members
@@ -98,6 +99,12 @@ def add_member_options(parser: Parser) -> None:
     )
 
 
+def long_options(parser: argparse.ArgumentParser) -> list[str]:
+    """Return the long names of all options of a parser."""
+    strings = (string for action in parser._actions for string in action.option_strings)  # noqa: SLF001
+    return [string for string in strings if string.startswith("--")]
+
+
 class Parser(argparse.ArgumentParser):
     """Options of a session: no abbreviations, and errors that name the options there are."""
 
@@ -108,7 +115,9 @@ class Parser(argparse.ArgumentParser):
             usage=f"nox -s {session.name} -- [+TOOLCHAIN] [OPTION ...]{forwards}",
             add_help=False,
             allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100, max_help_position=30),
+            formatter_class=lambda prog: argparse.HelpFormatter(
+                prog, width=min(100, terminal_columns() or 100), max_help_position=30
+            ),
         )
         self.session = session
         self.passes_on = False
@@ -118,8 +127,7 @@ class Parser(argparse.ArgumentParser):
     @property
     def known(self) -> list[str]:
         """The long names of all options."""
-        strings = (string for action in self._actions for string in action.option_strings)
-        return [string for string in strings if string.startswith("--")]
+        return long_options(self)
 
     @property
     def options(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import inspect
 import os
+import re
 import shlex
 import sys
 from dataclasses import fields, replace
@@ -30,9 +32,10 @@ from rustvmm_sessions.settings import (
     own_session,
     settings,
 )
-from rustvmm_sessions.wording import did_you_mean
+from rustvmm_sessions.wording import did_you_mean, nearest
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
@@ -59,6 +62,7 @@ def register(**given: Any) -> Crate:
         _check_bytecode()
         crate = Crate(settings(Path.cwd(), given))
         described = _custom_tests(crate.settings)
+    logger.addFilter(_name_nearest)
     files.hide_bytecode(crate.settings.directory)
     outcomes.collect()
     for session in catalog.STANDARD:
@@ -118,6 +122,27 @@ def registered() -> Crate | None:
     """Return the crate that the noxfile which was run last registers."""
     crates = (vars(function).get(_CRATE) for function in nox.registry.get().values())
     return next((crate for crate in crates if isinstance(crate, Crate)), None)
+
+
+def _name_nearest(record: logging.LogRecord) -> bool:
+    """Add the nearest right names to what nox says of sessions or tags that do not exist."""
+    message, functions = record.getMessage(), nox.registry.get()
+    if missing := re.match(r"Sessions not found: (.+)|Session (.+) not found", message):
+        asked = (missing[1] or missing[2]).split(", ")
+        right = {each.alias: each.name for each in catalog.STANDARD if each.alias and each.name in functions}
+        right |= {name: name for name in functions}
+    elif message.startswith("Tag selection caused no sessions"):
+        options = argparse.ArgumentParser(add_help=False)
+        options.add_argument("-t", "--tags", nargs="*", default=[])
+        asked = options.parse_known_args(sys.argv[1:])[0].tags
+        right = {tag: tag for function in functions.values() for tag in function.tags}
+    else:
+        return True
+    close = [right[name] for name in (nearest(name, right, 0.6) for name in asked) if name]
+    known = ", ".join(dict.fromkeys(right.values()))
+    meant = f"did you mean {', '.join(map(repr, close))}?" if close else f"there are: {known}"
+    record.msg, record.args = f"{message}\nhelp: {meant}", None
+    return True
 
 
 class Crate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 import unicodedata
 from decimal import Decimal
 from itertools import zip_longest
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from fractions import Fraction
+
+_NARROWEST = 12
+"""No column is made narrower than this to fit a terminal."""
 
 
 def counted(number: int | str, noun: str) -> str:
@@ -38,20 +42,32 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     return f"did you mean {close!r}?" if close else f"there are: {', '.join(known)}"
 
 
-def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Align the cells of rows in columns, those with a number in `right` to the right.
+def columns(
+    rows: Sequence[Sequence[str]], right: Collection[int] = (), *, most: int | None = None
+) -> list[str]:
+    """Align the cells of rows in columns.
 
-    Rows may be of different lengths; a line break in a cell becomes a space.
+    Args:
+        rows: The rows, which may be of different lengths; a line break in a cell becomes a space.
+        right: The numbers of the columns to align to the right.
+        most: The columns of the terminal: cells of the widest columns are wrapped to fit; None for no limit.
     """
     rows = [[cell.replace("\n", " ") for cell in row] for row in rows]
     sizes = [max(map(width, cells)) for cells in zip_longest(*rows, fillvalue="")]
+    while most is not None and sum(sizes) + 2 * (len(sizes) - 1) > most and max(sizes) > _NARROWEST:
+        sizes[sizes.index(max(sizes))] -= 1
     return [
         "  ".join(
             (str.rjust if number in right else str.ljust)(cell, size + len(cell) - width(cell))
-            for number, (cell, size) in enumerate(zip(row, sizes, strict=False))
+            for number, (cell, size) in enumerate(zip(line, sizes, strict=False))
         ).rstrip()
         for row in rows
+        for line in list(zip_longest(*map(_wrapped, row, sizes), fillvalue="")) or [()]
     ]
+
+
+def _wrapped(cell: str, size: int) -> list[str]:
+    return [cell] if width(cell) <= size else textwrap.wrap(cell, size, break_on_hyphens=False)
 
 
 def width(text: str) -> int:

@@ -33,6 +33,10 @@ import sys
 
 if sys.version_info < (3, 11):
     sys.exit("rustvmm-sessions needs Python 3.11 or newer, this is " + sys.version.split()[0])
+if sys.argv[1:] == ["--version"]:
+    from importlib.metadata import version
+
+    sys.exit(print("rustvmm-sessions", version("rustvmm-sessions"), "with nox", version("nox")))
 if sys.argv[1:2] == ["--enter"]:
     from rustvmm_sessions.container.enter import main
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import print_error, say
+from rustvmm_sessions.console import print_error, say, terminal_columns
 from rustvmm_sessions.coverage import changed, explain
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.check import check_coverage, has_baseline, judge
@@ -142,7 +142,7 @@ def _check(request: CoverageRequest, requests: Sequence[CoverageRequest]) -> Non
             files.write_report(request.json, json.dumps(document, indent=1) + "\n")
     lines = [
         *explain.changed(together.changed, request.patch, request.directory.resolve()),
-        *table(judged),
+        *table(judged, terminal_columns()),
     ]
     say("")
     for line in lines:
@@ -178,8 +178,8 @@ def _name(judged: Judged) -> str:
     return judged.request.package or "the workspace"
 
 
-def table(judged: Sequence[Judged]) -> list[str]:
-    """Return the lines that say how each ended."""
+def table(judged: Sequence[Judged], most: int | None = None) -> list[str]:
+    """Return the lines that say how each ended, of at most `most` columns."""
     rows = [("member", "measured", "recorded", "verdict", "what to do")]
     for each in judged:
         measurement, decision = each.outcome.measurement, each.outcome.decision
@@ -193,7 +193,7 @@ def table(judged: Sequence[Judged]) -> list[str]:
                 _next(each),
             )
         )
-    return columns(rows)
+    return columns(rows, most=most)
 
 
 def _recorded(judged: Judged) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.console import say, tell, warn
+from rustvmm_sessions.console import say, tell, terminal_columns, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import files_in, write_atomic
 from rustvmm_sessions.gate import plan as features
@@ -30,7 +30,7 @@ from rustvmm_sessions.rust.configuration import configured_targets, with_flags
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 from rustvmm_sessions.rust.turns import in_turn
-from rustvmm_sessions.wording import counted
+from rustvmm_sessions.wording import counted, width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -236,7 +236,9 @@ def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan)
     triple = musl_triple(machine()) if spec.musl else ""
     for run in plan.runs:
         for args in commands(request, spec, run, triple):
-            say(f"{shlex.join(('cargo', *args))}    # {run.describe()}")
+            command, what = shlex.join(("cargo", *args)), f"# {run.describe()}"
+            line, room = f"{command}    {what}", terminal_columns()
+            say(line if room is None or width(line) <= room else f"{what}\n{command}")
     for note in plan.notes:
         say(note)
     if _comparable(request, spec, plan):

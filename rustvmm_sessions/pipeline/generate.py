@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, files
-from rustvmm_sessions.console import pass_on, say, warn
+from rustvmm_sessions.console import pass_on, say, terminal_columns, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline import (
@@ -291,7 +291,7 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
     if given.explain:
         from rustvmm_sessions.pipeline.table import explain
 
-        say(explain(pipeline))
+        say(explain(pipeline, terminal_columns()))
     elif given.output:
         _write(directory / given.output, text)
     elif given.check:

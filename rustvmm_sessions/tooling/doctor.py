@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.console import say
+from rustvmm_sessions.console import say, terminal_columns
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.process import run
@@ -118,7 +118,7 @@ def report(findings: Sequence[Finding], *, as_json: bool = False) -> None:
             if not f.found:
                 needed = f"needed by {', '.join(f.needed_by)}; " if f.needed_by else ""
                 table.append(("", f"{needed}{f.fix}"))
-        for line in columns(table):
+        for line in columns(table, most=terminal_columns()):
             say(line)
     missing = [f.name for f in findings if f.missed]
     if missing:

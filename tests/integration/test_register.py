@@ -283,6 +283,27 @@ def test_rust_vmm_cis_names_are_understood_in_settings(crate: CrateBuilder) -> N
         assert session.summary not in listed
 
 
+# What nox itself does not know
+
+UNKNOWN = [
+    (["-s", "coverge"], "did you mean 'coverage'?"),
+    (["-s", "style", "unit-test"], "did you mean 'fmt', 'unit-tests'?"),
+    (["-t", "gates"], "did you mean 'gate'?"),
+    (["--tags=qick", "-r"], "did you mean 'quick'?"),
+    (["-t", "xyz"], "there are: gate, quick, lint, build, musl, test, network, bench, helpers"),
+    (["--usage", "doctr"], "did you mean 'doctor'?"),
+]
+
+
+@pytest.mark.parametrize(("words", "meant"), UNKNOWN, ids=str)
+def test_a_session_or_tag_that_nox_does_not_know_is_answered_with_the_nearest(
+    crate: CrateBuilder, words: list[str], meant: str
+) -> None:
+    outcome = crate.nox(*words)
+    assert outcome.code == (1 if words[0] == "--usage" else 3)
+    assert outcome.err.endswith(f"\nhelp: {meant}\n")
+
+
 # Options after --
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import os
 import resource
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rustvmm_sessions import zipapp
+from rustvmm_sessions import __version__, zipapp
 from tests.crates import REPOSITORY, CrateBuilder, new_crate, run
 
 if TYPE_CHECKING:
@@ -75,6 +76,12 @@ def test_the_same_versions_give_the_same_bytes(built: Path, tmp_path: Path) -> N
 
     assert outcome.code == 0, outcome.text
     assert other.read_bytes() == built.read_bytes()
+
+
+def test_it_says_its_version(built: Path, tmp_path: Path) -> None:
+    outcome = run([PYTHON, str(built), "--version"], cwd=tmp_path)
+    nox = importlib.metadata.version("nox")
+    assert outcome.out == f"rustvmm-sessions {__version__} with nox {nox}\n"
 
 
 def test_nothing_compiled_is_in_it_and_every_licence_is(built: Path) -> None:

@@ -87,3 +87,24 @@ def test_columns_are_as_wide_as_their_widest_cell() -> None:
         "",
     ]
     assert columns([]) == []
+
+
+def test_columns_fit_a_terminal_by_wrapping_the_widest_cells() -> None:
+    rows = [("step", "from", "x86_64"), ("event-manager: performance", "a standard session", "yes"), ()]
+    assert columns(rows, most=40) == [
+        "step             from             x86_64",
+        "event-manager:   a standard       yes",
+        "performance      session",
+        "",
+    ]
+    assert columns(rows, most=200) == columns(rows)
+    assert columns([("a" * 20, "b")], most=5) == ["a" * 12 + "  b", "a" * 8]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.text("ab -/", max_size=60), min_size=3, max_size=3)), st.integers(40, 100))
+def test_columns_that_fit_lose_no_letter(rows: list[list[str]], most: int) -> None:
+    lines = columns(rows, most=most)
+    assert all(len(line) <= most for line in lines)
+    letters = [sorted("".join(text).replace(" ", "")) for text in (lines, (c for row in rows for c in row))]
+    assert letters[0] == letters[1]

@@ -408,10 +408,13 @@ def test_explain_says_why_a_step_is_there_or_not(crate: Crate, monkeypatch: pyte
     assert out.startswith("step  from ")
     rows = {line.split()[0]: " ".join(line.split()[2:]) for line in out.splitlines() if line}
     assert "tests.json:3" in out.splitlines()[1]
-    assert rows["a"] == "yes no: not for this platform no: not in .platform -"
+    assert rows["a"] == "yes no (1) no (2) -"
     assert rows["b"] == "- - - yes"
-    assert rows["c"] == "- - - no: TESTS_TO_SKIP"
-    assert out.endswith("2 steps; platforms x86_64, riscv64, from .platform\n")
+    assert rows["c"] == "- - - no (3)"
+    assert out.endswith(
+        "\n\n(1) not for this platform\n(2) not in .platform\n(3) TESTS_TO_SKIP\n\n"
+        "2 steps; platforms x86_64, riscv64, from .platform\n"
+    )
 
 
 INCLUDED = """\
