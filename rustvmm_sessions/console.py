@@ -1,18 +1,131 @@
-"""What sessions print: results on standard output, warnings on standard error."""
+"""What sessions print: results on standard output, warnings on standard error.
+
+While nothing is printed, the last line of a terminal says what is being done.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.errors import UserError, printable, shortened
+from rustvmm_sessions.wording import width
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import TextIO
 
     from rustvmm_sessions.errors import CheckFailed
+
+SILENCE = 2.0
+"""Seconds without output after which a terminal shows what is being done."""
+
+
+@dataclass(kw_only=True)
+class Task:
+    """What is being done, as a terminal shows it while nothing is printed.
+
+    Attributes:
+        session: The session's name.
+        share: Its place in the plan, as in ``3/7``.
+        what: What it is; empty for the program that runs.
+        since: When it began, by time.monotonic().
+    """
+
+    session: str = ""
+    share: str = ""
+    what: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+    def line(self, program: str, seconds: float, columns: int) -> str:
+        """Return the line that says it, of less than `columns`: names are cut off, the time never is."""
+        place = " ".join(filter(None, (self.session, self.share)))
+        text = " ".join(f"{place}{': ' if place else ''}{printable(self.what or program)}".split())
+        clock = f"  {int(seconds) // 60}:{int(seconds) % 60:02}"
+        room = columns - 1 - len(clock)
+        if width(text) > room:
+            while text and width(text) > room - 3:
+                text = text[:-1]
+            text += "..."
+        return text + clock
+
+
+@dataclass(kw_only=True)
+class _Screen:
+    """What the terminal shows.
+
+    Attributes:
+        tasks: What is being done; the last is part of those before it.
+        line: The line that is shown for them; empty for none.
+        printed: When something else was printed last, by time.monotonic().
+        whole: Whether that ended with a newline.
+    """
+
+    tasks: list[Task] = field(default_factory=lambda: [Task()])
+    line: str = ""
+    printed: float = field(default_factory=time.monotonic)
+    whole: bool = True
+
+
+_screen = _Screen()
+
+
+@contextlib.contextmanager
+def task(*, session: str = "", share: str = "", what: str = "") -> Iterator[Task]:
+    """Show what is done inside while nothing is printed; what is left out is that of the task around it."""
+    around = _screen.tasks[-1]
+    within = Task(session=session or around.session, share=share or around.share, what=what)
+    _screen.tasks.append(within)
+    try:
+        yield within
+    finally:
+        _screen.tasks.pop()
+        _clear()
+
+
+def running(program: str, since: float) -> None:
+    """Show what is being done if nothing was printed for `SILENCE`; called again and again.
+
+    Args:
+        program: The program that runs.
+        since: When it began, by time.monotonic().
+    """
+    now = time.monotonic()
+    if now - _screen.printed < SILENCE or not _screen.whole or not _is_watched():
+        return
+    current = _screen.tasks[-1]
+    columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    line = current.line(program, now - (current.since if current.what else since), columns)
+    if line != _screen.line:
+        _write(f"\r{line}\x1b[K", sys.stderr)
+        _screen.line = line
+
+
+def ended() -> None:
+    """Take the line of a program that has ended away, unless it is of more than that program."""
+    if not _screen.tasks[-1].what:
+        _clear()
+
+
+def _is_watched() -> bool:
+    """Whether somebody looks at standard error: CI gives programs a terminal, and keeps what they print."""
+    ci = (os.environ.get(name, "").lower() for name in ("CI", "BUILDKITE", "GITHUB_ACTIONS"))
+    return (
+        is_terminal(sys.stderr)
+        and os.environ.get("TERM", "dumb") != "dumb"
+        and all(value in ("", "0", "false") for value in ci)
+    )
+
+
+def _clear() -> None:
+    if _screen.line:
+        _screen.line = ""
+        _write("\r\x1b[K", sys.stderr)
 
 
 def say(text: str) -> None:
@@ -55,6 +168,14 @@ def pass_on(data: str | bytes, stream: TextIO | None) -> None:
     Raises:
         UserError: It cannot be written, as where the disk is full.
     """
+    if data and is_terminal(stream):
+        _clear()
+        _screen.printed = time.monotonic()
+        _screen.whole = data[-1:] in ("\n", b"\n")
+    _write(data, stream)
+
+
+def _write(data: str | bytes, stream: TextIO | None) -> None:
     if stream is None:
         return
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import print_error, say, warn
+from rustvmm_sessions.console import print_error, say, task, warn
 from rustvmm_sessions.errors import CheckFailed, Skipped, UserError
 from rustvmm_sessions.results import Report, Result, clipped, file_name, from_json
 from rustvmm_sessions.wording import columns, counted
@@ -65,7 +65,8 @@ def recorded(
     _write(folder, Result(session=session, result="failed", seconds=0, message=_INTERRUPTED, repeat=repeat))
     ended: dict[str, Any] = {"result": "failed", "message": _INTERRUPTED}
     try:
-        yield report
+        with task(session=session):
+            yield report
         ended = {"result": "passed"}
     except Skipped as reason:
         ended = {"result": "skipped", "message": str(reason)}

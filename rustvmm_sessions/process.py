@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rustvmm_sessions.console import pass_on, tell
+from rustvmm_sessions.console import ended, pass_on, running, tell
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
 
@@ -173,7 +173,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             streams = _Streams(
                 group, sys.stdout, sys.stderr, read_stdout=read_stdout, read_stderr=read_stderr
             )
-            timed_out = streams.drain(started + min(left, own), stopped)
+            timed_out = streams.drain(command_line(argv), started, min(left, own), stopped)
             seconds = time.monotonic() - started
             _end_group(group, streams, stopped)
         except BaseException:
@@ -182,6 +182,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         finally:
             group.wait()
             streams.close()
+            ended()
     if stopped:
         raise KeyboardInterrupt(stopped[0])
     return Finished(
@@ -394,16 +395,18 @@ class _Streams:
         for stream in self._streams:
             self._selector.register(stream.descriptor, selectors.EVENT_READ, stream)
 
-    def drain(self, end: float, stopped: list[int]) -> bool:
-        """Pass output on until the program has ended; return whether the time `end` came first.
+    def drain(self, program: str, started: float, most: float, stopped: list[int]) -> bool:
+        """Pass output on until the program has ended; return whether `most` seconds came first.
 
         A program may end while a daemon that it started keeps its pipes open: then they are read
         until it is silent, for a second at most, and the daemon is not waited for.
         """
-        ended: float | None = None
+        end = started + most
+        over: float | None = None
         while not stopped:
+            running(program, started)
             now = time.monotonic()
-            if now >= end and ended is None:
+            if now >= end and over is None:
                 return True
             if not self._selector.get_map():
                 try:
@@ -413,8 +416,8 @@ class _Streams:
                 return False
             silent = not self.read(min(_TICK, end - now))
             if self._group.poll() is not None:
-                ended = ended or now
-                if silent or now - ended >= _LINGER:
+                over = over or now
+                if silent or now - over >= _LINGER:
                     return False
         return False
 

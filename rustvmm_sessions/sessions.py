@@ -347,11 +347,14 @@ class Crate:
 
         def session_function(session: nox.Session, /, **parameters: Any) -> None:
             setting = self.settings.session(name)
+            config = session._runner.global_config  # noqa: SLF001 - nox has no other way to ask
+            if config.parallel_worker and config.color:  # what it prints ends on the terminal of `nox -j`
+                os.environ.setdefault("CARGO_TERM_COLOR", "always")
             with interruptible(), _ending(session), _recorded(session) as report:
                 if not setting.runs_on(machine()):
                     platforms = ", ".join(setting.platforms)
                     raise Skipped(f"{name} is for {platforms}, this machine is {machine()}")
-                if session._runner.global_config.install_only:  # noqa: SLF001 - nox has no other way to ask
+                if config.install_only:
                     raise Skipped("nothing is to be run: --install-only")
                 self._deadlines[session.name] = Deadline(minutes=setting.timeout_minutes)
                 self._reports[session.name] = report

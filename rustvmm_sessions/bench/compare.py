@@ -28,7 +28,7 @@ from rustvmm_sessions.bench.model import (
 )
 from rustvmm_sessions.bench.pairs import Harness, Machine, Unit
 from rustvmm_sessions.bench.statistics import hear_witness, overall
-from rustvmm_sessions.console import say, warn
+from rustvmm_sessions.console import say, task, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import upstream, worktree
@@ -403,8 +403,10 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
         )
         gone += [harness.prefix + title for title in of_base if title not in of_head]
         new += [harness.prefix + title for title in of_head if title not in of_base]
-        for pattern in criterion.patterns([title for title in of_head if title in of_base]):
-            unit = bench_runs.try_out(harness, pattern, machine)
+        patterns = criterion.patterns([title for title in of_head if title in of_base])
+        for number, pattern in enumerate(patterns, 1):
+            with task(share=f"{number}/{len(patterns)}", what="trying out how long each takes"):
+                unit = bench_runs.try_out(harness, pattern, machine)
             ids = tuple(id_ for id_ in unit.ids if started.wanted.search(harness.prefix + id_))
             units += [replace(unit, ids=ids)] if ids else []
     if not units and not gone and not new:
@@ -450,18 +452,14 @@ def _say_plan(units: Sequence[Unit], plans: Sequence[bench_runs.Plan]) -> None:
     first = sum(unit.seconds * planned.looks.pairs[0] for unit, planned in zip(units, plans, strict=True))
     last = sum(unit.seconds * planned.looks.pairs[-1] for unit, planned in zip(units, plans, strict=True))
     count = sum(len(unit.ids) for unit in units)
-    times = " to ".join(dict.fromkeys((_duration(first), _duration(last))))
+    times = " to ".join(dict.fromkeys((words.lasting(first), words.lasting(last))))
     say(f"Measuring {counted(count, 'benchmark')}: {times}.")
     missing = sum(unit.seconds * planned.pairs_missing for unit, planned in zip(units, plans, strict=True))
     if missing:
         warn(
-            f"that is too short to prove a slow-down in each of them: it takes {_duration(missing)} more "
+            f"that is too short to prove a slow-down in each of them: it takes {words.lasting(missing)} more "
             "(--max-minutes), or fewer benchmarks (--filter)"
         )
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison, machine: Machine) -> Comparison:

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.bench import criterion
+from rustvmm_sessions.bench import criterion, words
 from rustvmm_sessions.bench.builds import of_base
 from rustvmm_sessions.bench.model import Comparison, Judgement, Looks, TimeUp
 from rustvmm_sessions.bench.statistics import (
@@ -21,9 +21,10 @@ from rustvmm_sessions.bench.statistics import (
     plan_looks,
     wanted_pairs,
 )
-from rustvmm_sessions.console import tell
+from rustvmm_sessions.console import Task, task, tell
 from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.process import run
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -233,13 +234,26 @@ def compare_all(
     """
     benchmarks = sum(len(unit.ids) for unit in units)
     for number, unit in enumerate(units):
-        planned, *_ = plan(units[number:], benchmarks, machine)
-        for comparison in compare(unit, planned, machine, threshold):
+        planned, *others = plan(units[number:], benchmarks, machine)
+        left = sum(u.seconds * p.looks.pairs[-1] for u, p in zip(units[number + 1 :], others, strict=True))
+        with task(share=f"{number + 1}/{len(units)}") as shown:
+            compared = compare(unit, planned, machine, threshold, shown, left)
+        for comparison in compared:
             yield unit, comparison
 
 
-def compare(unit: Unit, planned: Plan, machine: Machine, threshold: float) -> tuple[Comparison, ...]:
+def compare(  # noqa: PLR0913, PLR0917 - two of them only say how far it is
+    unit: Unit, planned: Plan, machine: Machine, threshold: float, shown: Task | None = None, left: float = 0
+) -> tuple[Comparison, ...]:
     """Measure pairs of a unit until they settle the question, or the last look or its time has come.
+
+    Args:
+        unit: What is measured.
+        planned: How often.
+        machine: Where.
+        threshold: The slow-down in percent that passes.
+        shown: Says how far it is.
+        left: Seconds that the units after it take at most.
 
     Returns:
         What they prove of each benchmark; nothing where the time for everything is up before the
@@ -254,7 +268,10 @@ def compare(unit: Unit, planned: Plan, machine: Machine, threshold: float) -> tu
     def judged(id_: str) -> Judgement:
         return judge(pairs[id_], alpha=looks.alpha, threshold=threshold)
 
+    shown = shown or Task()
     for count in range(1, looks.pairs[-1] + 1):
+        rest = (looks.pairs[-1] - count + 1) * unit.seconds + left
+        shown.what = f"{counted(count - 1, 'pair')}, at most {words.lasting(rest)} left: {unit.ids[0]}"
         pair = _pair(unit, machine)
         if pair is None:
             break

@@ -74,6 +74,11 @@ def escaped(text: str) -> str:
 # Figures
 
 
+def lasting(seconds: float) -> str:
+    """Write how long something takes that is waited for."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
 def duration(nanoseconds: float) -> str:
     """Write a time with four significant digits, in the unit that suits it."""
     rounded = float(f"{nanoseconds:.4g}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import print_error, say, terminal_columns
+from rustvmm_sessions.console import print_error, say, task, terminal_columns
 from rustvmm_sessions.coverage import changed, explain
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.check import check_coverage, has_baseline, judge
@@ -134,7 +134,9 @@ def _check(request: CoverageRequest, requests: Sequence[CoverageRequest]) -> Non
     judged: list[Judged] = []
     together = Outcome()
     try:
-        judged.extend(map(_judged, requests))
+        for number, each in enumerate(requests, 1):
+            with task(share=f"{number}/{len(requests)}"):
+                judged.append(_judged(each))
         _write_together(request, judged, together)
     finally:
         if request.json is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.console import say, tell, terminal_columns, warn
+from rustvmm_sessions.console import say, task, tell, terminal_columns, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import files_in, write_atomic
 from rustvmm_sessions.gate import plan as features
@@ -83,7 +83,8 @@ def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> No
         alone = _is_alone(request, run)
         lacking = ", alone: without the features that other members switch on" if alone else ""
         try:
-            _run_combination(request, matrix, run, f"in run {number} of {len(runs)}{lacking}")
+            with task(share=f"{number}/{len(runs)}"):
+                _run_combination(request, matrix, run, f"in run {number} of {len(runs)}{lacking}")
         except CheckFailed:
             if not alone or request.alone or request.fix:
                 raise
