@@ -113,7 +113,7 @@ def test_descriptions() -> None:
             (step.label, step.platform, step.script, step.timeout_minutes, step.docker)
             for step in pipeline.steps
         ] == expected_steps(tests)
-        assert all(test["test_name"] in explain(pipeline) for test in tests)
+        assert all(test["test_name"].replace("\n", " ") in explain(pipeline) for test in tests)
         data = buildkite.render(pipeline)
         assert read_yaml(write_yaml(data), "p.yml").data == json.loads(json.dumps(data))
 
