@@ -35,7 +35,7 @@ class AuditRequest:
 
     Attributes:
         cargo: Cargo in the crate's directory.
-        ignored: Advisories that the crate lives with until a day.
+        ignored: Advisories to ignore until a date.
         database: A local advisory database, used as it is; None to fetch RustSec's.
         today: The day that decides which of `ignored` still hold.
         deadline: When the session's time is up.

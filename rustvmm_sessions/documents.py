@@ -93,7 +93,7 @@ def read_json(
     def finite(word: str) -> float:
         if math.isfinite(value := float(word)):
             return value
-        problem = f"{word} is no number of JSON" if word[-1].isalpha() else f"the number {word} is too large"
+        problem = f"{word} is not a JSON number" if word[-1].isalpha() else f"the number {word} is too large"
         start = next((part.start() for part in _JSON_PART.finditer(text) if part.group() == word), 0)
         raise json.JSONDecodeError(problem, text, start)
 
@@ -226,7 +226,7 @@ class _Builder:
             if key.value == "<<" and not key.style:
                 tables = content if isinstance(content, list) else [content]
                 if not all(isinstance(table, dict) for table in tables):
-                    raise self.error(key, "what << merges is no mapping")
+                    raise self.error(key, "<< merges something else than a mapping")
                 for table in tables:  # the first to have a key wins
                     merged = {**table, **merged}
             elif key.value in made:

@@ -275,7 +275,7 @@ def expression(text: str, where: str) -> re.Pattern[str]:
         return re.compile(text)
     except re.error as error:
         raise UserError(
-            f"{text!r} is no regular expression: {error}", where=where, fix="correct it"
+            f"invalid regular expression {text!r}: {error}", where=where, fix="correct it"
         ) from error
 
 

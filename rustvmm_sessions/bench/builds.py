@@ -142,7 +142,7 @@ def build_both(
     with lockfile_kept(head.cargo.workspace, own):
         for name, why in _not_criterion(head).items():
             raise UserError(
-                f"the benchmarks of {name} are no criterion harness: {why}",
+                f"the benchmarks of {name} do not use criterion: {why}",
                 where=str(head.cargo.directory),
                 fix=f"{WITH_CRITERION}, or name other packages with --package",
             )
@@ -200,7 +200,7 @@ def _is_among(name: str, known: set[str]) -> bool:
 
 
 def _not_criterion(build: Build) -> dict[str, str]:
-    """Return why benchmarks are no criterion harness, by package; what cannot be known yet is not in it."""
+    """Return why benchmarks do not use criterion, by package; what cannot be known yet is not in it."""
     cargo, found = build.cargo, {}
     members = [each for each in cargo.metadata["packages"] if each["name"] in build.harnesses]
     for member in members:
@@ -312,7 +312,7 @@ def _executables(build: Build, messages: str) -> Iterator[Executable]:
             continue
         if not versions:
             raise UserError(
-                f"the benchmarks of {member.name} are no criterion harness",
+                f"the benchmarks of {member.name} do not use criterion",
                 where=f"{build.name}: {artifact['target']['src_path']}",
                 fix=WITH_CRITERION,
             )

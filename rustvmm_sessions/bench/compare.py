@@ -411,7 +411,11 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
             units += [replace(unit, ids=ids)] if ids else []
     if not units and not gone and not new:
         if request.filter:
-            raise UserError("no benchmark is meant", where=f"--filter {request.filter}", fix="correct it")
+            programs = [command_line([str(harness.head.path), *criterion.LIST]) for harness in harnesses]
+            raise UserError(
+                f"no benchmark matches --filter {request.filter!r}",
+                fix=f"list the ids: `{'; '.join(programs)}`",
+            )
         packages = ", ".join(harness.head.package for harness in harnesses)
         raise UserError("no benchmarks are listed", where=packages, fix=bench_builds.WITH_CRITERION)
     names = [unit.harness.prefix + id_ for unit in units for id_ in unit.ids]

@@ -159,7 +159,7 @@ def _of_title(message: Message, rules: CommitRules) -> list[Fault]:
     found = []
     title = message.title
     while squashed := _SQUASHED.match(title):
-        what = f"{squashed[1]}! commits are to be squashed into those they mend"
+        what = f"{squashed[1]}! commits are to be squashed into those they fix"
         found = [Fault(rule="fixup", what=what, remedy=Remedy.SQUASH)]
         title = title[squashed.end() :]
     while reverted := _REVERT.fullmatch(title):
@@ -207,7 +207,7 @@ def _of_sign_off(message: Message, rules: CommitRules) -> list[Fault]:
 
 
 def command(fault: Fault, commit: Commit, *, head: bool, base: str) -> str:
-    """Return the command that mends a fault of a commit.
+    """Return the command that fixes a fault of a commit.
 
     Args:
         fault: The fault.

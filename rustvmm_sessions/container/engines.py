@@ -70,7 +70,7 @@ def _first() -> Engine:
     raise UserError(
         "neither docker nor podman works here",
         where="; ".join(f"{kind}: {problem}" for kind, problem in problems.items()),
-        fix="mend one of them, and name it by --engine to see its message alone",
+        fix="fix one of them; `--engine NAME` shows its message alone",
     )
 
 

@@ -140,7 +140,7 @@ def command(container: Container, engine: Engine) -> tuple[str, ...]:
     """
     if not re.fullmatch(r"[\w][\w./:@+-]*", container.image, re.ASCII):
         raise UserError(
-            f"{container.image!r} is no name of an image",
+            f"invalid image name {container.image!r}",
             where="--image",
             fix=f"write it as docker.io/{catalog.IMAGE}",
         )

@@ -116,7 +116,8 @@ def _patterns(value: str, where: str) -> tuple[str, ...]:
             python_pattern(pattern)
         except PatternError as error:
             raise UserError(
-                f"exclude_path: `{pattern}` is no regular expression of llvm-cov (POSIX extended): {error}",
+                f"exclude_path: `{pattern}` is not a POSIX extended regular expression, as llvm-cov"
+                f" takes them: {error}",
                 where=where,
                 fix="correct the pattern",
             ) from error

@@ -128,7 +128,7 @@ def parse(text: str, path: Path) -> CoverageFile:
         raise _bad(
             path,
             1,
-            f"{_shown(lines[0])} is no percentage from 0 to 100; a bare number such as 80.1 is expected",
+            f"invalid percentage {_shown(lines[0])}; expected a bare number from 0 to 100, such as 80.1",
             _restore(path),
         )
     records: list[ArchRecord] = []

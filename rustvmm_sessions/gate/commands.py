@@ -36,7 +36,7 @@ class GateRequest:
         depth: The most features to combine; None for no limit.
         doctests: Whether documentation tests run for each combination.
         nextest: Whether cargo-nextest runs the tests; documentation tests run beside it.
-        fix: Whether to mend what can be mended, instead of checking.
+        fix: Whether to fix what can be fixed, instead of checking.
         listing: Whether only to print the plan.
         partition: The share of the plan to run, (I, N) with I from 1.
         choice: Which members are to be judged.

@@ -210,7 +210,7 @@ def _build_tests(
 
 
 def _after_first_fix(request: GateRequest) -> GateRequest:
-    """Let cargo mend files that its run before has changed; that one saw whether they were clean."""
+    """Allow a dirty tree after the first --fix: the edits are ours."""
     if not request.fix or "--allow-dirty" in request.rest:
         return request
     return replace(request, rest=("--allow-dirty", *request.rest))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.invocation import Invocation, Parser
 
 
-_FIX_HELP = "mend what can be mended, instead of checking"
+_FIX_HELP = "fix what can be fixed, instead of checking"
 
 
 def add_fmt_options(parser: Parser) -> None:

@@ -66,7 +66,7 @@ def plan(
 
     Raises:
         UserError: A table has a value of the wrong type, keys that exclude each other, or a name
-            that is no feature; `packages` or `features` has an unknown name; `depth` is no number;
+            that is not a feature; `packages` or `features` has an unknown name; `depth` is not a number;
             or a package has more than `LIMIT` different feature sets.
     """
     if depth is not None and (isinstance(depth, bool) or not isinstance(depth, int) or depth < 0):
@@ -141,7 +141,7 @@ def parse_partition(text: str) -> tuple[int, int]:
 
 def _bad_share(text: str) -> UserError:
     return UserError(
-        f"{text!r} is no share of a plan.",
+        f"invalid share of a plan {text!r}",
         where="--partition",
         fix="write I/N with I from 1 to N: --partition 2/5 is the second of five shares",
     )

@@ -87,7 +87,7 @@ class Git:
         done = self.read(*args)
         if not done.ok:
             raise UserError(
-                f"git cannot do its part: {why(done)}",
+                f"git failed: {why(done)}",
                 where=f"{self.directory}: {command_line(done.args)}",
                 fix="correct what git complains about; `git config --show-origin --list` shows its settings",
             )
@@ -100,7 +100,9 @@ class Git:
             return
         if not (self._place() / ".git").exists():
             raise UserError(
-                "this is no git repository", where=str(self.directory), fix="run it in a clone of the crate"
+                "this is not a git repository",
+                where=str(self.directory),
+                fix="run it in a clone of the crate",
             )
         raise UserError(
             f"git cannot read this repository: {why(done)}",
@@ -132,7 +134,7 @@ class Git:
         if top is None:
             self.require_repository()
             raise UserError(
-                "this is no git work tree", where=str(self.directory), fix="run it in a clone of the crate"
+                "this is not a git work tree", where=str(self.directory), fix="run it in a clone of the crate"
             )
         return top
 

@@ -132,9 +132,7 @@ def base_branch(git: Git) -> RemoteBranch:
     branch = next((value for variable in variables if (value := os.environ.get(variable))), "")
     branch = branch.removeprefix("refs/heads/")
     if branch and git.line("check-ref-format", f"refs/heads/{branch}") is None:
-        raise UserError(
-            f"{branch!r} is no name of a branch", where="the base branch", fix="name a branch: main"
-        )
+        raise UserError(f"invalid branch name {branch!r}", where="the base branch", fix="name a branch: main")
     return RemoteBranch(remote=remote, name=branch)
 
 

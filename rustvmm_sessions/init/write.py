@@ -135,7 +135,7 @@ def _replaced(request: InitRequest, top: Path, plan: Collection[str]) -> set[str
         name = next((path for path in paths if path in plan), None)
         if name is None:
             raise UserError(
-                f"{given!r} is no file that would be written",
+                f"init would not write {given!r}",
                 where="--replace",
                 fix=did_you_mean(given, plan),
             )

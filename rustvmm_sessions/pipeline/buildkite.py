@@ -199,7 +199,7 @@ def _check_step(place: Place, step: dict[str, Any], keys: Container[str]) -> Non
     for key in _dependencies(step.get("depends_on")):
         if key not in keys:
             raise UserError(
-                f"depends_on names {key!r}, which is no step's key",
+                f"depends_on names {key!r}, and no step has that key",
                 where=place("depends_on"),
                 fix="correct the key",
             )

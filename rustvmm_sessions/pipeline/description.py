@@ -151,7 +151,7 @@ class _Test:
                 raise UserError(
                     f"a test has no key {key!r}", where=self.where(key), fix=f"did you mean {meant!r}?"
                 )
-            self.warn(f"{self.where(key)}: it is no key of a test or of a Buildkite step; passed on as it is")
+            self.warn(f"{self.where(key)}: not a key of a test or of a Buildkite step; passed on as it is")
 
     def _command(self) -> str | tuple[str, ...]:
         command = self.test["command"]

@@ -79,7 +79,9 @@ def parse(text: str, name: str) -> tuple[Included, ...]:
         path = ("steps", index) if isinstance(document.data, dict) else (index,)
         place = functools.partial(document.where, *path)
         if not isinstance(step, dict) and step not in _WORDS:
-            raise UserError(f"{step!r} is no step", where=place(), fix='write "wait", or a mapping')
+            raise UserError(
+                f"expected a step, found {step!r}", where=place(), fix='write "wait", or a mapping'
+            )
         found.append(Included(label=label_of(step) or _kind(step), data=step, place=place))
     check((step.place, step.data) for step in found)
     return tuple(found)

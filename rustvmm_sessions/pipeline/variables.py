@@ -130,7 +130,7 @@ def _applied(environ: Mapping[str, str], variable: str) -> Applied:
     if value is None:
         return Applied()
     if not isinstance(value, dict):
-        raise UserError("it is no object", where=variable, fix=f"write it as {example}")
+        raise UserError("expected an object", where=variable, fix=f"write it as {example}")
     for key in ("tests", "cfg"):
         if key not in value:
             raise UserError(f'the key "{key}" is missing', where=variable, fix=f"write it as {example}")
@@ -153,7 +153,7 @@ def _skip(environ: Mapping[str, str]) -> tuple[str, ...]:
     if value is None:
         return ()
     if not _names(value):
-        raise UserError("it is no list of names", where=SKIP, fix=f"write it as {example}")
+        raise UserError("expected a list of names", where=SKIP, fix=f"write it as {example}")
     return tuple(value)
 
 
@@ -163,7 +163,7 @@ def _timeouts(environ: Mapping[str, str]) -> dict[str, int]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UserError("it is no object", where=TIMEOUTS, fix=f"write it as {example}")
+        raise UserError("expected an object", where=TIMEOUTS, fix=f"write it as {example}")
     for name, minutes in value.items():
         if not is_minutes(minutes):
             raise UserError(

@@ -329,7 +329,7 @@ def _with_table(
 
     for key, names in (("denylist", lists["denylist"]), ("skip_feature_sets", sorted(apart))):
         warnings += [
-            f"{member.name}: {name} in {key} is no feature of the package, so it has no effect."
+            f"{member.name}: {name} in {key} is not a feature of the package, so it has no effect."
             f"{nearest_name(name, member.features)}"
             for name in names
             if name not in member.features
@@ -395,7 +395,7 @@ def _can_be_asked(
     if name not in everywhere:
         question = nearest_name(name, member.features)
         raise UserError(
-            f"{member.name}: {name} in {key} is no feature of the package.{question}",
+            f"{member.name}: {name} in {key} is not a feature of the package.{question}",
             where=f"{member.where}, key {key}",
         )
     warnings.append(f"{member.name}: {name} in {key} is a feature of another package, so it has no effect.")
@@ -428,7 +428,7 @@ def chosen_of(members: Mapping[str, Member], packages: Collection[str] | None) -
     for name in [packages] if isinstance(packages, str) else sorted(packages):
         if name not in members:
             raise UserError(
-                f"{name} is no package of the workspace.{nearest_name(name, members)}",
+                f"{name} is not a package of the workspace.{nearest_name(name, members)}",
                 where="packages",
                 fix=f"its packages are {', '.join(members)}",
             )
@@ -441,7 +441,7 @@ def narrowed(members: Mapping[str, Member], features: Collection[str]) -> dict[s
     varied = {name for member in members.values() for name in (*member.listed, *member.always)}
     for name in sorted(wanted - varied):
         known = any(name in member.features for member in members.values())
-        why = "is left out by the tables" if known else "is no feature of the workspace"
+        why = "is left out by the tables" if known else "is not a feature of the workspace"
         raise UserError(
             f"{name} cannot be varied: it {why}.{nearest_name(name, varied)}",
             where="register(features=...)",

@@ -151,7 +151,7 @@ class _Workspace:
                 matches = sorted(self.root.glob(pattern))
             except (ValueError, NotImplementedError, IndexError) as error:
                 raise UserError(
-                    f"{pattern!r} is no pattern: {error}",
+                    f"invalid pattern {pattern!r}: {error}",
                     where=f"{self.where('.')}, workspace.members",
                     fix="correct it",
                 ) from error

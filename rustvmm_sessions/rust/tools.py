@@ -248,7 +248,7 @@ def check_device(device: str) -> None:
         )
     if not os.access(device, os.R_OK | os.W_OK):
         raise UserError(
-            f"the device {device} may not be opened by this user",
+            f"this user may not open the device {device}",
             where=device,
             fix="join the group that owns it, and log in anew: `sudo usermod -aG kvm $USER`"
             if device == "/dev/kvm"

@@ -205,7 +205,7 @@ def test_own_options_are_taken_from_among_the_words_for_cargo_test() -> None:
 @pytest.mark.parametrize("name", ["clippy", "unit-tests"])
 def test_a_share_that_is_none_is_one_message(name: str, share: str) -> None:
     message = refused(name, f"--partition={share}")
-    assert f"{share!r} is no share of a plan" in message
+    assert f"invalid share of a plan {share!r}" in message
     assert "--partition 2/5" in message
 
 

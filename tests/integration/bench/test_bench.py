@@ -184,7 +184,7 @@ def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
     crate._edited("Cargo.toml", "criterion = { version", "# criterion = { version")
     outcome = crate.bench()
     assert outcome.code == 1
-    assert "the benchmarks of kernels are no criterion harness" in outcome.err
+    assert "the benchmarks of kernels do not use criterion" in outcome.err
     # Criterion is there, and cargo's own harness.
     crate.reset()._edited("Cargo.toml", "harness = false\n", "")
     crate.crate.with_file("benches/main.rs", "use criterion as _;\n#[test] fn one() {}\n").commit("forget it")
@@ -197,8 +197,8 @@ def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--filter", "nothing like it"), "no benchmark is meant"),
-        (("--filter", "(spin"), "'(spin' is no regular expression"),
+        (("--filter", "nothing like it"), "no benchmark matches --filter 'nothing like it'"),
+        (("--filter", "(spin"), "invalid regular expression '(spin'"),
         (("--base", "no-such-branch"), "'no-such-branch' names no commit"),
         (("--base=--output=x",), "'--output=x' names no commit"),
         (("--threshold", "much"), "'much' is not a number of percent"),

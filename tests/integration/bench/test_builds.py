@@ -102,7 +102,7 @@ def test_what_is_no_criterion_harness_is_refused_before_a_build(tmp_path: Path, 
     made = crate(tmp_path, more).with_published("divan-compat", "2.0.0").commit("the first change")
     outcome = bench(made.with_lib(LIB + "// another\n"), "--report-only")
     assert outcome.code == 1
-    assert f"the benchmarks of sample are no criterion harness: {why}" in outcome.err
+    assert f"the benchmarks of sample do not use criterion: {why}" in outcome.err
     assert "Compiling" not in outcome.err
     # A base that is none is no hindrance to what replaces it.
     made.with_file("Cargo.toml", MANIFEST.format(name="sample") + CRITERION + HARNESS)

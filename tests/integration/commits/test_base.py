@@ -140,7 +140,7 @@ def test_what_is_no_branch_is_refused_and_nothing_run(upstream: CrateBuilder, br
 
     assert outcome.code == 2
     if "upload" not in branch:
-        assert outcome.err.startswith(f"error: {branch!r} is no name of a branch\n --> the base branch\n")
+        assert outcome.err.startswith(f"error: invalid branch name {branch!r}\n --> the base branch\n")
     assert "Traceback" not in outcome.text
     assert state(crate) == before
 
@@ -191,7 +191,7 @@ def test_unrelated_history_is_an_error(upstream: CrateBuilder) -> None:
 
 def test_without_repository_or_commit_the_message_says_so(tmp_path: Path) -> None:
     crate = CrateBuilder(tmp_path)
-    assert check(crate).err.startswith("error: this is no git repository\n")
+    assert check(crate).err.startswith("error: this is not a git repository\n")
     crate.git("init", "--quiet")
 
     outcome = check(crate)

@@ -41,7 +41,7 @@ def test_all_faults_of_all_commits_are_said_with_what_mends_them(upstream: Crate
         "  sign-off: there is no trailer Signed-off-by: Name <address>",
         f"  help: git rebase --signoff {base}",
         f"{last} squash! first of the work",
-        "  fixup: squash! commits are to be squashed into those they mend",
+        "  fixup: squash! commits are to be squashed into those they fix",
         f"  help: git rebase --interactive --autosquash {base}",
         "  sign-off: there is no trailer Signed-off-by: Name <address>",
         "  help: git commit --amend --no-edit --signoff",
@@ -159,7 +159,7 @@ def test_what_git_complains_about_is_said(upstream: CrateBuilder) -> None:
     outcome = check(crate, BASE_BRANCH="main")
 
     assert outcome.code == 2
-    assert outcome.err.startswith("error: git cannot do its part: ")
+    assert outcome.err.startswith("error: git failed: ")
     assert "bogus" in outcome.err
     assert "Traceback" not in outcome.text
 

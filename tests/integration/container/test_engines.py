@@ -184,7 +184,7 @@ def test_where_neither_works_both_reasons_are_given(fakes: Fakes) -> None:
     assert message() == (
         "neither docker nor podman works here\n"
         " --> docker: no daemon; podman: no storage\n"
-        "help: mend one of them, and name it by --engine to see its message alone"
+        "help: fix one of them; `--engine NAME` shows its message alone"
     )
     assert message("podman") == (
         "podman is there, but its engine does not answer\n --> no storage\nhelp: see what `podman info` says"

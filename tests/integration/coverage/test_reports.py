@@ -371,7 +371,7 @@ def test_a_percentage_that_is_none_is_one_message(crate: CrateBuilder, value: st
 def test_diff_outside_of_git_says_so(tmp_path: Path) -> None:
     outcome = new_crate(tmp_path).coverage("--diff", env={"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)})
     assert outcome.code == 1
-    assert "this is no git repository" in outcome.err
+    assert "this is not a git repository" in outcome.err
 
 
 # Repeated runs

@@ -594,7 +594,7 @@ def test_a_session_that_needs_a_device_says_when_it_may_not_be_opened(tmp_path: 
     command = [*words, sys.executable, "-m", "nox", "-s", "unit-tests"]
     outcome = untouched(crate, lambda: run(command, cwd=crate.directory))
     assert outcome.code == 1
-    assert f"error: the device {device} may not be opened by this user" in ending(outcome)
+    assert f"error: this user may not open the device {device}" in ending(outcome)
     assert "help: change its permissions" in ending(outcome)
     device.chmod(0o600)
     assert session(crate, "unit-tests").code == 0

@@ -111,7 +111,7 @@ def test_a_share_without_runs_says_so(abc: CrateBuilder) -> None:
 def test_a_share_that_is_none_is_one_message(abc: CrateBuilder) -> None:
     outcome = session(abc, "clippy", "--partition", "3/2")
     assert outcome.code == 1
-    assert "error: '3/2' is no share of a plan." in ending(outcome)
+    assert "error: invalid share of a plan '3/2'" in ending(outcome)
     assert "help: write I/N with I from 1 to N" in ending(outcome)
 
 
@@ -287,7 +287,7 @@ def test_git_s_configuration_does_not_hide_changes(tmp_path: Path) -> None:
 def test_outside_git_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
     outcome = new_crate(tmp_path).nox("-s", "clippy", "--", "--changed", env={"GIT_CEILING_DIRECTORIES": "/"})
     assert outcome.code == 1
-    assert "this is no git repository" in ending(outcome)
+    assert "this is not a git repository" in ending(outcome)
 
 
 def test_one_crate_of_a_monorepo_is_run_alone(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_the_top_of_a_work_tree(upstream: CrateBuilder) -> None:
     assert below.top == below.work_tree() == upstream.directory.resolve()
     inside = Git(directory=upstream.directory / ".git")
     assert inside.top is None
-    with pytest.raises(UserError, match="this is no git work tree"):
+    with pytest.raises(UserError, match="this is not a git work tree"):
         inside.work_tree()
 
 

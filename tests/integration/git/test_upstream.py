@@ -116,7 +116,7 @@ def test_a_shallow_clone_that_holds_the_merge_base_is_enough(upstream: CrateBuil
 
 def test_where_there_is_no_repository_the_message_says_so(tmp_path: Path) -> None:
     assert str(why_not(CrateBuilder(tmp_path), "main")).startswith(
-        f"this is no git repository\n --> {tmp_path}\n"
+        f"this is not a git repository\n --> {tmp_path}\n"
     )
 
 

@@ -133,7 +133,7 @@ def test_a_line_that_is_no_trailer_does_not_sign_off() -> None:
 @pytest.mark.parametrize("prefix", ["fixup", "squash", "amend"])
 def test_what_is_to_be_squashed_is_named_and_its_title_not_measured_twice(prefix: str) -> None:
     assert found(message(f"{prefix}! " + "x" * 60)) == [
-        ("fixup", f"{prefix}! commits are to be squashed into those they mend")
+        ("fixup", f"{prefix}! commits are to be squashed into those they fix")
     ]
     assert found(message(f"{prefix} the thing")) == []
 

@@ -114,7 +114,7 @@ def test_a_mount_is_one_line_of_csv_whatever_its_path(engine: Engine, path: str)
 
 @pytest.mark.parametrize("image", ["", "-v/:/x", "a b", "a\nb", "a;b", "--privileged"])
 def test_what_is_no_name_of_an_image_is_refused(image: str) -> None:
-    with pytest.raises(UserError, match="is no name of an image"):
+    with pytest.raises(UserError, match="invalid image name"):
         container.command(replace(PLAIN, image=image), DOCKER)
 
 

@@ -201,7 +201,7 @@ def test_a_malformed_file_is_one_message_with_file_and_line(
     ("text", "what"),
     [
         ("", "the file is empty; a percentage such as 80.1 is expected"),
-        ("nan\n", "'nan' is no percentage from 0 to 100; a bare number such as 80.1 is expected"),
+        ("nan\n", "invalid percentage 'nan'; expected a bare number from 0 to 100, such as 80.1"),
         (
             "80.1\nwords",
             "'words' is not understood; "

@@ -131,7 +131,7 @@ def test_a_misspelt_feature_in_the_denylist_denies_nothing_and_is_warned_about()
     made = plan(vhost_workspace(denied="test_utils"))
 
     assert made.warnings == (
-        "vhost: test_utils in denylist is no feature of the package, so it has no effect. "
+        "vhost: test_utils in denylist is not a feature of the package, so it has no effect. "
         "Did you mean test-utils?",
     )
     assert "test-utils" in requests(made, "vhost")
@@ -394,7 +394,7 @@ def test_an_unknown_package_is_refused(packages: Collection[str]) -> None:
 
 
 def test_an_unknown_feature_is_refused() -> None:
-    with pytest.raises(UserError, match=r"no feature of the workspace\. Did you mean with-serde"):
+    with pytest.raises(UserError, match=r"not a feature of the workspace\. Did you mean with-serde"):
         plan(workspace(VMM_SYS_UTIL), features=["with_serde"])
 
 

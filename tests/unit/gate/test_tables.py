@@ -200,7 +200,7 @@ def test_a_dependency_s_feature_may_be_asked_for() -> None:
         ),
         (
             package("p", {"a": []}, table={"skip_feature_sets": [["a", "bee"]]}),
-            "p: bee in skip_feature_sets is no feature of the package, so it has no effect.",
+            "p: bee in skip_feature_sets is not a feature of the package, so it has no effect.",
         ),
         (
             package("p", {"a": []}, table={"skip_feature_sets": [[]]}),

@@ -257,7 +257,7 @@ def test_values_of_variables_are_the_authors_words(crate: Crate, monkeypatch: py
         ("DOCKER_PLUGIN_CONFIG", '{"tests": ["doc"], "cfg": {"a": 1}, "cfgs": 1}', ["'cfgs'", "'cfg'"]),
         ("TIMEOUTS_MIN", '{"doc": 0}', ["'doc'", "above 0"]),
         ("TIMEOUTS_MIN", '{"doc": 5, "doc": 6}', ["'doc'", "twice"]),
-        ("TESTS_TO_SKIP", '["doc", 5]', ["no list of names"]),
+        ("TESTS_TO_SKIP", '["doc", 5]', ["a list of names"]),
     ],
 )
 def test_wrong_variables(
@@ -460,7 +460,7 @@ def test_included_steps_come_last_as_they_are(crate: Crate) -> None:
         ("steps:\n- command: a\n  command: b\n", ["p.yml:3", "'command'", "twice"]),
         ("env: {A: b}\nsteps: []\n", ["p.yml:1", "env is set for all steps"]),
         ("steps: 5\n", ["p.yml:1", "a list of steps"]),
-        ("steps:\n- 5\n", ["p.yml:2", "5 is no step"]),
+        ("steps:\n- 5\n", ["p.yml:2", "expected a step, found 5"]),
         ("steps:\n- group: g\n  steps: 5\n", ["p.yml:3", "steps is a list"]),
         ("steps:\n- command: 'echo ${{ x }}'\n", ["p.yml:2", "cannot interpolate"]),
     ],
