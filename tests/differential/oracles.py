@@ -196,10 +196,11 @@ class Oracle:
 
     # Figures
 
-    def coverage(self, words: Sequence[str], folder: str) -> Measured | str:
+    def coverage(self, words: Sequence[str], folder: str, *, excludes: bool) -> Measured | str:
         """Measure with cargo-llvm-cov, in a folder; a text says why that failed."""
         program = [self.tools.llvm_cov, "llvm-cov"]
-        excluded = [f"--ignore-filename-regex={self.workspace.exclude}"] if self.workspace.exclude else []
+        pattern = self.workspace.exclude if excludes else ""
+        excluded = [f"--ignore-filename-regex={pattern}"] if pattern else []
         done = self.call([*program, "test", "--json", *words, *excluded], folder=folder)
         start = done.stdout.find('{"data"')
         if done.returncode != 0 or start < 0:
