@@ -91,8 +91,8 @@ def test_merge_keys_are_merged_and_own_keys_win() -> None:
         ('{"a": 1,\n "b": 2,\n "a": 3}', "'a' is given twice, first in line 1", "f.json:3"),
         ('{"t": [{"a": 1},\n {"a": {"b": 1,\n\n "b": 2}}]}', "'b' is given twice", "f.json:4"),
         ('{"a":\n 1,}', "invalid JSON", "f.json:2"),
-        ('{"a": NaN}', "NaN is no number", "f.json:1"),
-        ('{"a": "NaN",\n "b": [1,\n NaN]}', "NaN is no number", "f.json:3"),
+        ('{"a": NaN}', "NaN is not a JSON number", "f.json:1"),
+        ('{"a": "NaN",\n "b": [1,\n NaN]}', "NaN is not a JSON number", "f.json:3"),
         ('{"a": 1e999}', "1e999 is too large", "f.json:1"),
         ('{"1e999": "-1e999",\n "b": -1e999}', "-1e999 is too large", "f.json:2"),
         ("", "invalid JSON", "f.json:1"),
@@ -119,7 +119,7 @@ def test_wrong_json_is_named_with_its_line(text: str, what: str, where: str) -> 
         ("a: 1\n---\nb: 2\n", "another document", "f.yml:2"),
         ("a: \x07\n", "control characters are not allowed", "f.yml:1"),
         ("[" * 500 + "]" * 500, "without end", "f.yml:1"),
-        ("a: {<<: 1}\n", "no mapping", "f.yml:1"),
+        ("a: {<<: 1}\n", "<< merges something else", "f.yml:1"),
     ],
 )
 def test_wrong_yaml_is_named_with_its_line(text: str, what: str, where: str) -> None:
