@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from rustvmm_sessions import files
 from rustvmm_sessions.console import print_error, say, task, warn
 from rustvmm_sessions.errors import CheckFailed, Skipped, UserError
-from rustvmm_sessions.results import Report, Result, clipped, file_name, from_json
+from rustvmm_sessions.results import ESCAPES, Report, Result, clipped, file_name, from_json
 from rustvmm_sessions.wording import columns, counted
 
 if TYPE_CHECKING:
@@ -33,8 +32,6 @@ RESULTS_VARIABLE = "RUSTVMM_RESULTS"
 """Names the folder where each session leaves its result."""
 MOST_LINES = 400
 """Lines of a failed program's output that the summary repeats; the last ones."""
-_ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][0-9A-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
-"""Colours, character sets and links of a terminal."""
 _INTERRUPTED = "interrupted before it ended"
 
 
@@ -173,7 +170,7 @@ def summary(outcomes: list[Result]) -> list[str]:
     for o in outcomes:
         if o.result == "failed":
             lines += ["", f"{o.session} failed:"]
-            output = _ESCAPES.sub("", o.output).strip("\n").splitlines()
+            output = ESCAPES.sub("", o.output).strip("\n").splitlines()
             if len(output) > MOST_LINES:
                 lines.append(f"  ({counted(len(output) - MOST_LINES, 'line')} before these)")
             lines += [f"  {line}" for line in output[-MOST_LINES:]]

@@ -23,14 +23,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from rustvmm_sessions.console import ended, pass_on, running, tell
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
 GRACE = 10.0
@@ -46,6 +46,16 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class StartError(UserError):
     """A program that is not there, or is none."""
+
+
+class Listener(Protocol):
+    """Reads along what a program prints, as it comes."""
+
+    def stdout(self, data: bytes, /) -> None:
+        """Take the next bytes of its standard output."""
+
+    def stderr(self, data: bytes, /) -> None:
+        """Take the next bytes of its standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +141,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     read_stderr: bool = False,
     echo: bool = True,
     processor: int | None = None,
+    listener: Listener | None = None,
 ) -> Finished:
     """Run a program to its end.
 
@@ -144,6 +155,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         read_stderr: The same for standard error.
         echo: Print the command first, as ``+ cargo test ...``, on standard error.
         processor: The only processor it may run on; any by default.
+        listener: Reads all that it prints along, beside what is passed on or kept.
 
     Raises:
         StartError: The program is not there or cannot be started.
@@ -171,7 +183,10 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             group = _start(argv, cwd, environment)
         try:
             streams = _Streams(
-                group, sys.stdout, sys.stderr, read_stdout=read_stdout, read_stderr=read_stderr
+                group,
+                None if read_stdout else sys.stdout,
+                None if read_stderr else sys.stderr,
+                listener,
             )
             timed_out = streams.drain(command_line(argv), started, min(left, own), stopped)
             seconds = time.monotonic() - started
@@ -350,10 +365,13 @@ class _Stream:
     name: str
     descriptor: int
     sink: TextIO | None
+    listen: Callable[[bytes], None] | None
     pending: bytearray = field(default_factory=bytearray)
     kept: bytearray = field(default_factory=bytearray)
 
     def feed(self, data: bytes) -> None:
+        if self.listen is not None:
+            self.listen(data)
         self.kept += data
         if self.sink is None:
             return
@@ -377,19 +395,17 @@ class _Streams:
     def __init__(
         self,
         group: subprocess.Popen[bytes],
-        out: TextIO,
-        err: TextIO,
-        *,
-        read_stdout: bool,
-        read_stderr: bool,
+        out: TextIO | None,
+        err: TextIO | None,
+        listener: Listener | None,
     ) -> None:
         if group.stdout is None or group.stderr is None:
             raise AssertionError("the program was started without pipes")
         self._group = group
         self._pipes = (group.stdout, group.stderr)
         self._streams = (
-            _Stream("stdout", group.stdout.fileno(), None if read_stdout else out),
-            _Stream("stderr", group.stderr.fileno(), None if read_stderr else err),
+            _Stream("stdout", group.stdout.fileno(), out, listener.stdout if listener else None),
+            _Stream("stderr", group.stderr.fileno(), err, listener.stderr if listener else None),
         )
         self._selector = selectors.DefaultSelector()
         for stream in self._streams:

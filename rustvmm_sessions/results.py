@@ -14,6 +14,9 @@ SCHEMA = 1
 MOST_BYTES = 1 << 16
 """What is kept of a message or of a test's output: its beginning and its end."""
 
+ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][0-9A-Z]|\][^\x07\x1b]*(?:\x07|\x1b\\))")
+"""Colours, character sets and links of a terminal."""
+
 Kind = Literal[
     "test",
     "compile",
@@ -146,6 +149,7 @@ class Report:
         self.figures: dict[str, str] = {}
         self._findings: dict[Finding, Finding] = {}
         self._cases: list[Case] = []
+        self._unnamed: Counter[CaseResult] = Counter()
 
     def file(self, path: str | Path) -> str | None:
         """Return a file, absolute or from the crate's directory, as findings name it; None outside."""
@@ -161,6 +165,10 @@ class Report:
         """Add a test; what one prints that passed is not kept."""
         self._cases.append(replace(case, output="" if case.result == "passed" else clipped(case.output)))
 
+    def unnamed(self, results: Counter[CaseResult]) -> None:
+        """Count tests of which only the number is known."""
+        self._unnamed += results
+
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings so far."""
@@ -173,10 +181,10 @@ class Report:
 
     def result(self, **ended: Any) -> Result:
         """Return the result of the session; `ended` are the other fields of `Result`."""
-        counts = Counter(case.result for case in self._cases)
+        counts = Counter(case.result for case in self._cases) + self._unnamed
         return Result(
             findings=self.findings,
-            tests={name: counts[name] for name in CASE_RESULTS} if self._cases else None,
+            tests={name: counts[name] for name in CASE_RESULTS} if counts else None,
             cases=self.cases,
             figures=tuple(self.figures.items()),
             **ended,

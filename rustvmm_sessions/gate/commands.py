@@ -15,7 +15,7 @@ from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from rustvmm_sessions import catalog
@@ -128,8 +128,23 @@ def _quoted(word: str) -> str:
     return f'"$(printf -- {shlex.quote(visible)})"'
 
 
-def diagnostics(messages: str, triples: tuple[str, ...] = ()) -> tuple[str, int]:
-    """Return what the compiler says in cargo's JSON messages, and how many warnings -D warnings denies.
+@dataclass(frozen=True, kw_only=True)
+class Diagnostics:
+    """What the compiler says in cargo's JSON messages.
+
+    Attributes:
+        text: All of it, each message once.
+        warnings: How many warnings -D warnings denies.
+        denied: The errors, and these warnings.
+    """
+
+    text: str
+    warnings: int
+    denied: tuple[Mapping[str, Any], ...]
+
+
+def diagnostics(messages: str, triples: tuple[str, ...] = ()) -> Diagnostics:
+    """Return what the compiler says in cargo's JSON messages, and which warnings -D warnings denies.
 
     What it says of a file that is in several targets, cargo passes on for each of them. Where targets
     are named, cargo gives no flags to what runs while it builds: build scripts, procedural macros and
@@ -140,12 +155,22 @@ def diagnostics(messages: str, triples: tuple[str, ...] = ()) -> tuple[str, int]
         for artifact in (artifacts_in(messages) if triples else ())
         if any(set(PurePath(name).parts) & set(triples) for name in artifact["filenames"])
     }
-    said: dict[str, bool] = {}
+    said: dict[str, Mapping[str, Any] | None] = {}
     for message in messages_in(messages, "compiler-message"):
         told = message["message"]
         denied = _is_denied(told) and (not triples or _unit(message) in flagged)
-        said[told["rendered"]] = said.get(told["rendered"], False) or denied
-    return "".join(said), sum(said.values())
+        if denied or told["level"].startswith("error"):
+            said[told["rendered"]] = told
+        said.setdefault(told["rendered"], None)
+    found = tuple(told for told in said.values() if told)
+    warnings = sum(told["level"] == "warning" for told in found)
+    return Diagnostics(text="".join(said), warnings=warnings, denied=found)
+
+
+def placed(request: GateRequest) -> Callable[[str], str | None]:
+    """Return what finds the files that the compiler and tests name, from the workspace's root."""
+    root = request.cargo.workspace.root
+    return lambda name: request.report.file(root / name)
 
 
 def _unit(message: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:

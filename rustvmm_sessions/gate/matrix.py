@@ -11,23 +11,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.console import say, task, tell, terminal_columns, warn
+from rustvmm_sessions.console import say, task, terminal_columns, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import files_in, write_atomic
 from rustvmm_sessions.gate import plan as features
 from rustvmm_sessions.gate.commands import (
+    Diagnostics,
     GateRequest,
     commands,
     diagnostics,
     packages_of,
     pasteable,
+    placed,
     start,
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
-from rustvmm_sessions.rust.cargo import Cargo, coloured, machine, own_folder, package_specs
+from rustvmm_sessions.rust.cargo import Cargo, machine, messages_format, own_folder, package_specs
 from rustvmm_sessions.rust.choice import choose, kept
 from rustvmm_sessions.rust.configuration import configured_targets, with_flags
+from rustvmm_sessions.rust.libtest import TestStream
+from rustvmm_sessions.rust.libtest import tell as tell_tests
 from rustvmm_sessions.rust.lockfile import lockfile_kept
+from rustvmm_sessions.rust.messages import Printer, finding, findings_said
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 from rustvmm_sessions.rust.turns import in_turn
 from rustvmm_sessions.wording import counted, width
@@ -197,6 +202,8 @@ def _build_tests(
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, deadline=request.deadline)
     if not done.ok:
+        for each in findings_said(done.stderr, placed(request)):
+            request.report.found(each)
         repeat = pasteable(request, (cargo.program, "test", *args), {})
         ending = f"{done.ending}, {place}"
         raise failure(run.describe(), repeat, done=done, ending=ending, output=done.stderr)
@@ -285,6 +292,7 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
     command: tuple[str, ...] = (cargo.program, *args)
     env: Mapping[str, str] = {}
     ending = ""
+    said: Diagnostics | None = None
     if args[0] == "nextest":
         tool = find_program("cargo-nextest", "CARGO_NEXTEST")
         if tool is None:
@@ -293,12 +301,12 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
         done = cargo.run_tool(tool, *args, deadline=request.deadline)
         output = done.output
     elif spec.deny_warnings:
-        form = "json-diagnostic-rendered-ansi" if coloured() else "json"
-        done = cargo.read(*args, f"--message-format={form}", echo=True, deadline=request.deadline)
+        printer = Printer()
+        done = cargo.read(*args, messages_format(), echo=True, deadline=request.deadline, listener=printer)
         triples = (asked.triple,) if asked.triple else configured_targets(cargo)
-        said, warnings = diagnostics(done.stdout, triples)
-        tell(said)
-        output = said + done.stderr
+        said = diagnostics(done.stdout, triples)
+        warnings = said.warnings
+        output = said.text + done.stderr
         if done.ok and warnings:
             # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
             env = with_flags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
@@ -308,12 +316,30 @@ def _run_one(request: GateRequest, asked: _Command) -> None:
                     return
             ending = counted(warnings, "warning")
     else:
-        done = cargo.run(*args, deadline=request.deadline)
+        done = _run_tests(request, asked)
         output = done.output
     if ending or not done.ok:
+        for told in said.denied if said else ():
+            if each := finding(told, placed(request)):
+                request.report.found(each)
         repeat = pasteable(request, command, env)
         ending = f"{ending or done.ending}, {asked.place}"
         raise failure(asked.what, repeat, done=done, ending=ending, output=output)
+
+
+def _run_tests(request: GateRequest, asked: _Command) -> Finished:
+    """Run cargo test, and report what it says of each test."""
+    listener = TestStream()
+    cargo = start(request)
+    place = placed(request)
+    try:
+        done = cargo.run(*asked.args, deadline=request.deadline, listener=listener)
+    finally:
+        tell_tests(request.report, listener.suites(), place, asked.what)
+    if not done.ok:
+        for each in findings_said(done.stderr, place):  # before it runs tests, it builds them
+            request.report.found(each)
+    return done
 
 
 def _sets_level_of_warnings(workspace: Workspace, flags: Mapping[str, str]) -> bool:

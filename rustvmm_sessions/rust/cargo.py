@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rustvmm_sessions.deadline import Deadline
+    from rustvmm_sessions.process import Listener
 
 INSTALL_RUST = "install Rust from https://rustup.rs, or correct PATH"
 
@@ -124,7 +125,11 @@ class Cargo:
         return self.env.get(name, os.environ.get(name, ""))
 
     def run(
-        self, *args: str, env: Mapping[str, str | None] | None = None, deadline: Deadline | None = None
+        self,
+        *args: str,
+        env: Mapping[str, str | None] | None = None,
+        deadline: Deadline | None = None,
+        listener: Listener | None = None,
     ) -> Finished:
         """Run ``cargo ARGS``, its output passed on."""
         try:
@@ -133,6 +138,7 @@ class Cargo:
                 cwd=self.directory,
                 env={**self.env, **(env or {})} | _colour(),
                 deadline=deadline,
+                listener=listener,
             )
         except StartError as error:
             raise _missing("cargo", error) from error
@@ -143,6 +149,7 @@ class Cargo:
         env: Mapping[str, str | None] | None = None,
         echo: bool = False,
         deadline: Deadline | None = None,
+        listener: Listener | None = None,
     ) -> Finished:
         """Run ``cargo ARGS`` and keep its standard output; with `echo`, show command and messages."""
         try:
@@ -154,6 +161,7 @@ class Cargo:
                 read_stderr=not echo,
                 echo=echo,
                 deadline=deadline,
+                listener=listener,
             )
         except StartError as error:
             raise _missing("cargo", error) from error
@@ -285,6 +293,11 @@ def coloured() -> bool:
 def _colour() -> dict[str, str | None]:
     """Let cargo colour what ends on a terminal although it reaches it through us."""
     return {"CARGO_TERM_COLOR": "always"} if coloured() else {}
+
+
+def messages_format() -> str:
+    """Return the option for cargo's JSON messages, whose texts have colours where ours do."""
+    return f"--message-format={'json-diagnostic-rendered-ansi' if coloured() else 'json'}"
 
 
 def own_folder(workspace: Workspace, name: str) -> Path:
