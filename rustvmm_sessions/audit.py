@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import os
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions import files
 from rustvmm_sessions.console import say, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.process import Finished, run
-from rustvmm_sessions.results import Report
+from rustvmm_sessions.results import Finding, Report
 from rustvmm_sessions.rust.cargo import Cargo, own_folder
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.tools import SETUP, find_program
@@ -76,6 +79,8 @@ def audit(request: AuditRequest) -> None:
         if not has_lockfile:  # what is audited is what a build of today takes, not what one took before
             cargo.run("generate-lockfile", deadline=request.deadline).check()
         done = _audit(request, args)
+        if not done.ok and not done.timed_out:
+            _report(request, [*args, *(() if "--no-fetch" in args else ("--no-fetch",))])
     if done.timed_out:
         raise CheckFailed(f"cargo-audit was {done.ending}", output=done.output)
     if not done.ok:
@@ -87,6 +92,52 @@ def audit(request: AuditRequest) -> None:
             else f"cargo-audit failed: {done.ending}; see what it says above",
             output=done.output,
         )
+
+
+def _report(request: AuditRequest, args: Sequence[str]) -> None:
+    """Report what cargo-audit has found, by its JSON."""
+    cargo = request.cargo
+    done = run(
+        [*args, "--json"],
+        cwd=cargo.workspace.root,
+        env=cargo.env,
+        deadline=request.deadline,
+        read_stdout=True,
+        read_stderr=True,
+        echo=False,
+    )
+    lock = cargo.workspace.root / "Cargo.lock"
+    committed = Git(directory=cargo.workspace.root).line("ls-files", "--", "Cargo.lock")
+    for finding in findings(done.stdout, files.read_text(lock, most_bytes=1 << 26) or ""):
+        file = request.report.file(lock) if committed else None
+        request.report.found(replace(finding, file=file, line=finding.line if file else None))
+
+
+def findings(text: str, lock: str) -> list[Finding]:
+    """Return what cargo-audit says in its JSON; the line of each is that of the package in Cargo.lock."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        return []  # it could not read the database, and says so
+    warnings = (each for kind in said.get("warnings", {}).values() for each in kind)
+    found = []
+    for each in (*said.get("vulnerabilities", {}).get("list", ()), *warnings):
+        package, advisory = each["package"], each.get("advisory") or {}
+        named = f"{package['name']} {package['version']}"
+        patched = ", ".join((each.get("versions") or {}).get("patched", ()))
+        entry = f'name = "{package["name"]}"\nversion = "{package["version"]}"\n'
+        what = f"{advisory['id']}: {advisory['title']}" if advisory else each.get("kind", "")
+        told = [f"https://rustsec.org/advisories/{advisory['id']}"] if advisory else []
+        told += [f"fixed in {patched}"] if patched else []
+        found.append(
+            Finding(
+                kind="advisory",
+                title=f"{named}: {what}",
+                message="\n".join(told),
+                line=lock.count("\n", 0, lock.find(entry)) + 1 if entry in lock else None,
+            )
+        )
+    return found
 
 
 def _audit(request: AuditRequest, args: Sequence[str]) -> Finished:

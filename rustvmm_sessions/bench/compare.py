@@ -34,7 +34,7 @@ from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import upstream, worktree
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.process import command_line, run
-from rustvmm_sessions.results import Report
+from rustvmm_sessions.results import Finding, Report
 from rustvmm_sessions.rust.cargo import own_folder
 from rustvmm_sessions.rust.tools import find_program
 from rustvmm_sessions.settings import BenchRules, expression
@@ -207,7 +207,7 @@ def check_benchmarks(request: BenchRequest) -> None:
         files.own_directory(request.delivery.critcmp)  # an error now, not after minutes of measuring
     if started.base.commit == started.head.commit and not started.head.dirty:
         reason = "the work tree is clean, and HEAD is the base"
-        deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery)
+        deliver(started.nothing(BenchVerdict.IDENTICAL, reason), request.delivery, request.report)
         return
     own = own_folder(request.cargo.workspace, "rustvmm-bench")
     with started.alone(own, "compares benchmarks here"):
@@ -215,7 +215,7 @@ def check_benchmarks(request: BenchRequest) -> None:
             report = _compare(started, own, worktree.own_place(started.top))
         except TimeUp as up:
             report = started.nothing(BenchVerdict.INCONCLUSIVE, str(up))
-    deliver(report, request.delivery)
+    deliver(report, request.delivery, request.report)
 
 
 def analyse(file: Path, threshold: float | None, delivery: Delivery) -> None:
@@ -236,30 +236,32 @@ def analyse(file: Path, threshold: float | None, delivery: Delivery) -> None:
     report = document.analyse(document.from_json(text, str(file)), threshold)
     if threshold is not None:
         report = replace(report, options=with_option(report.options, f"--threshold={threshold:g}"))
-    deliver(report, delivery)
+    deliver(report, delivery, Report())
 
 
-def deliver(report: BenchReport, delivery: Delivery) -> None:
+def deliver(report: BenchReport, delivery: Delivery, found: Report) -> None:
     """Show a report, write it where it is wanted, and fail where its verdict does.
+
+    Args:
+        report: It.
+        delivery: Where it is wanted.
+        found: Where its findings go.
 
     Raises:
         CheckFailed: It does.
     """
     for line in table.lines(report):
         say(line)
+    found.figures["benchmarks"] = words.headline(report)
+    for finding in findings(report, fails=not delivery.report_only, strict=delivery.strict):
+        found.found(finding)
     if delivery.json is not None:
         files.write_report(delivery.json, json.dumps(document.to_json(report), indent=1) + "\n")
     if delivery.html is not None:
         files.write_report(delivery.html, page.page(report))
         say(f"HTML report: {delivery.html}")
     if delivery.critcmp is not None:
-        folder = files.own_directory(delivery.critcmp)
-        for name, text in critcmp.baselines(report).items():
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            files.write_report(file, text)
-        command = ("critcmp", "--target-dir", str(delivery.critcmp), "base", "head")
-        say(f"Baselines: {command_line(command)}")
+        _write_baselines(report, delivery.critcmp)
     _annotate(report)
     if delivery.report_only:
         return
@@ -278,6 +280,33 @@ def deliver(report: BenchReport, delivery: Delivery) -> None:
             "it cannot be said whether benchmarks got slower, and --strict asks for that",
             fix="run it on a quieter machine, or give it more time",
         )
+
+
+def _write_baselines(report: BenchReport, directory: Path) -> None:
+    folder = files.own_directory(directory)
+    for name, text in critcmp.baselines(report).items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        files.write_report(file, text)
+    command = ("critcmp", "--target-dir", str(directory), "base", "head")
+    say(f"Baselines: {command_line(command)}")
+
+
+def findings(report: BenchReport, *, fails: bool, strict: bool) -> Iterator[Finding]:
+    """Yield the benchmarks that got slower, or may have; an error is what the verdict fails for."""
+    for comparison in words.ranked(report):
+        judgement = comparison.judgement
+        slower = judgement.verdict is BenchVerdict.REGRESSION
+        if slower or (strict and judgement.verdict is BenchVerdict.INCONCLUSIVE):
+            base, head = map(words.duration, comparison.medians)
+            yield Finding(
+                kind="bench",
+                title=f"{words.one_line(comparison.id)}: {words.VERDICTS[judgement.verdict]}, "
+                f"{words.change(judgement)}",
+                level="error" if fails else "warning",
+                message=f"{words.interval(judgement)}, {base} -> {head}, "
+                f"{counted(len(comparison.pairs), 'pair')}",
+            )
 
 
 def _start(request: BenchRequest) -> _Run:

@@ -18,7 +18,7 @@ from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed, UserError, shortened
 from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
-from rustvmm_sessions.results import Report
+from rustvmm_sessions.results import Finding, Report
 from rustvmm_sessions.settings import CommitRules
 from rustvmm_sessions.wording import counted
 
@@ -114,6 +114,7 @@ def check_commits(request: CommitFormatRequest) -> None:
         for fault in faults:
             mend = commits.command(fault, commit, head=commit is found[-1], base=base.commit[:12])
             say(shortened(f"  {fault.rule}: {fault.what}\n  help: {mend}"))
+            request.report.found(_finding(f"{commit.short} {fault.rule}: {fault.what}", commit.message, mend))
     if total:
         raise CheckFailed(
             f"{counted(total, 'fault')} in {wrong} of {counted(len(checked), 'commit message')}; see above"
@@ -145,8 +146,17 @@ def check_message(request: CommitFormatRequest, path: Path) -> None:
         return
     for fault in faults:
         say(shortened(f"{fault.rule}: {fault.what}"))
+        request.report.found(_finding(f"{fault.rule}: {fault.what}", Message(text=cleaned), ""))
     if faults:
         raise CheckFailed(f"{counted(len(faults), 'fault')} in the commit message; its text is in {path}")
+
+
+def _finding(title: str, message: Message, mend: str) -> Finding:
+    return Finding(
+        kind="commit",
+        title=title,
+        message="\n".join(filter(None, (message.title, mend and f"help: {mend}"))),
+    )
 
 
 def _amends_merge(git: Git) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say, warn
-from rustvmm_sessions.coverage import changed, explain, llvm_export, ratchet
+from rustvmm_sessions.coverage import changed, explain, findings, llvm_export, ratchet
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.coverage.exclusions import python_pattern
@@ -189,7 +189,9 @@ def _measure(
         default_features=request.default_features,
     )
     selection.members(cargo)  # where there are none, nothing is built
-    tests = ProfiledTests(cargo=cargo, own=own, selection=selection, deadline=request.deadline)
+    tests = ProfiledTests(
+        cargo=cargo, own=own, selection=selection, deadline=request.deadline, report=request.report
+    )
     build = tests.build()
     if len(build.triples) > 1 and tool is not None:
         _refuse_several_targets(request, build)
@@ -207,7 +209,7 @@ def _measure(
     )
     runs = _Runs(counted=counted, reporter=reporter, kept=own / "runs")
     while True:
-        runs.add((*tests.run(build), *build.profiles))
+        runs.add((*tests.run(build, again=bool(runs.exports)), *build.profiles))
         measurement = runs.measure()
         if measurement.lines.covered == 0:
             ran = ", ".join(f"{what} ({name})" for name, what in sorted(build.tests.items()))
@@ -350,8 +352,20 @@ def _judge(
         *notes,
     ]
     last = _last_pass_file(request, config, measurement, own)
+    before = _last_pass(last) if decision.verdict is not Verdict.EQUAL else {}
+    findings.tell_judged(
+        request.report,
+        decision,
+        measurement,
+        recorded,
+        before,
+        source=request.report.file(recorded.path) if recorded else None,
+        package=request.package,
+        place=lambda name: request.report.file(request.cargo.workspace.root / name),
+    )
+    if not request.package:
+        findings.tell_changed(request.report, outcome.changed, request.patch)
     if decision.verdict is not Verdict.EQUAL:
-        before = _last_pass(last)
         moved = explain.moved(measurement.files, before) if before else []
         lines += moved or explain.least_covered(measurement.files)
     path = f"{request.folder}/{RECORD}" if request.folder else RECORD

@@ -337,6 +337,11 @@ def summary(decision: Decision, measurement: Measurement, record: Recorded | Non
     return f"coverage is {decision.verdict}: {percent} % measured, {before} % recorded"
 
 
+def figure(record: Recorded) -> str:
+    """Return the recorded figure in short."""
+    return str(record.lines or f"{_percent(record)} %")
+
+
 def _percent(record: Recorded) -> str:
     return f"{rounded(record.percent, 2 if record.decimals is None else record.decimals):f}"
 

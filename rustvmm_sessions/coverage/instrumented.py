@@ -30,9 +30,12 @@ from rustvmm_sessions.coverage import explain, profile_runner
 from rustvmm_sessions.coverage.kept_build import KeptBuild
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.cargo import Cargo, Package, Workspace, machine, package_specs
 from rustvmm_sessions.rust.configuration import runner, runner_variable, rustc_wrapper, source_directories
-from rustvmm_sessions.rust.messages import artifacts_in, messages_in
+from rustvmm_sessions.rust.libtest import SuiteListener
+from rustvmm_sessions.rust.libtest import tell as tell_tests
+from rustvmm_sessions.rust.messages import artifacts_in, finding, messages_in
 from rustvmm_sessions.rust.turns import in_turn
 
 if TYPE_CHECKING:
@@ -125,12 +128,14 @@ class ProfiledTests:
         own: Our folder; it holds the build, the profiles and the wrapper.
         selection: Which tests.
         deadline: When the session's time is up.
+        report: What tests and the compiler say goes there.
     """
 
     cargo: Cargo
     own: Path
     selection: TestSelection
     deadline: Deadline = field(default_factory=Deadline)
+    report: Report = field(default_factory=Report)
 
     def build(self) -> Instrumented:
         """Build the tests, reusing what earlier runs built.
@@ -226,6 +231,9 @@ class ProfiledTests:
             said = "".join(message["rendered"] for message in messages)
             tell(said)
             errors = [message["rendered"] for message in messages if message["level"] == "error"]
+            for message in messages:
+                if message["level"] == "error" and (each := finding(message, self._place)):
+                    self.report.found(each)
             raise CheckFailed(self._why_not_built(done, errors, arguments), output=said + done.stderr)
         members = {member.id: member.directory for member in self.cargo.workspace.members}
         scripts = messages_in(done.stdout, "build-script-executed")
@@ -339,8 +347,12 @@ class ProfiledTests:
                 if not any(link.samefile(path) for link in place.iterdir()):
                     _hard_link(path, place / (f"{path.name}.{number}" if number else path.name))
 
-    def run(self, build: Instrumented) -> tuple[Path, ...]:
+    def run(self, build: Instrumented, *, again: bool = False) -> tuple[Path, ...]:
         """Run the tests of a build; return the profiles they wrote.
+
+        Args:
+            build: What was built.
+            again: Whether they have run before: then only those that fail are reported.
 
         Raises:
             CheckFailed: A test failed, an executable crashed, ran out of time or left no
@@ -355,12 +367,14 @@ class ProfiledTests:
         for number, arguments in enumerate(self.selection.builds):
             folder = profiles / str(number)
             folder.mkdir()
-            written += self._run(build, arguments, folder)
+            written += self._run(build, arguments, folder, again=again)
         if not written:
             raise CheckFailed("nothing was measured: no test executable was run")
         return tuple(written)
 
-    def _run(self, build: Instrumented, arguments: Sequence[str], profiles: Path) -> list[Path]:
+    def _run(
+        self, build: Instrumented, arguments: Sequence[str], profiles: Path, *, again: bool
+    ) -> list[Path]:
         if "%" in str(profiles):
             raise UserError(
                 "LLVM gives % in the path of a profile a meaning of its own",
@@ -374,11 +388,16 @@ class ProfiledTests:
             }
             stack.enter_context(in_turn(self.cargo.workspace.root, self.deadline))
             stack.enter_context(_without_litter(self.cargo.workspace))
-            done = self.cargo.run(
-                *self._command(arguments, "--no-fail-fast"),
-                env={**self._environment(), **started_by},
-                deadline=self.deadline,
-            )
+            listener = SuiteListener()
+            try:
+                done = self.cargo.run(
+                    *self._command(arguments, "--no-fail-fast"),
+                    env={**self._environment(), **started_by},
+                    deadline=self.deadline,
+                    listener=listener,
+                )
+            finally:
+                tell_tests(self.report, listener.suites(), self._place, " ".join(arguments), again=again)
         written = sorted(profiles.glob("*.profraw"))
         for path in written:
             with contextlib.suppress(PermissionError):  # another user's: LLVM says that it cannot read it
@@ -399,6 +418,9 @@ class ProfiledTests:
                 fix=LEAVE_OUT,
             )
         return written
+
+    def _place(self, name: str) -> str | None:
+        return self.report.file(self.cargo.workspace.root / name)
 
     def _forget_compiled_by_tests(self) -> None:
         """Let trybuild and ui_test compile their cases anew, and what these use with our instrumentation.

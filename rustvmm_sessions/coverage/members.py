@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import print_error, say, task, terminal_columns
-from rustvmm_sessions.coverage import changed, explain
+from rustvmm_sessions.coverage import changed, explain, findings
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.check import check_coverage, has_baseline, judge
 from rustvmm_sessions.coverage.measurement import Scope, Verdict
@@ -142,6 +142,7 @@ def _check(request: CoverageRequest, requests: Sequence[CoverageRequest]) -> Non
         if request.json is not None:
             document = _document(request, judged, together, complete=len(judged) == len(requests))
             files.write_report(request.json, json.dumps(document, indent=1) + "\n")
+    findings.tell_changed(request.report, together.changed, request.patch)
     lines = [
         *explain.changed(together.changed, request.patch, request.directory.resolve()),
         *table(judged, terminal_columns()),

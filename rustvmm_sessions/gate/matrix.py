@@ -6,7 +6,8 @@ import contextlib
 import json
 import re
 import shlex
-from dataclasses import dataclass, replace
+import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import files_in, write_atomic
 from rustvmm_sessions.gate import plan as features
 from rustvmm_sessions.gate.commands import (
-    Diagnostics,
     GateRequest,
     commands,
     diagnostics,
@@ -26,10 +26,11 @@ from rustvmm_sessions.gate.commands import (
     start,
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
+from rustvmm_sessions.rust import nextest
 from rustvmm_sessions.rust.cargo import Cargo, machine, messages_format, own_folder, package_specs
 from rustvmm_sessions.rust.choice import choose, kept
 from rustvmm_sessions.rust.configuration import configured_targets, with_flags
-from rustvmm_sessions.rust.libtest import TestStream
+from rustvmm_sessions.rust.libtest import SuiteListener
 from rustvmm_sessions.rust.libtest import tell as tell_tests
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.messages import Printer, finding, findings_said
@@ -202,8 +203,7 @@ def _build_tests(
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, deadline=request.deadline)
     if not done.ok:
-        for each in findings_said(done.stderr, placed(request)):
-            request.report.found(each)
+        _report_errors(request, done)
         repeat = pasteable(request, (cargo.program, "test", *args), {})
         ending = f"{done.ending}, {place}"
         raise failure(run.describe(), repeat, done=done, ending=ending, output=done.stderr)
@@ -286,60 +286,100 @@ def _run_in_turn(request: GateRequest, command: _Command) -> None:
         _run_one(request, command)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ended:
+    """How a command of the matrix ended.
+
+    Attributes:
+        done: The program.
+        output: What it said.
+        command: What repeats it.
+        env: The variables of that.
+        denied: What fails it although cargo succeeds.
+    """
+
+    done: Finished
+    output: str
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    denied: str = ""
+
+
 def _run_one(request: GateRequest, asked: _Command) -> None:
-    spec, args = asked.spec, asked.args
-    cargo = start(request)
-    command: tuple[str, ...] = (cargo.program, *args)
-    env: Mapping[str, str] = {}
-    ending = ""
-    said: Diagnostics | None = None
-    if args[0] == "nextest":
-        tool = find_program("cargo-nextest", "CARGO_NEXTEST")
-        if tool is None:
-            raise UserError("cargo-nextest is missing", where='runner="nextest"', fix=SETUP)
-        command = (str(tool), *args)
-        done = cargo.run_tool(tool, *args, deadline=request.deadline)
-        output = done.output
-    elif spec.deny_warnings:
-        printer = Printer()
-        done = cargo.read(*args, messages_format(), echo=True, deadline=request.deadline, listener=printer)
-        triples = (asked.triple,) if asked.triple else configured_targets(cargo)
-        said = diagnostics(done.stdout, triples)
-        warnings = said.warnings
-        output = said.text + done.stderr
-        if done.ok and warnings:
-            # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
-            env = with_flags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
-            if _sets_level_of_warnings(cargo.workspace, env):
-                say("Once more with -D warnings, as the crate sets the level of warnings itself.")
-                if cargo.run(*args, env=env, deadline=request.deadline).ok:
-                    return
-            ending = counted(warnings, "warning")
+    if asked.args[0] == "nextest":
+        ended = _run_nextest(request, asked)
+    elif asked.spec.tests or request.fix:
+        ended = _run_tests(request, asked)
     else:
-        done = _run_tests(request, asked)
-        output = done.output
-    if ending or not done.ok:
-        for told in said.denied if said else ():
-            if each := finding(told, placed(request)):
-                request.report.found(each)
-        repeat = pasteable(request, command, env)
-        ending = f"{ending or done.ending}, {asked.place}"
-        raise failure(asked.what, repeat, done=done, ending=ending, output=output)
+        ended = _build(request, asked)
+    if ended.denied or not ended.done.ok:
+        repeat = pasteable(request, ended.command, ended.env)
+        ending = f"{ended.denied or ended.done.ending}, {asked.place}"
+        raise failure(asked.what, repeat, done=ended.done, ending=ending, output=ended.output)
 
 
-def _run_tests(request: GateRequest, asked: _Command) -> Finished:
+def _build(request: GateRequest, asked: _Command) -> _Ended:
+    """Build or lint, and report what the compiler denies."""
+    cargo, args = start(request), asked.args
+    at = args.index("--") if "--" in args else len(args)
+    words = (*args[:at], messages_format(), *args[at:])
+    done = cargo.read(*words, echo=True, deadline=request.deadline, listener=Printer())
+    said = diagnostics(done.stdout, (asked.triple,) if asked.triple else configured_targets(cargo))
+    env: Mapping[str, str] = {}
+    denied = ""
+    if done.ok and said.warnings and asked.spec.deny_warnings:
+        # Cargo repeats warnings and succeeds; the command that repeats the failure denies them.
+        env = with_flags(cargo, "rustflags", ("-D", "warnings"), triple=asked.triple)
+        denied = counted(said.warnings, "warning")
+        if _sets_level_of_warnings(cargo.workspace, env):
+            say("Once more with -D warnings, as the crate sets the level of warnings itself.")
+            if cargo.run(*args, env=env, deadline=request.deadline).ok:
+                denied = ""
+    if denied or not done.ok:
+        for each in filter(None, (finding(told, placed(request)) for told in said.denied)):
+            request.report.found(each)
+    return _Ended(
+        done=done,
+        output=said.text + done.stderr,
+        command=(cargo.program, *args),
+        env=env,
+        denied=denied,
+    )
+
+
+def _run_nextest(request: GateRequest, asked: _Command) -> _Ended:
+    tool = find_program("cargo-nextest", "CARGO_NEXTEST")
+    if tool is None:
+        raise UserError("cargo-nextest is missing", where='runner="nextest"', fix=SETUP)
+    with tempfile.TemporaryDirectory(prefix="rustvmm-nextest-") as folder:
+        configuration, results = Path(folder, "nextest.toml"), Path(folder, "junit.xml")
+        configuration.write_text(nextest.CONFIGURATION.format(file=json.dumps(str(results))))
+        words = (*asked.args[:2], f"--tool-config-file=rustvmm-sessions:{configuration}", *asked.args[2:])
+        try:
+            done = start(request).run_tool(tool, *words, deadline=request.deadline)
+        finally:
+            nextest.tell(request.report, results, placed(request), asked.what)
+    _report_errors(request, done)
+    return _Ended(done=done, output=done.output, command=(str(tool), *asked.args))
+
+
+def _report_errors(request: GateRequest, done: Finished) -> None:
+    """Report what does not compile, where the program builds before it runs tests."""
+    if not done.ok:
+        for each in findings_said(done.stderr, placed(request)):
+            request.report.found(each)
+
+
+def _run_tests(request: GateRequest, asked: _Command) -> _Ended:
     """Run cargo test, and report what it says of each test."""
-    listener = TestStream()
+    listener = SuiteListener()
     cargo = start(request)
-    place = placed(request)
     try:
         done = cargo.run(*asked.args, deadline=request.deadline, listener=listener)
     finally:
-        tell_tests(request.report, listener.suites(), place, asked.what)
-    if not done.ok:
-        for each in findings_said(done.stderr, place):  # before it runs tests, it builds them
-            request.report.found(each)
-    return done
+        tell_tests(request.report, listener.suites(), placed(request), asked.what)
+    _report_errors(request, done)
+    return _Ended(done=done, output=done.output, command=(cargo.program, *asked.args))
 
 
 def _sets_level_of_warnings(workspace: Workspace, flags: Mapping[str, str]) -> bool:

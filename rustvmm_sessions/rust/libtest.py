@@ -132,7 +132,7 @@ class Suite:
     running: str = ""
 
 
-class TestStream:
+class SuiteListener:
     """Listens to a run of ``cargo test``; holds names and results, and some output of what failed."""
 
     def __init__(self) -> None:
@@ -318,7 +318,12 @@ def _add(block: _Block, name: str, result: str, seconds: str | None) -> None:
 
 
 def tell(
-    report: Report, suites: Iterable[Suite], place: Callable[[str], str | None], features: str = ""
+    report: Report,
+    suites: Iterable[Suite],
+    place: Callable[[str], str | None],
+    features: str = "",
+    *,
+    again: bool = False,
 ) -> None:
     """Report what tests came to.
 
@@ -327,36 +332,42 @@ def tell(
         suites: What they said.
         place: Returns a file, as rustc and rustdoc name it, from the repository's top.
         features: The combination they were built with.
+        again: Whether they have run before: then only those that fail are reported.
     """
     for suite in suites:
         for name, (result, seconds) in suite.results.items():
             output = suite.outputs.get(name, "")
-            report.ran(
-                Case(
-                    name=name,
-                    suite=suite.name,
-                    result=result,
-                    seconds=seconds,
-                    output=output,
-                    features=features,
-                )
-            )
-            if result == "failed":
-                named_file, line = location(name, output)
-                file = place(named_file) if named_file else None
-                report.found(
-                    Finding(
-                        kind="test",
-                        title=f"test {name} failed in {suite.name}",
-                        message=output,
-                        file=file,
-                        line=line if file else None,
+            failed = result == "failed"
+            if failed or not again:
+                report.ran(
+                    Case(
+                        name=name,
+                        suite=suite.name,
+                        result=result,
+                        seconds=seconds,
+                        output=output,
+                        features=features,
                     )
                 )
+            if failed:
+                report.found(_failure(suite, name, output, place))
         named = Counter(result for result, _ in suite.results.values())
-        report.unnamed(Counter(suite.totals) - named)
+        if not again:
+            report.unnamed(Counter(suite.totals) - named)
         if suite.ending or (suite.rerun and "failed" not in named):
             report.found(_crash(suite))
+
+
+def _failure(suite: Suite, name: str, output: str, place: Callable[[str], str | None]) -> Finding:
+    named, line = location(name, output)
+    file = place(named) if named else None
+    return Finding(
+        kind="test",
+        title=f"test {name} failed in {suite.name}",
+        message=output,
+        file=file,
+        line=line if file else None,
+    )
 
 
 def _crash(suite: Suite) -> Finding:
