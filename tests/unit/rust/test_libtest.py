@@ -77,7 +77,7 @@ def test_tests_are_found_with_suite_result_and_line(name: str, step: int, errors
 @pytest.mark.parametrize(
     ("name", "counts"),
     [
-        # Of each crate 5, 7 and 2 unit tests and 2, 3 and 1 documentation tests; and `fine`, beside `aborts`.
+        # Unit tests of a: 5, 7 and 2, of b one less; documentation tests: 2, 3 and 1; `fine` and `custom`.
         ("plain", (15, 20, 6)),
         ("quiet", (14, 20, 6)),
         ("nocapture", (11, 14, 4)),
