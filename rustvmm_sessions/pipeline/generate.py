@@ -116,12 +116,12 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
     own = {m.name: tuple(test.step(nox) for test in tests if test.member == m.name) for m in judged}
     changes.check([*templates, *(step for steps in own.values() for step in steps)])
     if judged:
-        changed = _changed(crate.directory, reads.SHARED_PATTERNS) if place == "." else {}
+        changed = _changed(crate.directory, reads.shared_patterns(place), place)
         composed = [
             Member(
                 name=member.name,
                 path=member.path,
-                changed=changed.get(member.path, ("**",)),
+                changed=changed[member.path],
                 platforms=member.platforms,
                 tests=own[member.name],
             )
@@ -236,17 +236,18 @@ def _members(directory: Path, shared: Path | None) -> list[Member]:
     return found
 
 
-def _changed(directory: Path, beside: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+def _changed(directory: Path, beside: tuple[str, ...], place: str = ".") -> dict[str, tuple[str, ...]]:
     """Return the patterns of the files on whose change each member is to be tested, by its folder.
 
     Args:
         directory: The workspace's folder.
         beside: Patterns that concern every member.
+        place: The workspace's folder, from the repository's top.
     """
     packages = manifests.packages(directory)
     found = {}
     for package in (package for package in packages.values() if package.member):
-        changed, unknown = reads.patterns(packages, package.path)
+        changed, unknown = reads.patterns(packages, package.path, place)
         if unknown:
             warn(f"the steps of {package.name} run on every change: {unknown}")
         found[package.path] = (*changed, *beside)

@@ -19,8 +19,6 @@ SHARED = ("Cargo.toml", "Cargo.lock", "noxfile.py")
 """Files beside the workspace's manifest that concern every member."""
 SHARED_ABOVE = (".cargo", "rust-toolchain", "rust-toolchain.toml", "clippy.toml", ".clippy.toml")
 """Files and folders that concern every member also from a folder above it."""
-SHARED_PATTERNS = (*SHARED, *(f"{name}/**" if name == ".cargo" else name for name in SHARED_ABOVE))
-"""The patterns of all of them, whether they exist: a file that is deleted concerns every member, too."""
 MOST_PATTERNS = 25
 """The most packages below a member whose folders a pipeline names one by one."""
 
@@ -141,23 +139,56 @@ def _why(
     return ""
 
 
-def patterns(packages: Mapping[str, Package], path: str) -> tuple[tuple[str, ...], str]:
+def patterns(packages: Mapping[str, Package], path: str, place: str = ".") -> tuple[tuple[str, ...], str]:
     """Return the patterns of the files on whose change a member is to be tested, and why it is all of them.
 
     A member that needs more packages than `MOST_PATTERNS` names the folders around them, which may be too
     much but never too little: hundreds of paths in hundreds of steps are more than Buildkite takes.
+
+    Args:
+        packages: The packages by their folders.
+        path: The member's folder.
+        place: The workspace's folder, from the repository's top, where patterns start.
     """
     whole = [package for package, _ in built_of(packages, path)]
     if unknown := next((package.unknown for package in whole if package.unknown), ""):
         return ("**",), unknown
-    needs = [package.path for package in whole[1:] if not package.path.startswith("..")]
+    needs = [package.path for package in whole[1:] if _pattern(place, package.path)]
     if len(needs) > MOST_PATTERNS:
-        needs = [need.rpartition("/")[0] or "." for need in needs]
-    found = dict.fromkeys(f"{folder}/**" if folder != "." else "**" for folder in (path, *needs))
-    for named in (named for package in whole for named in package.reads):
-        if not named.path.startswith(".."):
-            found[f"{named.path}/**" if named.folder else named.path] = None
-    return ("**",) if "./**" in found else tuple(found), ""
+        needs = [posixpath.dirname(need) or "." for need in needs]
+    read = [named for package in whole for named in package.reads]
+    found = dict.fromkeys(
+        (
+            *(_pattern(place, folder) for folder in (path, *needs)),
+            *(_pattern(place, named.path, folder=named.folder) for named in read),
+        )
+    )
+    return ("**",) if "**" in found else tuple(filter(None, found)), ""
+
+
+def shared_patterns(place: str = ".") -> tuple[str, ...]:
+    """Return the patterns of the files that concern every member of a workspace.
+
+    Whether they exist does not count: one that is deleted concerns every member, too.
+
+    Args:
+        place: The workspace's folder, from the repository's top.
+    """
+    above = [place]
+    while above[-1] != ".":
+        above.append(posixpath.dirname(above[-1]) or ".")
+    return (
+        *(_pattern(place, name, folder=False) for name in SHARED),
+        *(_pattern(p, name, folder=name == ".cargo") for p in above for name in SHARED_ABOVE),
+    )
+
+
+def _pattern(place: str, path: str, *, folder: bool = True) -> str:
+    """Return the pattern of a file, or of all in a folder; empty for one outside of the repository."""
+    path = posixpath.normpath(posixpath.join(place, path))
+    if path == ".." or path.startswith("../"):
+        return ""
+    return "**" if path == "." else f"{path}/**" if folder else path
 
 
 def owner(packages: Collection[str], path: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline import buildkite, generate, github
+from rustvmm_sessions.pipeline import buildkite, compose, generate, github
 from rustvmm_sessions.pipeline.table import explain
 from rustvmm_sessions.rust import reads
 from rustvmm_sessions.settings import settings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.pipeline.model import Pipeline
 
-SHARED = [*reads.SHARED_PATTERNS]
+SHARED = [*reads.shared_patterns()]
 GLOBAL = [*SHARED, ".buildkite/**", "rust-vmm-ci/**"]
 
 
@@ -205,7 +205,11 @@ def test_a_workspace_below_the_top_of_its_repository_is_entered(
     assert made["a folder/ws: fmt"]["artifact_paths"] == ["target/rustvmm-results/**/*"]
     assert docker(made["a folder/ws: fmt"])["environment"] == ["RUSTVMM_RESULTS=../../target/rustvmm-results"]
     assert made["app: clippy-x86_64"]["command"] == "cd 'a folder/ws' && nox -s clippy -- --package app"
-    assert made["app: clippy-x86_64"]["if_changed"][0] == "**"  # patterns start at the repository's top
+    below = [f"a folder/ws/{name}" for name in ("crates/app/**", "crates/base/**", "shared/table.txt")]
+    shared = [*reads.shared_patterns("a folder/ws"), *compose.GLOBAL_PATHS]
+    patterns = made["app: clippy-x86_64"]["if_changed"]
+    assert patterns[:3] == below
+    assert patterns[-len(shared) :] == shared
 
 
 def test_without_members_the_whole_workspace_has_the_steps(root: Path) -> None:

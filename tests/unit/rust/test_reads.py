@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from hypothesis import strategies as st
 
 from rustvmm_sessions.rust.reads import (
     MOST_PATTERNS,
-    SHARED_PATTERNS,
     Affected,
     Named,
     Package,
     affected,
     patterns,
+    shared_patterns,
 )
 
 
@@ -217,6 +218,8 @@ def test_a_member_that_needs_very_many_names_the_folders_around_them() -> None:
 # --changed and if_changed
 
 FLAT = ("a", "b", "c", "d/e", "d/f")
+ABOVE = ("../beside/t.txt", "../beside", "../rust-toolchain", "../../.cargo/config.toml", "../../clippy.toml")
+"""Files of the repository beside and above the workspace's folder."""
 FILES = (
     *(f"{folder}/src/lib.rs" for folder in FLAT),
     *("a/inner/src/lib.rs", "shared/t.txt", "shared/deep/t.txt", "README.md", "d/notes", "src/lib.rs"),
@@ -228,7 +231,8 @@ FILES = (
 def workspaces(draw: st.DrawFn, folders: tuple[str, ...] = FLAT) -> dict[str, Package]:
     """Members that need and read each other and what lies beside them; now and then unknown, or no member."""
     outside = [
-        Named(path=name, by="x", folder=not name.endswith(".txt")) for name in ("shared", "shared/t.txt")
+        Named(path=name, by="x", folder=not name.endswith(".txt"))
+        for name in ("shared", "shared/t.txt", "../beside", "../beside/t.txt")
     ]
     return workspace(
         *(
@@ -245,25 +249,48 @@ def workspaces(draw: st.DrawFn, folders: tuple[str, ...] = FLAT) -> dict[str, Pa
     )
 
 
-def stepped(packages: dict[str, Package], paths: list[str]) -> set[str]:
+def stepped(packages: dict[str, Package], paths: list[str], place: str = ".") -> set[str]:
     """Return the members whose steps run, as Buildkite reads the patterns."""
+    from_top = [posixpath.normpath(posixpath.join(place, path)) for path in paths]
     return {
         package.name
         for package in packages.values()
-        for pattern in (*patterns(packages, package.path)[0], *SHARED_PATTERNS)
-        for path in paths
+        for pattern in (*patterns(packages, package.path, place)[0], *shared_patterns(place))
+        for path in from_top
         if package.member
-        and (pattern in ("**", path) or (pattern.endswith("/**") and path.startswith(pattern[:-2])))
+        and (pattern in ("**", path) or (pattern.endswith("/**") and f"{path}/".startswith(pattern[:-2])))
     }
 
 
-@given(workspaces(), st.lists(st.sampled_from(FILES), max_size=3))
-def test_what_changed_has_steps_and_nothing_else(packages: dict[str, Package], paths: list[str]) -> None:
-    assert stepped(packages, paths) == set(reached(packages, *paths))
-
-
-@given(workspaces((*FLAT, ".", "a/inner")), st.lists(st.sampled_from(FILES), max_size=3))
-def test_what_changed_has_steps_where_packages_lie_in_each_other(
-    packages: dict[str, Package], paths: list[str]
+@given(
+    workspaces(),
+    st.sampled_from([".", "ws", "deep/ws"]),
+    st.lists(st.sampled_from(FILES + ABOVE), max_size=3),
+)
+def test_what_changed_has_steps_and_nothing_else(
+    packages: dict[str, Package], place: str, paths: list[str]
 ) -> None:
-    assert stepped(packages, paths) >= set(reached(packages, *paths))
+    top = place.count("/") + (place != ".")
+    paths = [path for path in paths if path.split("/").count("..") <= top]  # the others are not in git
+    assert stepped(packages, paths, place) == set(reached(packages, *paths))
+
+
+def test_patterns_of_a_workspace_below_the_top_start_at_the_top() -> None:
+    reads = (Named(path="../shared/t.txt", by="a/x.rs"), Named(path="../../out", by="a/x.rs", folder=True))
+    packages = workspace(member("a", "b", "../c", "../../d", reads=reads), member("b"))
+    packages |= {path: Package(name="n", path=path, member=False) for path in ("../c", "../../d")}
+    assert patterns(packages, "a", "a folder") == (
+        ("a folder/a/**", "a folder/b/**", "c/**", "shared/t.txt"),
+        "",
+    )
+    root = workspace(member("root", folder="."))
+    assert patterns(root, ".", "ws") == (("ws/**",), "")
+    assert patterns(root, ".") == (("**",), "")
+    assert shared_patterns("x/ws")[:4] == (
+        "x/ws/Cargo.toml",
+        "x/ws/Cargo.lock",
+        "x/ws/noxfile.py",
+        "x/ws/.cargo/**",
+    )
+    assert {"x/rust-toolchain", "rust-toolchain", ".cargo/**"} <= {*shared_patterns("x/ws")}
+    assert "Cargo.toml" not in shared_patterns("x/ws")
