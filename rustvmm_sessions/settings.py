@@ -613,7 +613,7 @@ class Settings:
             timeout_minutes=row.timeout_minutes if given.timeout_minutes is None else given.timeout_minutes,
             env={**self.env, **given.env},
             devices=given.devices,
-            platforms=given.platforms or self.platforms or (),
+            platforms=given.platforms or (() if catalog.HELPERS in row.tags else self.platforms or ()),
             steps_for=given.platforms or row.platforms,
             doctests=row.doctests if given.doctests is None else given.doctests,
             nextest=given.runner == "nextest",

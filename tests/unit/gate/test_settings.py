@@ -228,3 +228,10 @@ def test_a_session_that_judges_no_members_can_leave_none_out(name: str) -> None:
     message = refused(overrides={name: {"exclude": ["vhost-device-gpu"]}})
     assert f"{name} judges no members one by one, so it can leave none out" in message
     assert f"--> register(overrides={{{name!r}: ...}})" in message
+
+
+def test_what_helps_is_there_on_every_machine() -> None:
+    crate = settings(Path(), {"platforms": ["aarch64"]})
+    assert [s.name for s in STANDARD if crate.session(s.name).runs_on("x86_64")] == [
+        s.name for s in STANDARD if "helpers" in s.tags
+    ]
