@@ -231,7 +231,15 @@ def _truth(text: str) -> bool:
 def _pipeline(given: argparse.Namespace) -> None:
     from rustvmm_sessions.pipeline.generate import deliver
 
-    deliver(_described(given), given, Path())
+    words = ["rustvmm-sessions", "pipeline"]
+    for option, value in (
+        ("--test-description", given.test_description),
+        ("--platform-allowlist", given.platform_allowlist),
+        ("--include", given.include),
+    ):
+        words += [option, str(value)] if value else []
+    words += ["--workspace-selective"] if given.workspace_selective else []
+    deliver(_described(given), given, crate=Path(), called_from=Path(), command=tuple(words))
 
 
 def _reproduce(given: argparse.Namespace) -> None:

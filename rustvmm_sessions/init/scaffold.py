@@ -536,8 +536,8 @@ def _left_of_ci(found: Found, wishes: Wishes) -> list[str]:
     todo = []
     if wishes.github:
         todo.append(
-            "After changes of the noxfile, write the workflow anew: "
-            f"nox -s pipeline -- --format github --output {GITHUB}"
+            "In GitHub's settings of the repository, require the check `gate` for merging: it sums up the "
+            "others, which change with the noxfile."
         )
     elif not (found.github or found.buildkite or wishes.buildkite or found.place):
         todo.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 import sys
@@ -12,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, files
-from rustvmm_sessions.console import pass_on, say, terminal_columns, warn
+from rustvmm_sessions.console import pass_on, say, tell, terminal_columns, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.pipeline import (
     buildkite,
+    changes,
     custom_tests,
     description,
     included,
@@ -28,6 +30,7 @@ from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
 from rustvmm_sessions.rust import manifests, members, reads
 from rustvmm_sessions.rust.cargo import machine
 from rustvmm_sessions.rust.members import DEFAULTS, PLATFORM_FILE, platforms_of, read_platforms
+from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     import argparse
@@ -70,7 +73,7 @@ def of_description(asked: Described) -> Pipeline:
     Raises:
         UserError: A file or variable is wrong.
     """
-    changes = variables.read(os.environ)
+    wished = variables.read(os.environ)
     platforms = read_platforms(asked.directory, asked.platforms or PLATFORM_FILE) or DEFAULTS
     if asked.description is None:
         templates = registered.standard_tests(of_crates=asked.selective)
@@ -79,11 +82,11 @@ def of_description(asked: Described) -> Pipeline:
         templates = description.parse(text, str(asked.description), of_crates=asked.selective, warn=warn)
     if asked.selective:
         found = _members(asked.directory, shared=asked.description)
-        changes.check([*templates, *(test for member in found for test in member.tests)])
-        pipeline = compose_workspace(templates, found, platforms, changes)
+        wished.check([*templates, *(test for member in found for test in member.tests)])
+        pipeline = compose_workspace(templates, found, platforms, wished)
     else:
-        changes.check(templates)
-        pipeline = compose(templates, platforms, changes)
+        wished.check(templates)
+        pipeline = compose(templates, platforms, wished)
     return _finished(pipeline, (), asked.directory, asked.include)
 
 
@@ -92,29 +95,32 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
 
     Args:
         crate: What its ``register()`` call says, and the sessions of its own.
-        form: ``buildkite`` or ``github``, whose workflow installs nox itself.
+        form: One of `pipeline.options.FORMATS`; GitHub's jobs have nox installed, and write pages.
 
     Raises:
         UserError: A file or variable is wrong.
     """
-    changes = variables.read(os.environ)
+    wished = variables.read(os.environ)
     platforms, judged = platforms_of(crate), members.of(crate)
     place = _place_of(crate.directory)
-    nox = "nox" if form == "github" else crate.pipeline_command
+    on_github = form != "buildkite"
+    nox = "nox" if on_github else crate.pipeline_command
     if place != ".":
         nox = f"cd {shlex.quote(place)} && {nox}"
     tests = custom_tests_of(crate)
     shared = [test for test in tests if not test.member]
+    results = "" if on_github else os.path.relpath(catalog.RESULTS, place)
     facts = registered.Facts(
         nox=nox,
-        results=os.path.relpath(catalog.RESULTS, place) if form == "buildkite" else "",
+        results=results,
+        pages='"$RUSTVMM_RESULTS"' if on_github else results,
         members=judged,
         measured_on=members.measured_on(crate.directory),
         benchmarks=manifests.has_benchmarks(crate.directory, catalog.HARNESS),
     )
     templates = registered.of_crate(crate, shared, facts)
     own = {m.name: tuple(test.step(nox) for test in tests if test.member == m.name) for m in judged}
-    changes.check([*templates, *(step for steps in own.values() for step in steps)])
+    wished.check([*templates, *(step for steps in own.values() for step in steps)])
     if judged:
         changed = _changed(crate.directory, reads.shared_patterns(place), place)
         composed = [
@@ -127,9 +133,9 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
             )
             for member in judged
         ]
-        pipeline = compose_workspace(templates, composed, platforms, changes)
+        pipeline = compose_workspace(templates, composed, platforms, wished)
     else:
-        pipeline = compose(templates, platforms, changes)
+        pipeline = compose(templates, platforms, wished)
     return _finished(
         _within(pipeline, place), [test.template for test in tests], crate.directory, crate.pipeline_include
     )
@@ -266,13 +272,22 @@ def _place_of(directory: Path) -> str:
 # What is done with it
 
 
-def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> None:
+def deliver(
+    pipeline: Pipeline,
+    given: argparse.Namespace,
+    *,
+    crate: Path,
+    called_from: Path,
+    command: tuple[str, ...] = (),
+) -> None:
     """Do with a pipeline what the options of `pipeline.options` say.
 
     Args:
         pipeline: The pipeline.
         given: The options.
-        directory: Where paths in options start from.
+        crate: The crate's directory.
+        called_from: Where paths in options start from.
+        command: The words that print this pipeline; empty for those of the session.
 
     Raises:
         UserError: It cannot be rendered, read or written.
@@ -284,21 +299,26 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
             where="--upload",
             fix="leave --format out, or use --output",
         )
-    compared = next((directory / path for path in (given.output, given.check, given.diff) if path), None)
+    on_pull_request = (
+        given.format == "github-matrix" and os.environ.get("GITHUB_EVENT_NAME") == "pull_request"
+    )
+    if given.changed is not None or on_pull_request:
+        pipeline = _narrowed(pipeline, crate, given.changed or "")
+    compared = next((called_from / path for path in (given.output, given.check, given.diff) if path), None)
     before = ""
     if compared and given.format == "github":  # whose pins may be newer than ours
         before = files.read_text(compared, most_bytes=_MOST_BYTES) or ""
-    text = rendered(pipeline, given.format, directory, before)
+    text = rendered(pipeline, given.format, crate, before, command)
     if given.explain:
         from rustvmm_sessions.pipeline.table import explain
 
         say(explain(pipeline, terminal_columns()))
     elif given.output:
-        _write(directory / given.output, text)
+        _write(called_from / given.output, text)
     elif given.check:
-        _check(directory / given.check, text, given.format)
+        _check(called_from / given.check, text, given.format)
     elif given.diff:
-        changes = _differences(directory / given.diff, text, given.format)
+        changes = _differences(called_from / given.diff, text, given.format)
         say("\n".join(changes) if changes else "no difference")
     elif given.upload:
         _upload(text)
@@ -306,24 +326,44 @@ def deliver(pipeline: Pipeline, given: argparse.Namespace, directory: Path) -> N
         pass_on(text.encode(), sys.stdout)
 
 
-def rendered(pipeline: Pipeline, form: str, directory: Path, before: str) -> str:
-    """Return a pipeline for ``buildkite`` or ``github``.
+def _narrowed(pipeline: Pipeline, crate: Path, reference: str) -> Pipeline:
+    """Return a pipeline with the steps that changes concern; say how many."""
+    from rustvmm_sessions.git.changes import changes_since
+    from rustvmm_sessions.git.git import Git
+
+    since = changes_since(Git(directory=crate), reference)
+    found = changes.narrowed(pipeline, since.files, since.base.name)
+    changed, steps = counted(len(since.files), "file"), counted(len(pipeline.steps), "step")
+    base = f"{since.base.commit[:12]} (merge base with {since.base.name})"
+    tell(f"Changed since {base}: {changed}; {len(found.steps)} of {steps}.\n")
+    return found
+
+
+def rendered(
+    pipeline: Pipeline, form: str, crate: Path, before: str = "", command: tuple[str, ...] = ()
+) -> str:
+    """Return a pipeline in one of `pipeline.options.FORMATS`.
 
     Args:
         pipeline: The pipeline.
-        form: Whose it is.
-        directory: The crate's directory.
+        form: The format.
+        crate: The crate's directory.
         before: What the file holds that the text is for.
+        command: As of `deliver`.
     """
+    if form == "buildkite":
+        return write_yaml(buildkite.render(pipeline))
+    from rustvmm_sessions.pipeline import github
+
+    repository = _repository(pipeline, crate, before, command)
     if form == "github":
-        from rustvmm_sessions.pipeline import github
+        return github.workflow(pipeline, repository, warn=warn)
+    jobs = github.matrix(pipeline, repository, warn=warn)
+    return f"{json.dumps(jobs, separators=(',', ':'))}\n"
 
-        return github.render(pipeline, _repository(pipeline, directory, before), warn=warn)
-    return write_yaml(buildkite.render(pipeline))
 
-
-def _repository(pipeline: Pipeline, directory: Path, workflow: str) -> Repository:
-    """Return what a workflow needs to know of the repository.
+def _repository(pipeline: Pipeline, crate: Path, workflow: str, command: tuple[str, ...]) -> Repository:
+    """Return what jobs and workflow need to know of the repository.
 
     Its branch is not known in every clone, that of actions/checkout for one: what the workflow has holds
     there. The submodule rust-vmm-ci is for a crate's own steps; the standard sessions need none of it.
@@ -332,13 +372,17 @@ def _repository(pipeline: Pipeline, directory: Path, workflow: str) -> Repositor
     from rustvmm_sessions.git.upstream import default_branch
     from rustvmm_sessions.pipeline import github
 
-    git = Git(directory=directory)
+    git, place = Git(directory=crate), _place_of(crate)
     branch = default_branch(git)
     submodules = git.submodules()
     own = any(p.step and not registered.is_standard(p.template) for p in pipeline.placements)
+    noxfile = ("-f", f"{place}/noxfile.py") if place != "." else ()
     return github.Repository(
         branches=(branch,) if branch else github.branches_of(workflow) or github.DEFAULT_BRANCHES,
         submodules=bool(submodules) and (own or any(name != RUST_VMM_CI for name in submodules)),
+        hook=((git.top or crate) / github.HOOK).is_file(),
+        place=place,
+        command=command or ("nox", *noxfile, "-s", "pipeline", "--"),
         workflow=workflow,
     )
 
@@ -355,7 +399,7 @@ def _differences(path: Path, text: str, form: str) -> list[str]:
         raise UserError("there is no such file", where=str(path), fix="write it with --output")
     old = read_yaml(found, str(path))
     new = read_yaml(text, "the pipeline").data
-    if form == "github":
+    if form != "buildkite":
         return buildkite.differences([old.data], [new])
     return buildkite.differences(included.steps_of(old), new["steps"])
 

@@ -1,8 +1,10 @@
-"""GitHub's rendering of a pipeline: one workflow, a matrix over sessions and platforms."""
+"""GitHub's rendering of a pipeline: the jobs of a matrix, and the short workflow that asks for them."""
 
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import math
 import re
 import shlex
@@ -10,21 +12,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
-from rustvmm_sessions.documents import read_yaml, write_yaml
+from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.model import interpolated, tolerated_by
+from rustvmm_sessions.pipeline.registered import is_standard
+from rustvmm_sessions.rust.tools import musl_triple
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
-    from rustvmm_sessions.pipeline.model import Pipeline, Step
+    from rustvmm_sessions.catalog import StandardSession
+    from rustvmm_sessions.pipeline.model import Pipeline, Step, Template
 
 ACTIONS = {
-    "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
-    "actions/setup-python": ("a26af69be951a213d495a4c3e4e4022e16d87065", "v5.6.0"),
-    "actions/cache": ("5a3ec84eff668545956fd18022155c47e93e2684", "v4.2.3"),
-    "docker/setup-qemu-action": ("29109295f81e9208d7d86ff1c6c12d2833863392", "v3.6.0"),
+    "actions/checkout": "11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2",
+    "actions/cache": "5a3ec84eff668545956fd18022155c47e93e2684 # v4.2.3",
+    "actions/upload-artifact": "ea165f8d65b6e75b540449e92b4886f43607fa02 # v4.6.2",
 }
 """The actions used, by commit: a tag can be moved."""
 
@@ -41,110 +45,152 @@ MAX_JOBS = 256
 """GitHub's limit on a matrix."""
 DEFAULT_BRANCHES = ("main", "master")
 """The branches that a workflow is for where the repository's own default branch is not known."""
+HOOK = ".buildkite/hooks/post-checkout"
+"""What prepares a checkout of the repository, on Buildkite's agents, too."""
 
-_PACKAGES = "nox 'rustvmm-sessions[tools]'"
+_COMPONENTS = ("clippy", "llvm-tools", "rustfmt")
 _KEPT = frozenset(("soft_fail", "skip"))
 _PIN = re.compile(
     r"(?P<before>\buses: *[\"']?)(?P<pin>(?P<action>[\w./-]+)@(?P<reference>[\w./-]+)"
     r"(?:[ \t]+# *(?P<version>\S+))?)"
 )
-_HOOK = ".buildkite/hooks/post-checkout"
-_HAS_KVM = "matrix.platform != 'aarch64'"
-
-_KVM = """\
-echo 'KERNEL=="kvm", GROUP="kvm", MODE="0666", OPTIONS+="static_node=kvm"' \\
-  | sudo tee /etc/udev/rules.d/99-kvm.rules
-sudo udevadm control --reload-rules
-sudo udevadm trigger --name-match=kvm
-"""
-_TOOLCHAIN = """\
-rustup show active-toolchain || rustup toolchain install
-echo "toolchain=$(rustc -vV | sha256sum | cut -c 1-16)" >> "$GITHUB_OUTPUT"
-"""
-_COVERAGE_SUMMARY = """\
-import json, os, pathlib
-
-path = pathlib.Path(os.environ["COVERAGE"])
-if path.exists():
-    outcome = json.loads(path.read_text())
-    lines, recorded = outcome["lines"], outcome["recorded"]
-    text = f"{lines['covered']} of {lines['count']} lines, {lines['percent']} %"
-    known = recorded["percent"] is not None
-    text += f"; {outcome['verdict']}, {recorded['source']} has {recorded['percent']} %" if known else ""
-    escape = {ord(c): f"%{ord(c):02X}" for c in "%\\r\\n:,"}
-    print(f"::{'notice' if outcome['passed'] else 'error'} title=coverage::{text}")
-    for unstable in outcome["unstable"]:
-        file = unstable["path"].translate(escape)
-        print(f"::warning file={file},line={unstable['line']}::only some runs reach this line")
-    rows = [(f["count"] - f["covered"], f["path"], f["count"]) for f in outcome["files"]]
-    with open(os.environ["GITHUB_STEP_SUMMARY"], "a") as summary:
-        print("### Coverage", "", text, "", sep="\\n", file=summary)
-        print("| file | lines not covered | lines |", "|---|---|---|", sep="\\n", file=summary)
-        for missed, name, count in sorted(rows, key=lambda row: (-row[0], row[1])):
-            print(f"| `{name}` | {missed} | {count} |", file=summary)
-"""
+_WORKFLOW = """\
+# Its jobs are what the noxfile says: the first one asks for them (`nox -s pipeline -- --explain` shows why).
+name: gate
+on:
+  push: { branches: BRANCHES }
+  pull_request:
+  merge_group:
+permissions: { contents: read }
+concurrency:
+  group: ${{ github.workflow }}-${{ github.ref }}
+  cancel-in-progress: ${{ github.event_name == 'pull_request' }}
+jobs:
+  plan:
+    name: plan
+    runs-on: ubuntu-24.04
+    outputs: { matrix: "${{ steps.nox.outputs.matrix }}" }
+    steps:
+      - uses: actions/checkout
+        with: { fetch-depth: 0, SUBMODULESpersist-credentials: false }
+      - id: nox
+        run: |
+          pipx run --spec 'rustvmm-sessions[tools]' PLAN --format github-matrix --output "$RUNNER_TEMP/matrix"
+          echo "matrix=$(cat "$RUNNER_TEMP/matrix")" >> "$GITHUB_OUTPUT"
+  session:
+    needs: plan
+    if: fromJSON(needs.plan.outputs.matrix).include[0]
+    name: ${{ matrix.name }}
+    runs-on: ${{ matrix.runner }}
+    timeout-minutes: ${{ matrix.minutes }}
+    continue-on-error: ${{ matrix.soft_fail }}
+    strategy: { fail-fast: false, matrix: "${{ fromJSON(needs.plan.outputs.matrix) }}" }
+    env: { COMPONENTS: "${{ matrix.components }}", TARGETS: "${{ matrix.targets }}", DEVICES: "${{ matrix.devices }}" }
+    steps:
+      - uses: actions/checkout
+        with: { fetch-depth: "${{ matrix.fetch_depth }}", submodules: "${{ matrix.submodules }}", persist-credentials: false }
+      - id: tools
+        run: |
+          rustup show active-toolchain || rustup toolchain install
+          for name in $COMPONENTS; do rustup component add "$name"; done
+          for name in $TARGETS; do rustup target add "$name"; done
+          for file in $DEVICES; do if [ -e "$file" ]; then sudo chmod a+rw "$file"; fi; done
+          pipx install --quiet --include-deps 'rustvmm-sessions[tools]'
+          echo "rustc=$(rustc -vV | sha256sum | cut -c 1-16)" >> "$GITHUB_OUTPUT"
+      - uses: actions/cache
+        with:
+          path: "~/.cargo/registry\\n~/.cargo/git\\nFOLDER"
+          key: ${{ matrix.id }}-${{ steps.tools.outputs.rustc }}-${{ hashFiles('**/Cargo.lock', '**/Cargo.toml') }}
+          restore-keys: ${{ matrix.id }}-${{ steps.tools.outputs.rustc }}-
+      - env: { COMMAND: "${{ matrix.command }}", RUSTVMM_RESULTS: "${{ runner.temp }}/results" }
+        run: bash -e -c "$COMMAND"
+      - if: always()
+        uses: actions/upload-artifact
+        with: { name: "${{ matrix.id }}", path: "${{ runner.temp }}/results", if-no-files-found: ignore }
+  gate: # the one check that branches and merge queues require
+    name: gate
+    if: always()
+    needs: [plan, session]
+    runs-on: ubuntu-24.04
+    env: { RESULTS: "${{ needs.plan.result }} ${{ needs.session.result }}", MATRIX: "${{ needs.plan.outputs.matrix }}" }
+    steps:
+      - run: '[ "$RESULTS" = "success success" ] || [ "$RESULTS $MATRIX" = "success skipped {\\"include\\":[]}" ]'
+"""  # noqa: E501 - a line of YAML each
 
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """What a workflow needs to know of the repository.
+    """What jobs and workflow need to know of the repository.
 
     Attributes:
         branches: Its branches on whose pushes the sessions run.
         submodules: Whether they need its submodules.
+        hook: Whether it has `HOOK`.
+        place: The crate's folder, from the top; ``.`` at the top.
+        command: The words that print the pipeline, before the options of `pipeline.options`.
         workflow: The workflow that it has; empty for none.
     """
 
     branches: tuple[str, ...] = DEFAULT_BRANCHES
     submodules: bool = False
+    hook: bool = False
+    place: str = "."
+    command: tuple[str, ...] = ("nox", "-s", "pipeline", "--")
     workflow: str = ""
 
 
-def render(pipeline: Pipeline, repository: Repository, *, warn: Callable[[str], None]) -> str:
-    """Return the pipeline as a workflow.
+def matrix(pipeline: Pipeline, repository: Repository, *, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Return the jobs as the matrix of a GitHub job, each with what it needs.
 
     Args:
         pipeline: The pipeline.
         repository: Where it runs.
-        warn: Called with what the workflow leaves out.
+        warn: Called with what is left out.
 
     Raises:
         UserError: A step has what GitHub has no form for, or there are too many.
     """
     if pipeline.included:
         steps = counted(len(pipeline.included), "included step")
-        warn(f"the workflow leaves out {steps}, in Buildkite's words")
-    if any(step.changed is not None for step in pipeline.steps):
-        warn("GitHub has no if_changed: the workflow's jobs run on every change")
-    jobs = [entry for step in pipeline.steps if (entry := _entry(step, warn))]
+        warn(f"GitHub's jobs leave out {steps}, in Buildkite's words")
+    jobs: dict[str, dict[str, Any]] = {}
+    for template, step in ((p.template, p.step) for p in pipeline.placements if p.step):
+        if not _is_left_out(step, warn):
+            name = _plain(step, step.label)
+            id_ = _id(name, jobs)
+            jobs[id_] = {"name": name, "id": id_, **_job(template, step, repository)}
     if len(jobs) > MAX_JOBS:
         raise UserError(
-            f"the workflow would have {len(jobs)} jobs, and GitHub takes {MAX_JOBS}",
-            where="--format github",
+            f"there would be {len(jobs)} jobs, and GitHub takes {MAX_JOBS}",
+            where="--format github-matrix",
             fix="leave some out with TESTS_TO_SKIP or .platform",
         )
-    if not jobs:
+    return {"include": list(jobs.values())}
+
+
+def workflow(pipeline: Pipeline, repository: Repository, *, warn: Callable[[str], None]) -> str:
+    """Return the workflow whose first job asks for the matrix of a pipeline.
+
+    Raises:
+        UserError: Its matrix cannot be made, or is empty whatever changes.
+    """
+    if not matrix(pipeline, repository, warn=warn)["include"]:
         raise UserError(
             "the workflow would have no job", where="--format github", fix="see --explain for the reasons"
         )
-    native = all(step.session for step in pipeline.steps)
-    data = {
-        "name": "gate",
-        "on": {
-            "push": {"branches": list(repository.branches)},
-            "pull_request": None,
-            "merge_group": None,
-        },
-        "permissions": {"contents": "read"},
-        "concurrency": {
-            "group": "${{ github.workflow }}-${{ github.ref }}",
-            "cancel-in-progress": "${{ github.event_name == 'pull_request' }}",
-        },
-        "jobs": {"session": _job(jobs, native=native, submodules=repository.submodules)},
-    }
-    text = write_yaml(data)
-    for action, (commit, version) in ACTIONS.items():
-        text = text.replace(f"{action}@{commit}\n", f"{action}@{commit} # {version}\n")
+    inside = "" if repository.place == "." else f"{repository.place}/"
+    enter = f"cd {shlex.quote(repository.place)}\n          " if inside else ""
+    text = _WORKFLOW
+    for word, value in {
+        "BRANCHES": json.dumps(repository.branches, ensure_ascii=False),
+        "SUBMODULES": "submodules: recursive, " if repository.submodules else "",
+        "PLAN": shlex.join(repository.command),
+        "FOLDER": f"{inside}target",
+        "          rustup show": f"          {enter}rustup show",
+    }.items():
+        text = text.replace(word, value, 1)
+    for action, pin in ACTIONS.items():
+        text = text.replace(f"uses: {action}\n", f"uses: {action}@{pin}\n")
     return with_newer_pins(text, repository.workflow)
 
 
@@ -175,7 +221,15 @@ def _version(pin: re.Match[str]) -> tuple[float, ...]:
     return tuple(map(int, named[1].split("."))) if named else (math.inf,)
 
 
-def _entry(step: Step, warn: Callable[[str], None]) -> dict[str, Any] | None:
+def _id(name: str, taken: Container[str]) -> str:
+    """Return a job's name as a word for names of artifacts and caches, each job's own."""
+    word = re.sub(r"[^\w.+-]+", "-", name, flags=re.ASCII).strip("-") or "job"
+    numbered = (f"{word}-{number}" for number in itertools.count(2))
+    return next(each for each in itertools.chain([word], numbered) if each not in taken)
+
+
+def _is_left_out(step: Step, warn: Callable[[str], None]) -> bool:
+    """Whether GitHub has no runner for a step, which is said, or it is skipped anyway."""
     for key in ("if" if step.condition else "", *(key for key in step.extra if key not in _KEPT)):
         if key:
             raise UserError(
@@ -184,23 +238,47 @@ def _entry(step: Step, warn: Callable[[str], None]) -> dict[str, Any] | None:
                 fix="leave the step out with TESTS_TO_SKIP and write its job by hand",
             )
     if step.platform not in RUNNERS:
-        warn(f"the workflow has no {step.label!r}: GitHub has no {step.platform} runner")
-        return None
-    if step.platform == catalog.AARCH64 and "/dev/kvm" in step.devices:
-        warn(f"the workflow has no {step.label!r}: GitHub's arm64 runners have no /dev/kvm")
-        return None
-    if step.extra.get("skip"):
-        return None
-    emulated = step.platform == catalog.RISCV64 and step.session
+        warn(f"GitHub's jobs leave out {step.label!r}: GitHub has no {step.platform} runner")
+    elif step.platform == catalog.AARCH64 and "/dev/kvm" in step.devices:
+        warn(f"GitHub's jobs leave out {step.label!r}: GitHub's arm64 runners have no /dev/kvm")
+    else:
+        return bool(step.extra.get("skip"))
+    return True
+
+
+def _job(template: Template, step: Step, repository: Repository) -> dict[str, Any]:
+    platform = step.platform or catalog.X86_64
+    emulated = platform == catalog.RISCV64 and step.session
+    on_runner = step.session and not emulated
+    row = catalog.standard(template.name) if is_standard(template) else None
     tolerated = tolerated_by(step.extra.get("soft_fail"))
+    devices = dict.fromkeys((*(() if platform == catalog.AARCH64 else ("/dev/kvm",)), *step.devices))
+    prepared = f'BUILDKITE_BUILD_CHECKOUT_PATH="$PWD" bash {HOOK}\n' if repository.hook else ""
     return {
-        "label": _literal(_plain(step, step.label)),
-        "platform": step.platform or catalog.X86_64,
-        "runner": RUNNERS[step.platform],
+        "platform": platform,
+        "runner": RUNNERS[platform],
         "minutes": step.timeout_minutes * (EMULATION_SLOWDOWN if emulated else 1),
         "soft_fail": "*" in tolerated,
-        "command": _literal(_tolerant(_command(step, emulated=emulated), tolerated)),
+        "command": prepared + _tolerant(_command(step, emulated=emulated), tolerated),
+        "components": " ".join(_components(row)) if on_runner else "",
+        "targets": musl_triple(platform) if on_runner and _is_for_musl(row) else "",
+        "devices": " ".join(devices),
+        "fetch_depth": 0 if _reads_history(row) else 1,
+        "submodules": "recursive" if repository.submodules else "false",
     }
+
+
+def _components(row: StandardSession | None) -> tuple[str, ...]:
+    """Return the parts of the toolchain that a session needs; all of them for one of the crate's own."""
+    return tuple(name for name in _COMPONENTS if row is None or name in row.tools)
+
+
+def _is_for_musl(row: StandardSession | None) -> bool:
+    return row is None or "musl-target" in row.tools
+
+
+def _reads_history(row: StandardSession | None) -> bool:
+    return row is None or "git" in row.tools or row.name == "coverage"
 
 
 def _tolerant(command: str, statuses: Sequence[object]) -> str:
@@ -217,108 +295,33 @@ def _plain(step: Step, text: str) -> str:
     return interpolated(text) if step.authored else text
 
 
-def _literal(text: str) -> str:
-    """Keep GitHub from evaluating what looks like an expression of its own."""
-    return text.replace("${{", "${{ '${{' }}")
-
-
 def _command(step: Step, *, emulated: bool) -> str:
     """Return the shell command of a job: on the runner, under QEMU, or in the step's own image."""
     if emulated:
         setup = (
             "apt-get update --quiet && apt-get install --yes --quiet python3-venv"
-            f" && python3 -m venv /opt/nox && /opt/nox/bin/pip install --quiet {_PACKAGES}"
+            " && python3 -m venv /opt/nox && /opt/nox/bin/pip install --quiet 'rustvmm-sessions[tools]'"
             f" && export PATH=/opt/nox/bin:$PATH && {step.script}"
         )
-        return _docker(step, EMULATED_IMAGE, ["bash", "-ec", setup], "--platform=linux/riscv64")
+        results = ("--platform=linux/riscv64", "--env=RUSTVMM_RESULTS")
+        emulator = "sudo apt-get update --quiet\nsudo apt-get install --yes --quiet qemu-user-static\n"
+        mount = '--volume="$RUSTVMM_RESULTS:$RUSTVMM_RESULTS" '
+        return emulator + _docker(step, EMULATED_IMAGE, ["bash", "-ec", setup], *results, mount=mount)
     if not step.session:
         image = str(step.docker.get("image", step.image))
         command = _plain(step, step.word if step.platform == catalog.RISCV64 else step.script)
         return _docker(step, image, ["/bin/sh", "-e", "-c", command])
-    reports = ' -- --json "$COVERAGE"' if step.label == f"coverage-{step.platform}" else ""
     given = [
         variable for variable in step.environment if "=" in variable
     ]  # without a value: the runner's own
     prefix = f"export {shlex.join(given)} && " if given else ""
-    return f"{prefix}{step.script}{reports}"
+    return f"{prefix}{step.script}"
 
 
-def _docker(step: Step, image: str, args: list[str], *options: str) -> str:
+def _docker(step: Step, image: str, args: list[str], *options: str, mount: str = "") -> str:
     words = ["docker", "run", "--rm", *options, "--workdir=/workdir"]
     if step.docker.get("privileged"):
         words.append("--privileged")
     words += [f"--device={device}" for device in step.devices]
     words += [f"--env={variable}" for variable in step.environment]
-    return f'{shlex.join(words)} --volume="$PWD:/workdir" {shlex.join([image, *args])}'
-
-
-def _job(jobs: list[dict[str, Any]], *, native: bool, submodules: bool) -> dict[str, Any]:
-    host = "matrix.platform != 'riscv64'"
-    checkout: dict[str, Any] = {"fetch-depth": 0, "persist-credentials": False}
-    if submodules:
-        checkout["submodules"] = "recursive"
-    steps: list[dict[str, Any]] = [{"uses": _pinned("actions/checkout"), "with": checkout}]
-    if native:
-        steps += [
-            {"uses": _pinned("actions/setup-python"), "if": host, "with": {"python-version": "3.13"}},
-            {"name": "Rust toolchain", "id": "rust", "shell": "bash", "run": _TOOLCHAIN},
-            {
-                "uses": _pinned("actions/cache"),
-                "with": {
-                    "path": "~/.cargo/registry\n~/.cargo/git\ntarget",
-                    "key": "${{ matrix.label }}-${{ steps.rust.outputs.toolchain }}"
-                    "-${{ hashFiles('**/Cargo.lock', '**/Cargo.toml') }}",
-                    "restore-keys": "${{ matrix.label }}-${{ steps.rust.outputs.toolchain }}-",
-                },
-            },
-        ]
-    steps.append({"name": "Access to /dev/kvm", "if": _HAS_KVM, "run": _KVM})
-    if native and any(job["platform"] == catalog.RISCV64 for job in jobs):
-        steps.append(
-            {
-                "uses": _pinned("docker/setup-qemu-action"),
-                "if": "matrix.platform == 'riscv64'",
-                "with": {"platforms": "riscv64"},
-            }
-        )
-    if native:
-        steps.append(
-            {"name": "Tools", "if": host, "run": f"python -m pip install {_PACKAGES}\nnox -s setup\n"}
-        )
-    steps += [
-        {
-            "name": "Post-checkout hook",
-            "if": f"hashFiles('{_HOOK}') != ''",
-            "shell": "bash",
-            "env": {"BUILDKITE_BUILD_CHECKOUT_PATH": "${{ github.workspace }}"},
-            "run": f"bash {_HOOK}",
-        },
-        {
-            "name": "Run",
-            "shell": "bash",
-            "env": {"COMMAND": "${{ matrix.command }}", "COVERAGE": "${{ runner.temp }}/coverage.json"},
-            "run": 'bash -e -c "$COMMAND"',
-        },
-    ]
-    if native and any(job["label"].startswith("coverage-") for job in jobs):
-        steps.append(
-            {
-                "name": "Coverage summary",
-                "if": "always() && startsWith(matrix.label, 'coverage-')",
-                "shell": "python",
-                "env": {"COVERAGE": "${{ runner.temp }}/coverage.json"},
-                "run": _COVERAGE_SUMMARY,
-            }
-        )
-    return {
-        "name": "${{ matrix.label }}",
-        "runs-on": "${{ matrix.runner }}",
-        "timeout-minutes": "${{ matrix.minutes }}",
-        "continue-on-error": "${{ matrix.soft_fail }}",
-        "strategy": {"fail-fast": False, "matrix": {"include": jobs}},
-        "steps": steps,
-    }
-
-
-def _pinned(action: str) -> str:
-    return f"{action}@{ACTIONS[action][0]}"
+    return f'{shlex.join(words)} {mount}--volume="$PWD:/workdir" {shlex.join([image, *args])}'

@@ -10,12 +10,20 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.invocation import Invocation
 
-FORMATS = ("buildkite", "github")
+FORMATS = ("buildkite", "github", "github-matrix")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say what the pipeline is rendered to and what is done with it."""
-    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="whose file it is")
+    parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="what is made of it")
+    parser.add_argument(
+        "--changed",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="only steps that what changed since the merge base with REF (default: upstream; nothing is "
+        "fetched) concerns; github-matrix on a pull request takes its base without being asked",
+    )
     group = parser.add_mutually_exclusive_group()
     add = group.add_argument
     add("--output", type=Path, metavar="FILE", help="write it to a file instead of standard output")
@@ -29,5 +37,6 @@ def run(invocation: Invocation) -> None:
     """Print or deliver the pipeline of the crate's sessions."""
     from rustvmm_sessions.pipeline.generate import deliver, of_sessions
 
-    pipeline = of_sessions(invocation.crate, invocation.given.format)
-    deliver(pipeline, invocation.given, invocation.called_from)
+    crate = invocation.crate
+    pipeline = of_sessions(crate, invocation.given.format)
+    deliver(pipeline, invocation.given, crate=crate.directory, called_from=invocation.called_from)

@@ -48,7 +48,8 @@ class Facts:
 
     Attributes:
         nox: The shell command that stands for ``nox``.
-        results: The folder for results, from where ``nox`` starts; empty where the pipeline keeps none.
+        results: The folder for results, from where ``nox`` starts; empty where steps do not name it.
+        pages: The same for pages, as a word for a shell.
         members: The members that are judged by themselves; sessions of cargo's are of each of them then.
         measured_on: The platforms that the coverage of the whole is recorded or configured for.
         benchmarks: Whether there are any.
@@ -56,6 +57,7 @@ class Facts:
 
     nox: str
     results: str = ""
+    pages: str = ""
     members: tuple[Member, ...] = ()
     measured_on: tuple[str, ...] = (catalog.X86_64,)
     benchmarks: bool = False
@@ -102,10 +104,10 @@ def _templates(crate: Settings, name: str, facts: Facts, source: str) -> list[Te
             m.name: () if m.name in out else m.measured_on if unsaid else session.steps_for for m in members
         },
     )
-    page = _PAGES.get(name, "") if standard and facts.results else ""
+    page = _PAGES.get(name, "") if standard and facts.pages else ""
     numbers = range(1, session.shares + 1)
     shares = [f"{number}/{session.shares}" for number in numbers] if session.shares > 1 else [""]
-    words = ("--package {crate}" if members else "", page and f"--html {facts.results}/{page}")
+    words = ("--package {crate}" if members else "", page and f"--html {facts.pages}/{page}")
     return [
         replace(template, share=each, command=_with(template.command, *words, each and f"--partition {each}"))
         for each in shares

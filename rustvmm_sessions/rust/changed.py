@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.console import say
-from rustvmm_sessions.git import upstream
+from rustvmm_sessions.git.changes import changes_since
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.rust import manifests
 from rustvmm_sessions.rust.dep_info import with_dep_info
@@ -23,13 +23,10 @@ def changed_members(cargo: Cargo, reference: str) -> tuple[Affected, ...]:
     Committed, staged, unstaged, new and deleted files count. What lies outside of the repository, where git
     sees nothing, may have changed.
     """
-    git = Git(directory=cargo.directory)
-    base = upstream.find_base(git, reference, fetch=False, option="--changed")
-    top = git.work_tree()
-    listed = git.output("diff", "--name-only", "-z", "--no-renames", "--no-relative", base.commit, "--")
-    new = git.output("ls-files", "--others", "--exclude-standard", "--full-name", "-z", "--", ":/")
+    changes = changes_since(Git(directory=cargo.directory), reference)
+    base, top = changes.base, changes.top
     root = cargo.workspace.root.resolve()
-    paths = [os.path.relpath(top / path, root) for path in (listed + new).split("\0") if path]
+    paths = [os.path.relpath(top / path, root) for path in changes.files]
     packages = with_dep_info(manifests.packages(root), root, cargo.workspace.target_directory)
     read = {path for package in packages.values() for path in read_by(package)}
     unseen = {  # of a name there may be several readings, of which most lead nowhere

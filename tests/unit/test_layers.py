@@ -46,6 +46,7 @@ PURE = {
         "pipeline.uploads",
         "pipeline.buildkite",
         "pipeline.github",
+        "pipeline.changes",
         "pipeline.table",
         "pipeline.custom_tests",
         "pipeline.spelled",

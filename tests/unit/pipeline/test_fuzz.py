@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -120,18 +121,16 @@ def test_descriptions() -> None:
     assert share_accepted(TESTS, 400, accept) > 0.2
 
 
-def test_workflows() -> None:
+def test_jobs_of_github() -> None:
     def accept(tests: Any) -> None:
         templates = description.parse(json.dumps({"tests": tests}), "t.json", of_crates=False, warn=quiet)
         pipeline = compose(templates, PLATFORMS, NO_CHANGES)
-        (job,) = (
-            read_yaml(github.render(pipeline, github.Repository(), warn=quiet), "w.yml").data["jobs"].values()
-        )
-        entries = job["strategy"]["matrix"]["include"]
+        found = github.matrix(pipeline, github.Repository(), warn=quiet)["include"]
         steps = [step for step in pipeline.steps if not step.extra.get("skip")]
-        shown = [entry["label"].replace("${{ '${{' }}", "${{") for entry in entries]  # as GitHub evaluates it
-        assert shown == [as_the_agent_reads(step.label) for step in steps]
-        assert [entry["minutes"] for entry in entries] == [step.timeout_minutes for step in steps]
+        assert [entry["name"] for entry in found] == [as_the_agent_reads(step.label) for step in steps]
+        assert [entry["minutes"] for entry in found] == [step.timeout_minutes for step in steps]
+        assert len({entry["id"] for entry in found}) == len(found)
+        assert all(re.fullmatch(r"[\w.+-]+", entry["id"], re.ASCII) for entry in found)
 
     assert share_accepted(TESTS, 150, accept) > 0.15
 

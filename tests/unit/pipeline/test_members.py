@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline import buildkite, compose, generate, github
+from rustvmm_sessions.pipeline import buildkite, changes, compose, generate, github
 from rustvmm_sessions.pipeline.table import explain
-from rustvmm_sessions.rust import reads
+from rustvmm_sessions.rust import manifests, reads
 from rustvmm_sessions.settings import settings
 
 if TYPE_CHECKING:
@@ -220,7 +224,31 @@ def test_without_members_the_whole_workspace_has_the_steps(root: Path) -> None:
 
 
 def test_github_gets_the_same_jobs(root: Path) -> None:
-    warnings: list[str] = []
-    text = github.render(pipeline(root, "github"), github.Repository(), warn=warnings.append)
-    assert "nox -s coverage -- --package app" in text
-    assert warnings == ["GitHub has no if_changed: the workflow's jobs run on every change"]
+    made = generate.of_sessions(settings(root, {}), "github-matrix")
+    found = {
+        job["name"]: job["command"]
+        for job in github.matrix(made, github.Repository(), warn=lambda _: None)["include"]
+    }
+    assert found.keys() == steps(root).keys()
+    assert found["app: clippy-x86_64"] == "nox -s clippy -- --package app"
+    pages = '--html "$RUSTVMM_RESULTS"/coverage'
+    assert found["app: coverage-x86_64"] == f"nox -s coverage -- --package app {pages}"
+
+
+FILES = ("crates/app/src/lib.rs", "crates/base/x", "other/a/b", "shared/table.txt", "README.md", "Cargo.lock")
+
+
+@pytest.mark.parametrize("place", [".", "a folder/ws"])
+@given(changed=st.sets(st.sampled_from(FILES), max_size=2))
+@hypothesis_settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_github_s_jobs_are_of_the_members_that_changed_chooses(
+    root: Path, monkeypatch: pytest.MonkeyPatch, place: str, changed: set[str]
+) -> None:
+    at(monkeypatch, place)
+    made = generate.of_sessions(settings(root, {}), "github-matrix")
+    left = changes.narrowed(
+        made, [posixpath.normpath(posixpath.join(place, name)) for name in changed], "main"
+    )
+    chosen = {member.package for member in reads.affected(manifests.packages(root), changed)}
+    assert {p.crate for p in left.placements if p.step} - {""} == chosen
+    assert [p for p in left.placements if not p.crate] == [p for p in made.placements if not p.crate]

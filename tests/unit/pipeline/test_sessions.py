@@ -14,7 +14,7 @@ import pytest
 from rustvmm_sessions import catalog
 from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.pipeline import buildkite, custom_tests, description, github
+from rustvmm_sessions.pipeline import buildkite, changes, custom_tests, description, github
 from rustvmm_sessions.pipeline.compose import compose
 from rustvmm_sessions.pipeline.model import Included
 from rustvmm_sessions.pipeline.registered import Facts, of_crate
@@ -88,8 +88,8 @@ def test_a_matrix_is_spread_over_steps_that_do_a_share_each() -> None:
         "mine-x86_64 2/2": "nox -s mine -- --partition 2/2",
     }
     assert re.search(r"^clippy 2/3 +standard session +yes", explain(made), re.MULTILINE)
-    workflow = github.render(made, REPOSITORY, warn=lambda _: None)
-    assert "command: nox -s clippy -- --partition 3/3" in workflow
+    assert jobs(made)["clippy-x86_64 3/3"]["command"] == "nox -s clippy -- --partition 3/3"
+    assert jobs(made)["clippy-x86_64 3/3"]["id"] == "clippy-x86_64-3-3"
 
 
 EVERY_KEY = {
@@ -341,7 +341,8 @@ def test_coverage_has_a_step_where_it_is_recorded_or_configured_unless_the_crate
 
 
 def test_steps_of_sessions_keep_their_results_and_pages() -> None:
-    facts = Facts(nox="cd a && nox", results="../target/rustvmm-results", benchmarks=True)
+    results = "../target/rustvmm-results"
+    facts = Facts(nox="cd a && nox", results=results, pages=results, benchmarks=True)
     made = steps(pipeline(own("mine", env={"A": "b"}), facts=facts, overrides={"bench": {}}))
 
     for step in made.values():
@@ -381,7 +382,7 @@ def test_dollars_of_literal_texts_are_doubled_for_the_agent_only() -> None:
     (step,) = buildkite.render(made)["steps"]
     assert step["label"] == "a $$b: 'c'-x86_64"
     assert step["command"] == "python3 $$HOME/nox.pyz -s 'a $$b: '\"'\"'c'\"'\"''"
-    assert list(jobs(workflow(made))) == ["a $b: 'c'-x86_64"]
+    assert list(jobs(made)) == ["a $b: 'c'-x86_64"]
 
 
 def test_what_the_agent_cannot_give_back_is_refused() -> None:
@@ -397,47 +398,102 @@ def fail(text: str) -> None:
 # GitHub
 
 
-def workflow(made: Pipeline, warnings: list[str] | None = None) -> dict[str, Any]:
-    found = [] if warnings is None else warnings
-    data: dict[str, Any] = read_yaml(github.render(made, REPOSITORY, warn=found.append), "gate.yml").data
+def jobs(
+    made: Pipeline, warnings: list[str] | None = None, repository: github.Repository = REPOSITORY
+) -> dict[str, dict[str, Any]]:
+    found: list[str] = [] if warnings is None else warnings
+    return {job["name"]: job for job in github.matrix(made, repository, warn=found.append)["include"]}
+
+
+def workflow(**given: Any) -> dict[str, Any]:
+    text = github.workflow(pipeline(), github.Repository(**given), warn=fail)
+    data: dict[str, Any] = read_yaml(text, "gate.yml").data
     return data
 
 
-def jobs(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {job["label"]: job for job in data["jobs"]["session"]["strategy"]["matrix"]["include"]}
-
-
-def test_sessions_run_on_runners_of_their_platform() -> None:
-    found = jobs(workflow(pipeline()))
-    assert found["fmt"]["runner"] == "ubuntu-24.04"
+def test_a_job_says_what_it_needs() -> None:
+    facts = Facts(nox="nox", pages='"$RUSTVMM_RESULTS"', benchmarks=True)
+    found = jobs(pipeline(facts=facts, overrides={"bench": {}}))
+    assert found["bench-aarch64"]["command"] == 'nox -s bench -- --html "$RUSTVMM_RESULTS"/bench.html'
     assert found["clippy-aarch64"] == {
-        "label": "clippy-aarch64",
+        "name": "clippy-aarch64",
+        "id": "clippy-aarch64",
         "platform": "aarch64",
         "runner": "ubuntu-24.04-arm",
         "minutes": 15,
         "soft_fail": False,
         "command": "nox -s clippy",
+        "components": "clippy",
+        "targets": "",
+        "devices": "",
+        "fetch_depth": 1,
+        "submodules": "false",
     }
-    assert found["clippy-riscv64"]["runner"] == "ubuntu-24.04"
-    assert found["clippy-riscv64"]["minutes"] == 60
-    assert "--platform=linux/riscv64" in found["clippy-riscv64"]["command"]
-    assert "nox -s clippy" in found["clippy-riscv64"]["command"]
+    assert found["fmt"]["runner"] == "ubuntu-24.04"
+    assert found["coverage-x86_64"]["components"] == "llvm-tools"
+    assert found["build-musl-aarch64"]["targets"] == "aarch64-unknown-linux-musl"
+    assert [name for name, job in found.items() if job["fetch_depth"] == 0] == [
+        *("coverage-x86_64", "commit-format", "bench-aarch64")
+    ]
+    assert found["unit-tests-x86_64"]["devices"] == "/dev/kvm"
+    emulated = found["clippy-riscv64"]
+    assert (emulated["runner"], emulated["minutes"], emulated["components"]) == ("ubuntu-24.04", 60, "")
+    for part in ("--platform=linux/riscv64", "nox -s clippy", "--env=RUSTVMM_RESULTS", "qemu-user-static"):
+        assert part in emulated["command"]
+
+
+def test_a_session_of_the_crate_s_own_may_need_anything() -> None:
+    made = pipeline(own("mine", platforms=["x86_64"], devices=["/dev/vhost-net"]), skip_standard=True)
+    job = jobs(made)["mine-x86_64"]
+    assert job["components"] == "clippy llvm-tools rustfmt"
+    assert job["targets"] == "x86_64-unknown-linux-musl"
+    assert job["devices"] == "/dev/kvm /dev/vhost-net"
+    assert job["fetch_depth"] == 0
+
+
+def test_what_a_repository_has_reaches_its_jobs() -> None:
+    found = jobs(pipeline(), repository=github.Repository(submodules=True, hook=True))
+    assert found["fmt"]["submodules"] == "recursive"
+    hook = 'BUILDKITE_BUILD_CHECKOUT_PATH="$PWD" bash .buildkite/hooks/post-checkout'
+    assert found["fmt"]["command"] == f"{hook}\nnox -s fmt"
+
+
+def test_names_of_artifacts_are_one_word_and_each_job_s_own() -> None:
+    tests = [{"test_name": name, "command": "true"} for name in ("a: b/c", "a b c", "a-b-c")]
+    templates = description.parse(json.dumps({"tests": tests}), "t.json", of_crates=False, warn=fail)
+    found = github.matrix(compose(templates, ALL, Variables()), REPOSITORY, warn=fail)["include"]
+    assert [job["id"] for job in found] == ["a-b-c", "a-b-c-2", "a-b-c-3"]
 
 
 def test_the_workflow_runs_for_merge_queues_and_on_the_usual_default_branches() -> None:
     on = {"push": {"branches": ["main", "master"]}, "pull_request": None, "merge_group": None}
-    assert workflow(pipeline())["on"] == on
+    assert workflow()["on"] == on
+    assert workflow(branches=("a: b",))["on"]["push"] == {"branches": ["a: b"]}
+
+
+def test_the_jobs_of_the_workflow_are_asked_for() -> None:
+    plan, session, gate = (workflow()["jobs"][name] for name in ("plan", "session", "gate"))
+    asked = "pipx run --spec 'rustvmm-sessions[tools]' nox -s pipeline -- --format github-matrix --output "
+    assert plan["steps"][-1]["run"].startswith(asked)
+    assert session["strategy"]["matrix"] == "${{ fromJSON(needs.plan.outputs.matrix) }}"
+    used = set(re.findall(r"matrix\.(\w+) *}}", str(session)))
+    assert used == jobs(pipeline())["fmt"].keys() - {"platform"}
+    assert (gate["if"], gate["needs"]) == ("always()", ["plan", "session"])
+    words = ("rustvmm-sessions", "pipeline", "--test-description", "a b.json")
+    other = workflow(command=words)["jobs"]["plan"]["steps"][-1]["run"]
+    assert "rustvmm-sessions pipeline --test-description 'a b.json' --format github-matrix" in other
+
+
+def test_the_workflow_of_a_crate_below_the_top_enters_it() -> None:
+    tools, cache = workflow(place="a crate")["jobs"]["session"]["steps"][1:3]
+    assert tools["run"].startswith("cd 'a crate'\nrustup show")
+    assert cache["with"]["path"].splitlines()[-1] == "a crate/target"
 
 
 def test_the_workflow_checks_out_the_submodules_that_are_needed() -> None:
     for submodules in (True, False):
-        text = github.render(pipeline(), github.Repository(submodules=submodules), warn=fail)
-        (checkout,) = (
-            step["with"]
-            for step in read_yaml(text, "gate.yml").data["jobs"]["session"]["steps"]
-            if step.get("uses", "").startswith("actions/checkout@")
-        )
-        assert checkout.get("submodules") == ("recursive" if submodules else None)
+        plan = workflow(submodules=submodules)["jobs"]["plan"]["steps"][0]["with"]
+        assert plan.get("submodules") == ("recursive" if submodules else None)
 
 
 SHA = "08c6903cd8c0fde910a37f88322edcfb5dd907a8"
@@ -460,14 +516,15 @@ SHA = "08c6903cd8c0fde910a37f88322edcfb5dd907a8"
     ],
 )
 def test_a_pin_that_was_raised_stays(pin: str, *, kept: bool) -> None:
-    text = github.render(pipeline(), REPOSITORY, warn=fail)
+    def made(before: str) -> str:
+        return github.workflow(pipeline(), github.Repository(workflow=before), warn=fail)
+
+    text = made("")
     before = re.sub("actions/checkout@.*", f"actions/checkout@{pin}", text)
-    made = github.render(pipeline(), github.Repository(workflow=before), warn=fail)
-    assert (made == before) == kept
-    assert (made == text) == (not kept)
-    quoted = re.sub("actions/checkout@.*", f'"actions/checkout@{SHA}" # v9', text)
-    assert f"actions/checkout@{SHA}" in github.render(
-        pipeline(), github.Repository(workflow=quoted), warn=fail
+    assert (made(before) == before) == kept
+    assert (made(before) == text) == (not kept)
+    assert f"actions/checkout@{SHA}" in made(
+        re.sub("actions/checkout@.*", f'"actions/checkout@{SHA}" # v9', text)
     )
 
 
@@ -478,13 +535,13 @@ def test_a_file_that_is_no_workflow_says_nothing_of_branches(workflow: str) -> N
 
 
 def test_the_workflow_has_least_permissions_and_pinned_actions() -> None:
-    text = github.render(pipeline(), REPOSITORY, warn=fail)
+    text = github.workflow(pipeline(), REPOSITORY, warn=fail)
     data = read_yaml(text, "gate.yml").data
     assert data["permissions"] == {"contents": "read"}
-    uses = [step["uses"] for step in data["jobs"]["session"]["steps"] if "uses" in step]
-    assert uses
+    uses = [step["uses"] for job in data["jobs"].values() for step in job["steps"] if "uses" in step]
+    assert len(uses) == 4
     assert all(re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", use) for use in uses)
-    assert "actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2\n" in text
+    assert text.count("actions/checkout@11bd71901bbe5b1630ceea73d27597364c9af683 # v4.2.2\n") == 2
 
 
 def test_what_github_cannot_do_is_said() -> None:
@@ -492,22 +549,22 @@ def test_what_github_cannot_do_is_said() -> None:
     made = pipeline(
         own("kvm", devices=["/dev/kvm"]), own("off", skip="why"), own("s390x"), skip_standard=True
     )
-    assert list(jobs(workflow(made, warnings))) == [
+    assert list(jobs(made, warnings)) == [
         "kvm-x86_64",
         "kvm-riscv64",
         "s390x-x86_64",
         "s390x-aarch64",
         "s390x-riscv64",
     ]
-    assert warnings == ["the workflow has no 'kvm-aarch64': GitHub's arm64 runners have no /dev/kvm"]
+    assert warnings == ["GitHub's jobs leave out 'kvm-aarch64': GitHub's arm64 runners have no /dev/kvm"]
 
 
-def test_a_workflow_passes_over_the_statuses_that_soft_fail_names() -> None:
+def test_a_job_passes_over_the_statuses_that_soft_fail_names() -> None:
     def made(soft_fail: Any) -> dict[str, Any]:
         test = {"test_name": "x", "command": "exit 3", "soft_fail": soft_fail}
         text = json.dumps({"tests": [test]})
         templates = description.parse(text, "t.json", of_crates=False, warn=fail)
-        return jobs(workflow(compose(templates, ALL, Variables())))["x"]
+        return jobs(compose(templates, ALL, Variables()))["x"]
 
     plain = made(None)
     assert made(True) == made([{"exit_status": "*"}, {"exit_status": 1}]) == {**plain, "soft_fail": True}
@@ -516,46 +573,61 @@ def test_a_workflow_passes_over_the_statuses_that_soft_fail_names() -> None:
     assert f"bash -e -c {shlex.quote(plain['command'])} || case $? in 3|4) echo " in named["command"]
 
 
-def test_githubs_own_expressions_are_not_made_of_our_texts() -> None:
-    made = pipeline(own("x", platforms=["x86_64"], env={"A": "${{ secrets.T }}"}), skip_standard=True)
-    assert jobs(workflow(made))["x-x86_64"]["command"] == "export 'A=${{ '${{' }} secrets.T }}' && nox -s x"
-
-
-def test_too_many_and_no_jobs_are_refused() -> None:
+def test_too_many_jobs_and_none_at_all_are_refused() -> None:
     many = pipeline(*(own(f"s{n}") for n in range(100)), skip_standard=True)
     with pytest.raises(UserError, match="300 jobs"):
-        github.render(many, REPOSITORY, warn=fail)
+        github.matrix(many, REPOSITORY, warn=fail)
     with pytest.raises(UserError, match="no job"):
-        github.render(pipeline(skip_standard=True), REPOSITORY, warn=fail)
+        github.workflow(pipeline(skip_standard=True), REPOSITORY, warn=fail)
+    assert github.matrix(pipeline(skip_standard=True), REPOSITORY, warn=fail) == {"include": []}
 
 
-def test_the_coverage_summary_reads_the_outcome(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = workflow(pipeline())
-    (step,) = (s for s in data["jobs"]["session"]["steps"] if s.get("name") == "Coverage summary")
-    assert jobs(data)["coverage-x86_64"]["command"] == 'nox -s coverage -- --json "$COVERAGE"'
-    outcome = {
-        "passed": False,
-        "verdict": "lower",
-        "lines": {"covered": 90, "count": 100, "percent": 90.0},
-        "recorded": {"source": "tests/coverage", "percent": 92.7},
-        "files": [{"path": "a.rs", "covered": 50, "count": 50}, {"path": "b.rs", "covered": 40, "count": 50}],
-        "unstable": [{"path": "b,c.rs", "line": 7}],
-    }
-    (tmp_path / "coverage.json").write_text(json.dumps(outcome))
-    monkeypatch.setenv("COVERAGE", str(tmp_path / "coverage.json"))
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
-    printed: list[str] = []
+# Only what changed
 
-    def show(*words: str, sep: str = " ", file: Any = None) -> None:
-        (file.write(sep.join(words) + "\n") if file else printed.append(sep.join(words)))
 
-    exec(step["run"], {"print": show})  # noqa: S102 - the workflow's own script
-    said = "90 of 100 lines, 90.0 %; lower, tests/coverage has 92.7 %"
-    assert printed == [
-        f"::error title=coverage::{said}",
-        "::warning file=b%2Cc.rs,line=7::only some runs reach this line",
-    ]
-    assert (tmp_path / "summary.md").read_text() == (
-        f"### Coverage\n\n{said}\n\n"
-        "| file | lines not covered | lines |\n|---|---|---|\n| `b.rs` | 10 | 50 |\n| `a.rs` | 0 | 50 |\n"
-    )
+@pytest.mark.parametrize(
+    ("pattern", "file", "matches"),
+    [
+        ("**", "a/b", True),
+        ("a/**", "a/b/c", True),
+        ("a/**", "a", True),
+        ("a/**", "ab", False),
+        ("**.go,go.mod", "x/y.go", True),
+        ("**.go,go.mod", "go.mod", True),
+        ("**.go,go.mod", "go.sum", False),
+        ("**/x.rs", "x.rs", True),
+        ("a/**/x", "a/x", True),
+        ("a/**/x", "a/b/c/x", True),
+        ("*.rs", "a/b.rs", False),
+        ("{a,b/*}/x", "b/c/x", True),
+        ("{,a}b", "b", True),
+        ("[ab]?", "a1", True),
+        ("[^a]", "a", False),
+        ("[a-c]", "b", True),
+        (r"\*", "*", True),
+        (r"\*", "x", False),
+        ("a.b", "axb", False),
+        (["x", "a*"], "ab", True),
+        ({"include": "src/**"}, "src/x", True),
+        ({"include": "src/**", "exclude": ["src/doc/**"]}, "src/doc/x", False),
+        (None, "x", True),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_buildkite(pattern: Any, file: str, *, matches: bool) -> None:
+    assert changes.concerns(pattern, [file]) == matches
+    assert changes.concerns(pattern, []) == (pattern is None)
+
+
+@pytest.mark.parametrize("pattern", ["{a", "a}", "[z-a]"])
+def test_a_pattern_that_is_none_is_one_message(pattern: str) -> None:
+    with pytest.raises(UserError, match=f"invalid pattern '{re.escape(pattern)}'"):
+        changes.concerns(pattern, ["a"])
+
+
+def test_steps_of_other_files_are_left_out() -> None:
+    made = pipeline(own("mine", changed=["src/**"], platforms=["x86_64"]), own("other", platforms=["x86_64"]))
+    left = changes.narrowed(made, ["README.md"], "origin/main")
+    assert {*jobs(made)} - {*jobs(left)} == {"mine-x86_64"}
+    assert "nothing it reads has changed since origin/main" in explain(left)
+    assert changes.narrowed(made, ["src/x", "y"], "main") == made
+    assert changes.narrowed(made, [".github/workflows/gate.yml"], "main") == made
