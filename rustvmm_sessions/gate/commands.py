@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.deadline import Deadline
-from rustvmm_sessions.gate.words import TestWords, has_doctests, parse
+from rustvmm_sessions.gate.words import TestWords, has_doctests, parse, without_doctests
 from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
@@ -84,12 +84,21 @@ def commands(request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str
     words = request.words.of_run(run, packages) or request.words
     whole = (*spec.command[1:], *matrix)
     documented = request.doctests and not words.targets and has_doctests(packages)
+    silent = without_doctests(packages)
     if request.nextest and "--doc" not in words.targets:
         release = ("--cargo-profile=release",) if "--release" in spec.command else ()
         command = ("nextest", "run", "--no-tests=pass", *release, *matrix, *words.given)
         beside = words.for_cargo() if documented else None
-        return [command] if beside is None else [command, ("test", "--doc", *whole, *beside)]
-    if documented and not words.words:
+        if beside is None:
+            return [command]
+        others = tuple(sorted({package["name"] for package in packages} - silent))
+        kept = tuple(name for name in run.features if name.partition("/")[0] not in silent)
+        of_docs = replace(run, packages=others, features=kept) if silent else run
+        return [
+            command,
+            ("test", "--doc", *spec.command[1:], *of_docs.arguments(request.specs), *target, *beside),
+        ]
+    if documented and not words.words and not silent:
         return [("test", kind, *whole, *words.after) for kind in ("--tests", "--doc")]
     tests = () if request.doctests or words.targets else ("--tests",)
     return [("test", *tests, *whole, *words.given)]

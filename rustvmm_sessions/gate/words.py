@@ -190,6 +190,16 @@ def has_doctests(packages: Iterable[Mapping[str, Any]]) -> bool:
     return any(target["doctest"] for package in packages for target in package["targets"])
 
 
+def without_doctests(packages: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return packages whose library says ``doctest = false``, which ``cargo test --doc`` does not respect."""
+    return frozenset(
+        package["name"]
+        for package in packages
+        for target in package["targets"]
+        if not target["doctest"] and {"lib", "rlib", "proc-macro"} & set(target["kind"])
+    )
+
+
 def _on(package: Mapping[str, Any], run: Run) -> frozenset[str]:
     """Return the features of a package that a run switches on, as far as the package itself says."""
     features = package["features"]

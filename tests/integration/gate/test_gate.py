@@ -289,6 +289,22 @@ def test_a_failing_doctest_fails_unit_tests_and_release_where_the_crate_asks_for
     assert "--release" in ending(outcome)
 
 
+@pytest.mark.parametrize("runner", ["cargo", "nextest"])
+def test_doctests_that_a_library_switches_off_run_in_no_session(tmp_path: Path, runner: str) -> None:
+    """``cargo test`` leaves them out, ``cargo test --doc`` does not."""
+    options = f'overrides={{"unit-tests": {{"runner": "{runner}"}}}}'
+    crate = crate_in(tmp_path, lib="//! ```\n//! assert!(true);\n//! ```\n" + LIB, options=options)
+    quiet = MANIFEST.format(name="quiet").replace(
+        "[workspace]", "[lib]\ndoctest = false\n[features]\nextra = []"
+    )
+    crate.with_file("quiet/Cargo.toml", quiet).with_file("quiet/src/lib.rs", FAILING_DOCTEST)
+    members = MANIFEST.format(name="sample").replace("[workspace]", '[workspace]\nmembers = ["quiet"]')
+    crate.with_file("Cargo.toml", members)
+    outcome = session(crate.commit("a member without doctests"), "unit-tests")
+    assert outcome.code == 0, outcome.text
+    assert "test src/lib.rs - (line 1) ... ok" in outcome.out
+
+
 def test_words_after_the_dashes_go_to_cargo_test(tmp_path: Path) -> None:
     lib = LIB.replace("#[test]", "#[test]\n    fn other() {}\n\n    #[test]")
     crate = crate_in(tmp_path, lib=lib).with_file("tests/whole.rs", "#[test]\nfn whole() {}\n").commit("more")
