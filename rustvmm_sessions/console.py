@@ -154,6 +154,13 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def coloured(stream: TextIO | None) -> bool:
+    """Whether what is printed there is to have colours."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return is_terminal(stream) or bool(os.environ.get("FORCE_COLOR"))
+
+
 def terminal_columns() -> int | None:
     """Return the columns of the terminal that results are printed on; None where it is none."""
     return shutil.get_terminal_size().columns if is_terminal(sys.stdout) else None

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import print_error, say, task, warn
-from rustvmm_sessions.errors import CheckFailed, Skipped, UserError
-from rustvmm_sessions.results import ESCAPES, Report, Result, clipped, file_name, from_json
-from rustvmm_sessions.wording import columns, counted
+from rustvmm_sessions.console import coloured, pass_on, print_error, task, terminal_columns, warn
+from rustvmm_sessions.errors import CheckFailed, Skipped, UserError, printable
+from rustvmm_sessions.results import Report, Result, clipped, file_name, from_json
+from rustvmm_sessions.views import junit, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 VARIABLE = "RUSTVMM_OUTCOMES"
 RESULTS_VARIABLE = "RUSTVMM_RESULTS"
 """Names the folder where each session leaves its result."""
-MOST_LINES = 400
-"""Lines of a failed program's output that the summary repeats; the last ones."""
 _INTERRUPTED = "interrupted before it ended"
 
 
@@ -59,7 +58,8 @@ def recorded(
     report = Report(here, files.repository_top(here))
     folder = results_folder(called_from)
     # What a run leaves that is killed; and no earlier file remains.
-    _write(folder, Result(session=session, result="failed", seconds=0, message=_INTERRUPTED, repeat=repeat))
+    killed = Result(session=session, result="failed", seconds=0, message=_INTERRUPTED, repeat=repeat)
+    _write(folder, killed, ended=False)
     ended: dict[str, Any] = {"result": "failed", "message": _INTERRUPTED}
     try:
         with task(session=session):
@@ -87,15 +87,21 @@ def recorded(
         _write(folder, result)
 
 
-def _write(folder: Path | None, result: Result) -> None:
+def _write(folder: Path | None, result: Result, *, ended: bool = True) -> None:
     """Write the files of a session; that they cannot be written changes no verdict."""
     if folder is None:
         return
+    path = folder / f"{file_name(result.session)}.json"
+    tests = path.with_suffix(".junit.xml")
     try:
-        path = folder / f"{file_name(result.session)}.json"
         files.write_atomic(path, json.dumps(result.as_json(), indent=1) + "\n")
-    except UserError as error:
-        warn(f"{RESULTS_VARIABLE}: {error.what}\n --> {error.where}")
+        if ended:
+            files.write_atomic(tests, junit.xml(result))
+        else:
+            tests.unlink(missing_ok=True)
+    except (OSError, UserError) as error:
+        said = f"{error.what}\n --> {error.where}" if isinstance(error, UserError) else error.strerror
+        warn(f"{RESULTS_VARIABLE}: {said}")
 
 
 def collect() -> None:
@@ -105,7 +111,7 @@ def collect() -> None:
         return
     folder = tempfile.mkdtemp(prefix="rustvmm-outcomes-")
     os.environ[VARIABLE] = folder
-    atexit.register(_finish, Path(folder), os.getpid())
+    atexit.register(_finish, Path(folder), os.getpid(), time.monotonic())
 
 
 def add(result: Result) -> None:
@@ -141,38 +147,28 @@ def once(name: str) -> Iterator[Done]:
                 path.write_text(done.failure)
 
 
-def _finish(folder: Path, process: int) -> None:
+def recorded_sessions() -> list[str]:
+    """Return the sessions of this run of nox that have ended."""
+    return [result.session for result in _results(Path(os.environ.get(VARIABLE, "/dev/null")))]
+
+
+def _results(folder: Path) -> list[Result]:
+    file = folder / "outcomes"
+    results = []
+    for line in file.read_text().splitlines() if file.is_file() else ():
+        with contextlib.suppress(ValueError):  # what a full disk cut off
+            results.append(from_json(json.loads(line)))
+    return results
+
+
+def _finish(folder: Path, process: int, started: float) -> None:
     if os.getpid() != process:
         return
-    file = folder / "outcomes"
-    lines = file.read_text().splitlines() if file.exists() else []
+    results = _results(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    outcomes = []
-    for line in lines:
-        with contextlib.suppress(ValueError):  # what a full disk cut off
-            outcomes.append(from_json(json.loads(line)))
     try:
-        for text in summary(outcomes):
-            say(text)
+        for each in terminal.end(results, time.monotonic() - started, terminal_columns()):
+            text = printable(each.text)
+            pass_on(f"{each.coloured(text) if coloured(sys.stdout) else text}\n", sys.stdout)
     except UserError as error:
         print_error(error)
-
-
-def summary(outcomes: list[Result]) -> list[str]:
-    """Return the table of a run of several sessions, and then what failed in full."""
-    if len(outcomes) < 2:
-        return []
-    table = [("session", "result", "seconds", "what to do")]
-    for o in outcomes:
-        todo = o.fix or "".join(o.message.splitlines()[:1])
-        table.append((o.session, f"{o.result:<7}", f"{o.seconds:.1f}", todo))
-    lines = ["", *columns(table, right=(2,))]
-    for o in outcomes:
-        if o.result == "failed":
-            lines += ["", f"{o.session} failed:"]
-            output = ESCAPES.sub("", o.output).strip("\n").splitlines()
-            if len(output) > MOST_LINES:
-                lines.append(f"  ({counted(len(output) - MOST_LINES, 'line')} before these)")
-            lines += [f"  {line}" for line in output[-MOST_LINES:]]
-            lines += [f"  {line}" for line in o.message.splitlines()]
-    return lines

@@ -81,6 +81,11 @@ class Case:
     output: str = ""
     features: str = ""
 
+    @property
+    def title(self) -> str:
+        """The title of the finding that it is where it failed."""
+        return f"test {self.name} failed in {self.suite}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -155,6 +160,17 @@ class Report:
         """Return a file, absolute or from the crate's directory, as findings name it; None outside."""
         absolute = Path(os.path.normpath(self.directory / path))
         return absolute.relative_to(self.top).as_posix() if absolute.is_relative_to(self.top) else None
+
+    def apart(self) -> Report:
+        """Return an empty report of the same repository, for what may come to nothing; else `add` it."""
+        return Report(self.directory, self.top)
+
+    def add(self, other: Report) -> None:
+        """Add all that another report has."""
+        self._findings = other._findings | self._findings
+        self._cases += other._cases
+        self._unnamed += other._unnamed
+        self.figures |= other.figures
 
     def found(self, finding: Finding) -> None:
         """Add a finding; one that several feature combinations come to counts once."""

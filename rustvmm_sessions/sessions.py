@@ -65,6 +65,7 @@ def register(**given: Any) -> Crate:
     logger.addFilter(_name_nearest)
     files.hide_bytecode(crate.settings.directory)
     outcomes.collect()
+    logger.addFilter(_not_shown_twice)
     for session in catalog.STANDARD:
         if session.name not in crate.settings.skip:
             crate._add_standard(session)  # noqa: SLF001 - the two are one
@@ -116,6 +117,16 @@ def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:
     for test in custom_tests_of(crate, warn):
         found.setdefault(test.session, []).append(test)
     return found
+
+
+def _not_shown_twice(record: logging.LogRecord) -> bool:
+    """Leave out of nox's list of sessions those that the end of the run shows, with what they found."""
+    text = record.getMessage()
+    if ran := re.match(r"Ran (\d+) sessions\b", text):
+        return int(ran[1]) != len(outcomes.recorded_sessions())
+    return not (
+        text.startswith("* ") and any(text.startswith(f"* {name}: ") for name in outcomes.recorded_sessions())
+    )
 
 
 def registered() -> Crate | None:

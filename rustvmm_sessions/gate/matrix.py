@@ -88,9 +88,11 @@ def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> No
         say(f"[{number}/{len(runs)}] {run.describe()}")
         alone = _is_alone(request, run)
         lacking = ", alone: without the features that other members switch on" if alone else ""
+        own = replace(request, report=request.report.apart())
+        passed_over = False
         try:
             with task(share=f"{number}/{len(runs)}"):
-                _run_combination(request, matrix, run, f"in run {number} of {len(runs)}{lacking}")
+                _run_combination(own, matrix, run, f"in run {number} of {len(runs)}{lacking}")
         except CheckFailed:
             if not alone or request.alone or request.fix:
                 raise
@@ -99,7 +101,11 @@ def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> No
                 whole[joined] = _passes(request, matrix, joined)
             if not whole[joined]:
                 raise
+            passed_over = True
             _warn_of_features(request, run, joined, matrix.triple)
+        finally:
+            if not passed_over:
+                request.report.add(own.report)
         request = _after_first_fix(request)
 
 
@@ -110,10 +116,12 @@ def _is_alone(request: GateRequest, run: Run) -> bool:
 
 def _passes(request: GateRequest, matrix: _Matrix, run: Run) -> bool:
     say(f"Once more as the workspace builds it: {run.describe()}")
+    own = replace(request, report=request.report.apart())
     try:
-        _run_combination(request, matrix, run, "with the whole workspace")
+        _run_combination(own, matrix, run, "with the whole workspace")
     except CheckFailed:
         return False
+    request.report.add(own.report)
     return True
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rustvmm_sessions import files
+from rustvmm_sessions import console, files
 from rustvmm_sessions.console import is_terminal
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.process import Finished, StartError, command_line, run
@@ -285,9 +285,7 @@ def coloured() -> bool:
     """Whether cargo's messages are to have colours."""
     if chosen := os.environ.get("CARGO_TERM_COLOR"):
         return chosen == "always" or (chosen == "auto" and is_terminal(sys.stderr))
-    if os.environ.get("NO_COLOR"):
-        return False
-    return is_terminal(sys.stderr) or bool(os.environ.get("FORCE_COLOR"))
+    return console.coloured(sys.stderr)
 
 
 def _colour() -> dict[str, str | None]:

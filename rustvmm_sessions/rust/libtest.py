@@ -338,19 +338,18 @@ def tell(
         for name, (result, seconds) in suite.results.items():
             output = suite.outputs.get(name, "")
             failed = result == "failed"
+            case = Case(
+                name=name,
+                suite=suite.name,
+                result=result,
+                seconds=seconds,
+                output=output,
+                features=features,
+            )
             if failed or not again:
-                report.ran(
-                    Case(
-                        name=name,
-                        suite=suite.name,
-                        result=result,
-                        seconds=seconds,
-                        output=output,
-                        features=features,
-                    )
-                )
+                report.ran(case)
             if failed:
-                report.found(_failure(suite, name, output, place))
+                report.found(failure(case, place))
         named = Counter(result for result, _ in suite.results.values())
         if not again:
             report.unnamed(Counter(suite.totals) - named)
@@ -358,16 +357,11 @@ def tell(
             report.found(_crash(suite))
 
 
-def _failure(suite: Suite, name: str, output: str, place: Callable[[str], str | None]) -> Finding:
-    named, line = location(name, output)
+def failure(case: Case, place: Callable[[str], str | None]) -> Finding:
+    """Return the finding that a failed test is."""
+    named, line = location(case.name, case.output)
     file = place(named) if named else None
-    return Finding(
-        kind="test",
-        title=f"test {name} failed in {suite.name}",
-        message=output,
-        file=file,
-        line=line if file else None,
-    )
+    return Finding(kind="test", title=case.title, message=case.output, file=file, line=line if file else None)
 
 
 def _crash(suite: Suite) -> Finding:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.results import ESCAPES, Case, Finding
-from rustvmm_sessions.rust.libtest import location
+from rustvmm_sessions.results import ESCAPES, Case
+from rustvmm_sessions.rust.libtest import failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,14 +70,4 @@ def tell(report: Report, file: Path, place: Place, features: str) -> None:
     for case in cases(file, features):
         report.ran(case)
         if case.result == "failed":
-            named, line = location(case.name, case.output)
-            path = place(named) if named else None
-            report.found(
-                Finding(
-                    kind="test",
-                    title=f"test {case.name} failed in {case.suite}",
-                    message=case.output,
-                    file=path,
-                    line=line if path else None,
-                )
-            )
+            report.found(failure(case, place))

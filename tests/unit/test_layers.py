@@ -32,7 +32,8 @@ PURE = {
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
     *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
     "init.takeover",
-    *("rust.cfg", "rust.features", "rust.reads"),
+    *("rust.cfg", "rust.features", "rust.libtest", "rust.reads", "coverage.findings"),
+    *("views.junit", "views.terminal"),
     *(
         "pipeline.model",
         "pipeline.description",

@@ -514,8 +514,8 @@ def test_a_killed_compiler_is_a_failure_that_says_so(tmp_path: Path) -> None:
     assert outcome.code == 1
     for name in names:
         assert "error: sample with default features fails" in outcome.err
-        _, _, repeated = outcome.out.partition(f"\n{name} failed:\n")
-        assert "(signal: 9, SIGKILL: kill)" in repeated.partition(" failed:\n")[0]
+        _, _, repeated = outcome.out.partition(f"\n{name} failed\n")
+        assert "(signal: 9, SIGKILL: kill)" in repeated.partition(" failed\n")[0]
     assert "exit status 101, in run 1 of 1" in ending(outcome)
 
 

@@ -1,0 +1,1 @@
+"""What is made of the results of sessions: the end of a run in a terminal, JUnit."""
