@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from rustvmm_sessions import __version__, catalog, noxfile
+from rustvmm_sessions import __version__, catalog, noxfile, vendored
 from rustvmm_sessions.bench import options as bench
 from rustvmm_sessions.commits import options as commits
 from rustvmm_sessions.console import let_go, print_error
@@ -143,7 +143,17 @@ def _init_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--publish", action="store_true", help="publish packages on crates.io when their tags are pushed")
     add("--buildkite", action="store_true", help="let Buildkite's agents run the sessions")
+    add(
+        "--no-vendor",
+        action="store_true",
+        help=f"with --buildkite: keep no {vendored.VENDORED}; the agents' image brings nox",
+    )
     add("--github", action="store_true", help="let GitHub's runners run them, by a workflow")
+    add(
+        "--pytest",
+        action="store_true",
+        help="make coverage a test of pytest's: `pytest --profile=devel tests/test_coverage.py`",
+    )
 
 
 def _init(given: argparse.Namespace) -> None:
@@ -159,6 +169,8 @@ def _init(given: argparse.Namespace) -> None:
                 publish=given.publish,
                 buildkite=given.buildkite,
                 github=given.github,
+                vendor=given.buildkite and not given.no_vendor,
+                pytest=given.pytest,
             ),
             workflow=noxfile.workflow_of,
             replace=tuple(given.replace),
@@ -217,9 +229,7 @@ def _zipapp_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _zipapp(given: argparse.Namespace) -> None:
-    from rustvmm_sessions import zipapp
-
-    zipapp.write(given.output)
+    vendored.write(given.output)
 
 
 def _truth(text: str) -> bool:

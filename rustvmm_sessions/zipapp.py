@@ -26,7 +26,7 @@ from rustvmm_sessions.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DISTRIBUTION = "rustvmm-sessions"
+DISTRIBUTION = "rustvmm-sessions"
 _LEFT_OUT = ("virtualenv",)
 _MAIN = """\
 import sys
@@ -41,10 +41,26 @@ if sys.argv[1:2] == ["--enter"]:
     from rustvmm_sessions.container.enter import main
 
     sys.exit(main(sys.argv[2:]))
-from nox.__main__ import main
+from rustvmm_sessions.bytecode import keep
 
-main()
+keep(__loader__.archive)
+from nox.__main__ import main
+from nox.command import CommandFailed
+
+try:
+    main()
+except CommandFailed:  # it could not make an environment with what the noxfile asks for
+    from rustvmm_sessions.console import print_error
+    from rustvmm_sessions.vendored import unmet
+
+    error = unmet("noxfile.py")
+    if error is None:
+        raise
+    print_error(error)
+    sys.exit(2)
 """
+_OF_NO_USE = (".pyc", ".so", ".pth", ".pyi", ".mo", ".po")
+"""Files that are left out: compiled ones, stubs, and translations of what nox says."""
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 """The oldest time that the format knows."""
 _OLD = 24 * 60 * 60
@@ -78,19 +94,14 @@ def carried() -> Path:
     return path
 
 
-def write(path: Path) -> None:
-    """Write a zipapp of ourselves that can be started by its name.
+def content() -> bytes:
+    """Return the bytes of the zipapp that we run from, else of a new one.
 
     Raises:
-        UserError: It cannot be built or written.
+        UserError: It cannot be built.
     """
     running = archive()
-    data = build() if running is None else running.read_bytes()
-    path = path.resolve()
-    with files.locked(path):
-        files.write_atomic(path, data)
-    if path.is_file():
-        path.chmod(0o755)
+    return build() if running is None else running.read_bytes()
 
 
 def build() -> bytes:
@@ -115,7 +126,7 @@ def build() -> bytes:
 
 def _distributions() -> Iterator[importlib.metadata.Distribution]:
     """Yield what we consist of: this distribution and all that it requires, without extras."""
-    todo, seen = [_DISTRIBUTION], set(_LEFT_OUT)
+    todo, seen = [DISTRIBUTION], set(_LEFT_OUT)
     while todo:
         name = canonicalize_name(todo.pop())
         if name in seen:
@@ -127,7 +138,7 @@ def _distributions() -> Iterator[importlib.metadata.Distribution]:
             raise UserError(
                 f"the distribution {name} is not installed, so it cannot be carried along",
                 where="this Python",
-                fix=f"run `pip install {_DISTRIBUTION}`",
+                fix=f"run `pip install {DISTRIBUTION}`",
             ) from error
         yield found
         todo += [required.name for required in _required(found)]
@@ -150,7 +161,7 @@ def _members(distribution: importlib.metadata.Distribution) -> Iterator[tuple[st
             fix="install it by pip",
         )
     own = Path(errors.__file__).parent
-    if name == _DISTRIBUTION:  # where it is installed to be edited, its list of files has no code
+    if name == DISTRIBUTION:  # where it is installed to be edited, its list of files has no code
         for path in own.rglob("*"):
             if path.is_file() and path.suffix != ".pyc":
                 yield path.relative_to(own.parent).as_posix(), path.read_bytes()
@@ -162,7 +173,7 @@ def _members(distribution: importlib.metadata.Distribution) -> Iterator[tuple[st
                 yield where, _metadata(distribution, file)
             elif inner.startswith("licenses/") or inner.upper().startswith(("LICENSE", "COPYING", "NOTICE")):
                 yield where, Path(str(file.locate())).read_bytes()
-        elif top not in ("..", own.name) and not where.endswith((".pyc", ".so", ".pth")):
+        elif top not in ("..", own.name) and not where.endswith(_OF_NO_USE):
             yield where, Path(str(file.locate())).read_bytes()
 
 

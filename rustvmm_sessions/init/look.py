@@ -24,6 +24,7 @@ from rustvmm_sessions.rust import members
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from rustvmm_sessions.rust.members import DESCRIPTIONS
 from rustvmm_sessions.settings import parse_platforms, settings
+from rustvmm_sessions.vendored import VENDORED
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -136,6 +137,8 @@ def look(directory: Path, top: Path) -> Found:
         workflows=any((top / ".github" / "workflows").glob("*.y*ml")),
         buildkite=(top / ".buildkite").is_dir() or scaffold.OLD_SUBMODULE in submodules,
         bootstrap=files.read_text(top / scaffold.BUILDKITE) or "",
+        vendored=(top / VENDORED).is_file(),
+        noxfile=files.read_text(directory / "noxfile.py") or "",
         github=(top / scaffold.GITHUB).exists(),
         tables=_tables(cargo),
         many_runs=None if (directory / "noxfile.py").exists() else _many_runs(cargo, over.skip),

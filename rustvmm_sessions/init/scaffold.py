@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions import catalog
 from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.pipeline.buildkite import DOCKER_PLUGIN
 from rustvmm_sessions.pipeline.spelled import MACHINE
+from rustvmm_sessions.vendored import VENDORED
 
 if TYPE_CHECKING:
     from rustvmm_sessions.init.takeover import Places
@@ -37,7 +39,13 @@ steps:
     command:{commands}
     agents:
       os: linux
-    timeout_in_minutes: 5
+    plugins:
+      - {plugin}:
+          image: {image}
+          always-pull: true
+          mount-buildkite-agent: true
+          propagate-environment: true
+    timeout_in_minutes: {minutes}
 """
 _BOOTSTRAPS = re.compile(r"\bpipeline -- --upload\b")
 _PLAIN = frozenset(("package-ecosystem", "directory", "schedule", "allow", "groups"))
@@ -136,6 +144,8 @@ class Found:
         updated: Folders of the crates that dependabot has, from the repository's top.
         buildkite: Whether it is Buildkite's agents that run its tests.
         bootstrap: What `BUILDKITE` holds; empty where there is no such file.
+        vendored: Whether there is the zipapp that Buildkite's steps run.
+        noxfile: What its noxfile holds; empty where there is none.
         github: Whether GitHub's runners run the sessions.
         tables: What is wrong in the tables that limit the feature matrix.
         many_runs: The feature matrix, if it takes too long for everyday work and no noxfile limits it.
@@ -165,6 +175,8 @@ class Found:
     updated: tuple[str, ...] = ()
     buildkite: bool = False
     bootstrap: str = ""
+    vendored: bool = False
+    noxfile: str = ""
     github: bool = False
     tables: tuple[str, ...] = ()
     many_runs: ManyRuns | None = None
@@ -180,6 +192,8 @@ class Wishes:
         publish: Whether packages are to be published from GitHub.
         buildkite: Whether Buildkite's agents are to run the sessions.
         github: Whether GitHub's runners are.
+        vendor: Whether the repository keeps the zipapp that Buildkite's steps run; else the image has nox.
+        pytest: Whether the coverage check is to be a test of pytest's.
     """
 
     platforms: tuple[str, ...] | None = None
@@ -187,6 +201,8 @@ class Wishes:
     publish: bool = False
     buildkite: bool = False
     github: bool = False
+    vendor: bool = False
+    pytest: bool = False
 
 
 def planned(found: Found, wishes: Wishes) -> dict[str, str]:
@@ -207,7 +223,7 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
     plan = {}
     for each in (found, *found.beside):
         inside = f"{each.place}/" if each.place else ""
-        plan[f"{inside}noxfile.py"] = noxfile(each)
+        plan[f"{inside}noxfile.py"] = noxfile(each, nox=_nox(each, found, wishes))
         names = wishes.platforms or each.platforms or catalog.DEFAULT_PLATFORMS
         if set(names) != set(each.platforms or ()):
             plan[f"{inside}.platform"] = "".join(f"{name}\n" for name in names)
@@ -215,24 +231,55 @@ def planned(found: Found, wishes: Wishes) -> dict[str, str]:
         plan[found.dependabot.name] = dependabot(found, wishes)
     plan |= {package.workflow: publishing(package, found) for package in _to_publish(found, wishes)}
     if wishes.buildkite:
-        plan[BUILDKITE] = _bootstrap(found)
+        plan[BUILDKITE] = _bootstrap(found, wishes)
+    if wishes.pytest:
+        plan |= _for_pytest(found, wishes)
     return plan
 
 
-def _bootstrap(found: Found) -> str:
+def _nox(crate: Found, found: Found, wishes: Wishes) -> str:
+    """Return what stands for ``nox`` in the steps of a crate, which begin in its folder."""
+    if not (wishes.vendor or found.vendored):
+        return "nox"
+    return f"python3 {shlex.quote(os.path.relpath(VENDORED, crate.place or '.'))}"
+
+
+def _for_pytest(found: Found, wishes: Wishes) -> dict[str, str]:
+    """Return the files by which ``pytest --profile=devel tests/test_coverage.py`` works in a crate."""
+    inside, loaded = f"{found.place}/" if found.place else "", ""
+    if wishes.vendor or found.vendored:
+        there = f'pathlib.Path(__file__).parents[{inside.count("/") + 1}] / "{VENDORED}"'
+        loaded = f"import pathlib, sys\n\nsys.path.append(str({there}))  # where it is not installed\n"
+    return {
+        f"{inside}tests/conftest.py": f'{loaded}pytest_plugins = ["rustvmm_sessions.pytest_plugin"]\n',
+        f"{inside}tests/test_coverage.py": "from rustvmm_sessions.integration_tests.test_coverage "
+        "import test_coverage as test_coverage\n",
+    }
+
+
+def _bootstrap(found: Found, wishes: Wishes) -> str:
     """Return the pipeline that makes the others: one upload for each noxfile, all into the same build."""
+    nox = _nox(found, found, wishes)
     folders = [f"-f {shlex.quote(f'{each.place}/noxfile.py')} " for each in found.beside]
-    commands = [f"nox {folder}-s pipeline -- --upload" for folder in ["", *folders]]
+    commands = [f"{nox} {folder}-s pipeline -- --upload" for folder in ["", *folders]]
     lines = f" {commands[0]}" if len(commands) == 1 else "".join(f"\n      - {line}" for line in commands)
-    return _BOOTSTRAP.replace("{commands}", lines)
+    return _BOOTSTRAP.format(
+        commands=lines, plugin=DOCKER_PLUGIN, image=catalog.IMAGE, minutes=catalog.TIMEOUT_MINUTES
+    )
 
 
-def noxfile(found: Found) -> str:
+def noxfile(found: Found, nox: str = "nox") -> str:
     """Return the noxfile with the settings that the repository's files imply.
 
     What other files say for themselves (.platform, coverage_config_ARCH.json) is not repeated.
+
+    Args:
+        found: What the repository has.
+        nox: What stands for ``nox`` in Buildkite's steps.
     """
     options = []
+    if nox != "nox":
+        options.append(f"pipeline_command={json.dumps(nox)}")
     if found.member:
         options.append("workspace=False")
     if found.skip:
@@ -553,7 +600,7 @@ def _left_of_ci(found: Found, wishes: Wishes) -> list[str]:
     if bootstraps:
         todo.append(
             "In the settings of the Buildkite pipeline, the only step is `buildkite-agent pipeline upload`, "
-            f"which reads {BUILDKITE}; the agents need nox (pip install nox), which brings the rest."
+            f"which reads {BUILDKITE}."
         )
     elif found.buildkite and found.place:
         todo.append(
@@ -571,4 +618,11 @@ def _left_of_ci(found: Found, wishes: Wishes) -> list[str]:
             "then, in the settings of this repository's pipeline, replace the steps by one: "
             "`buildkite-agent pipeline upload`."
         )
+    nox = _nox(found, found, wishes)
+    if wishes.buildkite and nox == "nox":
+        todo.append(
+            f"Let the image of the steps bring nox and rustvmm-sessions: {catalog.IMAGE} has neither."
+        )
+    elif wishes.buildkite and found.noxfile and "pipeline_command" not in found.noxfile:
+        todo.append(f"Let the steps run it, in noxfile.py: register(pipeline_command={json.dumps(nox)})")
     return todo

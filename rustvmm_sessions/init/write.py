@@ -11,14 +11,15 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, files
-from rustvmm_sessions.console import is_terminal, say
+from rustvmm_sessions import catalog, files, zipapp
+from rustvmm_sessions.console import is_terminal, say, warn
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.init import scaffold
 from rustvmm_sessions.init.look import look
 from rustvmm_sessions.pipeline.github import with_newer_pins
 from rustvmm_sessions.settings import parse_platforms
+from rustvmm_sessions.vendored import DIGEST, VENDORED, described, digest
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.init.scaffold import Found, Wishes
 
+Content = str | bytes
 _STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -60,11 +62,41 @@ def initialize(request: InitRequest) -> None:
     """
     top = Git(directory=request.directory).top or request.directory
     found = look(request.directory, top)
-    plan = scaffold.planned(found, request.wishes)
-    names = [*plan, *([scaffold.GITHUB] if request.wishes.github else [])]
+    planned = scaffold.planned(found, request.wishes)
+    vendored = zipapp.content() if request.wishes.vendor else None
+    names = [*planned, *([scaffold.GITHUB] if request.wishes.github else [])]
+    names += [VENDORED, DIGEST] if vendored else []
     replace = _replaced(request, top, names)
     before = {name: _current(top, name) for name in names}
-    plan = _with_workflows(request, found, plan, before, replace)
+    plan: dict[str, Content] = {**_with_workflows(request, found, planned, before, replace)}
+    if vendored:
+        plan[VENDORED] = vendored
+        if VENDORED in replace:
+            replace.add(DIGEST)
+        if VENDORED in replace or before[VENDORED] in (None, vendored):  # it is of one that is kept else
+            plan[DIGEST] = digest(vendored)
+    write = _to_write(plan, before, replace)
+    if not write:
+        say("Nothing to write.")
+    elif request.dry_run:
+        say(f"Would write {', '.join(write)}.")
+    elif request.yes or _agreed(write):
+        _write_all(top, write, before)
+        say(f"Wrote {', '.join(write)}.")
+    else:
+        say("Nothing written.")
+        return
+    if VENDORED in write and Git(directory=top).line("check-ignore", "--", VENDORED):
+        warn(f"git ignores {VENDORED}; the agents need it: `git add --force -- {VENDORED}`")
+    if any(name.endswith("noxfile.py") for name in write):  # later, the noxfile says it
+        _say_list("Found of rust-vmm-ci, and what becomes of it:", scaffold.taken_over(found))
+    _say_list("Left to do:", scaffold.left_to_do(found, request.wishes))
+
+
+def _to_write(
+    plan: Mapping[str, Content], before: Mapping[str, Content | None], replace: Collection[str]
+) -> dict[str, Content]:
+    """Return what is to be written of a plan, after showing it, and what is kept although it differs."""
     write = {
         name: text
         for name, text in plan.items()
@@ -77,19 +109,7 @@ def initialize(request: InitRequest) -> None:
         if name not in write and before[name] != text:
             say(f"Kept: {name} is not what it would be; `--replace {name}` makes it so:")
             _say_diff(name, before[name], text)
-    if not write:
-        say("Nothing to write.")
-    elif request.dry_run:
-        say(f"Would write {', '.join(write)}.")
-    elif request.yes or _agreed(write):
-        _write_all(top, write, before)
-        say(f"Wrote {', '.join(write)}.")
-    else:
-        say("Nothing written.")
-        return
-    if any(name.endswith("noxfile.py") for name in write):  # later, the noxfile says it
-        _say_list("Found of rust-vmm-ci, and what becomes of it:", scaffold.taken_over(found))
-    _say_list("Left to do:", scaffold.left_to_do(found, request.wishes))
+    return write
 
 
 def _say_list(heading: str, items: list[str]) -> None:
@@ -101,25 +121,26 @@ def _with_workflows(
     request: InitRequest,
     found: Found,
     plan: Mapping[str, str],
-    before: Mapping[str, str | None],
+    before: Mapping[str, Content | None],
     replace: set[str],
 ) -> dict[str, str]:
     """Return the plan with the workflow for the noxfile and the platforms that will be there.
 
     In all workflows, versions of actions that were raised stay.
     """
-    plan = {name: with_newer_pins(text, before[name] or "") for name, text in plan.items()}
+    there = {name: text for name, text in before.items() if isinstance(text, str)}
+    plan = {name: with_newer_pins(text, there.get(name, "")) for name, text in plan.items()}
     if not request.wishes.github:
         return plan
 
     def text(name: str) -> str | None:
-        kept = before.get(name)
+        kept = there.get(name)
         return plan.get(name) if kept is None or name in replace else kept
 
     names = text(".platform")
     platforms = found.platforms if names is None else parse_platforms(names, ".platform")
     made = request.workflow(
-        text("noxfile.py") or "", platforms or catalog.DEFAULT_PLATFORMS, before[scaffold.GITHUB] or ""
+        text("noxfile.py") or "", platforms or catalog.DEFAULT_PLATFORMS, there.get(scaffold.GITHUB, "")
     )
     return {**plan, scaffold.GITHUB: made}
 
@@ -143,7 +164,7 @@ def _replaced(request: InitRequest, top: Path, plan: Collection[str]) -> set[str
     return found
 
 
-def _current(top: Path, name: str) -> str | None:
+def _current(top: Path, name: str) -> Content | None:
     """Return what a file holds, None where there is none; it has to lie in the repository."""
     path = top / name
     if not path.resolve().is_relative_to(top.resolve()):
@@ -152,21 +173,24 @@ def _current(top: Path, name: str) -> str | None:
             where=f"{path} -> {path.resolve()}",
             fix="remove the link",
         )
+    if name == VENDORED:
+        return path.read_bytes() if path.is_file() else None
     return files.read_text(path)
 
 
-def _say_diff(name: str, before: str | None, after: str) -> None:
+def _say_diff(name: str, before: Content | None, after: Content) -> None:
     old = "/dev/null" if before is None else f"a/{name}"
     lines = difflib.unified_diff(_lines(before or ""), _lines(after), old, f"b/{name}")
     say("".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines))
 
 
-def _lines(text: str) -> list[str]:
-    """Return the lines with their ends, which may be all that differs."""
+def _lines(content: Content) -> list[str]:
+    """Return the lines with their ends, which may be all that differs; of a zipapp one that describes it."""
+    text = described(content) if isinstance(content, bytes) else content
     return io.StringIO(text, newline="\n").readlines()
 
 
-def _agreed(write: Mapping[str, str]) -> bool:
+def _agreed(write: Collection[str]) -> bool:
     if not is_terminal(sys.stdin):
         raise UserError(
             "there is no terminal to ask on: nothing is written",
@@ -180,7 +204,7 @@ def _agreed(write: Mapping[str, str]) -> bool:
     return answer.strip().lower() in ("y", "yes")
 
 
-def _write_all(top: Path, write: Mapping[str, str], before: Mapping[str, str | None]) -> None:
+def _write_all(top: Path, write: Mapping[str, Content], before: Mapping[str, Content | None]) -> None:
     """Write all files or none: stop signals wait, and an error undoes what was done."""
     made: list[Path] = []
     done: list[str] = []
@@ -201,7 +225,7 @@ def _write_all(top: Path, write: Mapping[str, str], before: Mapping[str, str | N
             raise
 
 
-def _restore(path: Path, before: str | None) -> None:
+def _restore(path: Path, before: Content | None) -> None:
     with contextlib.suppress(OSError, UserError):
         if before is None:
             path.unlink(missing_ok=True)

@@ -317,10 +317,16 @@ def deliver(
         _write(called_from / given.output, text)
     elif given.check:
         _check(called_from / given.check, text, given.format)
+        _check_vendored(crate)
     elif given.diff:
         changes = _differences(called_from / given.diff, text, given.format)
         say("\n".join(changes) if changes else "no difference")
     elif given.upload:
+        if not pipeline.steps and not pipeline.included:
+            raise CheckFailed(
+                "the pipeline has no step, so nothing is uploaded\n"
+                "help: `nox -s pipeline -- --explain` says why each is left out"
+            )
         _upload(text)
     else:
         pass_on(text.encode(), sys.stdout)
@@ -405,6 +411,9 @@ def _differences(path: Path, text: str, form: str) -> list[str]:
 
 
 def _check(path: Path, text: str, form: str) -> None:
+    if form == "buildkite" and uploads.starts_with(files.read_text(path, most_bytes=_MOST_BYTES) or "", path):
+        say(f"{path} uploads the pipeline when a build starts")
+        return
     changes = _differences(path, text, form)
     if changes:
         raise CheckFailed(
@@ -415,11 +424,31 @@ def _check(path: Path, text: str, form: str) -> None:
     say(f"{path} is up to date")
 
 
+def _check_vendored(directory: Path) -> None:
+    """Say how the zipapp that the agents run differs from what runs here, or from what is asked for."""
+    from rustvmm_sessions.vendored import RENEW, vendored
+
+    found = vendored(directory)
+    if found and found.differs:
+        message = f"{found.path}: {found.differs}\nhelp: renew it: `{RENEW}`"
+        if found.wrong:
+            raise CheckFailed(message)
+        warn(message)
+
+
 def _upload(text: str) -> None:
     """Hand the pipeline to buildkite-agent in one piece: it takes all of it or nothing."""
     from rustvmm_sessions.process import run
+    from rustvmm_sessions.rust.tools import find_program
 
+    agent = find_program("buildkite-agent", "BUILDKITE_AGENT")
+    if agent is None:
+        raise UserError(
+            "there is no buildkite-agent that could take the pipeline",
+            where="PATH",
+            fix="in a container, set `mount-buildkite-agent: true` for the docker plugin of the step",
+        )
     with tempfile.TemporaryDirectory(prefix="rustvmm-pipeline-") as folder:
         file = Path(folder) / "pipeline.yml"
         file.write_text(text, encoding="utf-8")
-        run(["buildkite-agent", "pipeline", "upload", file]).check()
+        run([agent, "pipeline", "upload", file]).check()

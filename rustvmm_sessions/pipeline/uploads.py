@@ -15,6 +15,7 @@ from rustvmm_sessions.pipeline.script import commands_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from rustvmm_sessions.documents import Place
 
@@ -66,6 +67,12 @@ def check(steps: Iterable[tuple[Place, Any]], sources: Sources) -> None:
                 fix="keep that step in the file that the build starts with, and the others in another file, "
                 "such as .buildkite/steps.yml",
             )
+
+
+def starts_with(text: str, path: Path) -> bool:
+    """Whether a pipeline file is the one that a build starts with: one of its steps uploads the pipeline."""
+    sources = Sources(descriptions=frozenset(), read=lambda _: text)
+    return any(_uploads_itself(_script(step), sources, frozenset()) for step in _steps_of(str(path), sources))
 
 
 def _below(place: Place, index: int) -> Place:

@@ -14,6 +14,7 @@ from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.process import run
 from rustvmm_sessions.rust import tools
 from rustvmm_sessions.rust.cargo import INSTALL_RUST, Cargo, machine
+from rustvmm_sessions.vendored import RENEW, Vendored, vendored
 from rustvmm_sessions.wording import columns
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ def examine(cargo: Cargo, sessions: Sequence[SessionSettings]) -> tuple[Finding,
         _program("cargo-nextest", "CARGO_NEXTEST", names(lambda session: session.nextest)),
         *_git(cargo, needed_by("git"), needed_by("git-identity")),
     ]
+    if kept := vendored(cargo.directory):
+        findings.append(_vendored(kept))
     for device in dict.fromkeys([*(d for session in sessions for d in session.devices), "/dev/kvm"]):
         findings.append(_device(device, using(device)))
     return tuple(findings)
@@ -113,8 +116,8 @@ def report(findings: Sequence[Finding], *, as_json: bool = False) -> None:
     else:
         table = []
         for f in findings:
-            state = f"{f.version}  {f.path}" if f.found else f"missing{'' if f.missed else ' (optional)'}"
-            table.append((f.name, state.strip()))
+            there = f"{f.version}  {f.path}".strip() if f.found or f.path else ""
+            table.append((f.name, there or f"missing{'' if f.missed else ' (optional)'}"))
             if not f.found:
                 needed = f"needed by {', '.join(f.needed_by)}; " if f.needed_by else ""
                 table.append(("", f"{needed}{f.fix}"))
@@ -210,6 +213,11 @@ def _git(cargo: Cargo, needed_by: tuple[str, ...], signed_by: tuple[str, ...]) -
             fix="" if identity else "say who commits: `git config --global user.email you@example.com`",
         ),
     ]
+
+
+def _vendored(kept: Vendored) -> Finding:
+    fix = f"{kept.differs}; renew it: `{RENEW}`" if kept.differs else ""
+    return Finding(name="agents' zipapp", version=kept.version, path=str(kept.path), needed_by=(), fix=fix)
 
 
 def _device(device: str, needed_by: tuple[str, ...]) -> Finding:

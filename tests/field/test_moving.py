@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INIT = [sys.executable, "-m", "rustvmm_sessions.cli", "init", "--yes", "--publish", "--buildkite", "--github"]
-PIPELINES = [".buildkite/pipeline.yml", ".github/workflows/gate.yml"]
+PYZ = ".buildkite/rustvmm-sessions.pyz"
+COMMAND = f'pipeline_command="python3 {PYZ}"'
+PIPELINES = [".buildkite/pipeline.yml", ".github/workflows/gate.yml", PYZ, f"{PYZ}.sha256"]
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,8 @@ PIPELINES = [".buildkite/pipeline.yml", ".github/workflows/gate.yml"]
     [
         (
             "event-manager",
-            '\n    overrides={"bench": {"platforms": ["x86_64", "aarch64"]}},\n'
+            f"\n    {COMMAND},\n"
+            '    overrides={"bench": {"platforms": ["x86_64", "aarch64"]}},\n'
             '    custom_tests=".buildkite/custom-tests.json",\n',
             ["noxfile.py"],
             [
@@ -33,11 +36,11 @@ PIPELINES = [".buildkite/pipeline.yml", ".github/workflows/gate.yml"]
         ),
         (
             "seccompiler",
-            'custom_tests=".buildkite/custom-tests.json"',
+            f'\n    {COMMAND},\n    custom_tests=".buildkite/custom-tests.json",\n',
             [".github/workflows/publish.yml", "noxfile.py"],
             ["build-gnu-json", "build-musl-json", "validate-syscall-tables"],
         ),
-        ("vmm-sys-util", "", ["noxfile.py"], []),
+        ("vmm-sys-util", COMMAND, ["noxfile.py"], []),
     ],
 )
 def test_a_published_crate_moves_in(

@@ -204,3 +204,13 @@ def test_other_test_runs_never_see_the_options(crate: CrateBuilder) -> None:
 
     assert outcome.code == 4
     assert "unrecognized arguments: --profile=devel" in outcome.err
+
+
+def test_a_conftest_of_init_s_brings_the_options(crate: CrateBuilder) -> None:
+    init = [sys.executable, "-m", "rustvmm_sessions.cli", "init", "--yes", "--pytest", "--dependabot=none"]
+    assert run(init, cwd=crate.directory).code == 0
+    crate.with_record("10.0\n")
+
+    assert pytest_in(crate, "tests/test_coverage.py").code == 1
+    assert pytest_in(crate, "--profile=devel", "tests/test_coverage.py").code == 0
+    assert crate.record != "10.0\n"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 README = (REPOSITORY / "README.md").read_text()
 TWO_COMMANDS = re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
 OTHERS = {"buildkite-agent", "cargo", "cd", "docker", "git", "pip", "pipx", "podman"}
-OTHERS |= {"pytest", "python3", "rustup", "sudo", "uv"}
+OTHERS |= {"pytest", "python3", "rustup", "sha256sum", "sudo", "uv"}
 PLACEHOLDERS = {"NAME", "VALUE...", "SESSION...", "LABEL", "NAME-2"}
 OWN = {"build_bzimage"}
 """Sessions that a page's own example defines."""

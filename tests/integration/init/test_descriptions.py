@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MEMBERS = ("acpi_tables", "event-manager", "vm-memory", "vmm-sys-util")
 
 
+PYZ = "python3 .buildkite/rustvmm-sessions.pyz"
+
+
 def workspace(directory: Path, *members: str) -> CrateBuilder:
     crate = CrateBuilder(directory)
     crate.with_file("Cargo.toml", f'[workspace]\nmembers = {json.dumps(members)}\nresolver = "2"\n')
@@ -96,12 +99,15 @@ def test_a_second_workspace_has_a_noxfile_and_steps_of_the_same_build(tmp_path: 
     assert not {"unit-tests-release", "commit-format"} & {*listed}
     (bootstrap,) = yaml.safe_load((crate.directory / ".buildkite/pipeline.yml").read_text())["steps"]
     assert bootstrap["command"] == [
-        "nox -s pipeline -- --upload",
-        "nox -f staging/noxfile.py -s pipeline -- --upload",
+        f"{PYZ} -s pipeline -- --upload",
+        f"{PYZ} -f staging/noxfile.py -s pipeline -- --upload",
     ]
     first, second = steps(crate), steps(crate, "-f", "staging/noxfile.py")
     assert not first.keys() & second.keys()
-    assert second["staging: clippy-x86_64"]["command"] == "cd staging && nox -s clippy"
+    assert (
+        second["staging: clippy-x86_64"]["command"]
+        == "cd staging && python3 ../.buildkite/rustvmm-sessions.pyz -s clippy"
+    )
     assert second["staging: clippy-x86_64"]["soft_fail"] is True
     assert "staging: check-warnings-x86_64" in second
     ran = crate.nox("-f", "staging/noxfile.py", "-s", "staging: unittests-gnu-no-defaults")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 
 import pytest
 import yaml
 
 from rustvmm_sessions.documents import read_yaml
 from rustvmm_sessions.init import scaffold
-from rustvmm_sessions.pipeline import included
-from tests.crates import CrateBuilder, new_crate, run
+from tests.crates import CrateBuilder, new_crate
 from tests.integration.init.repositories import BOTH, contents, init, written
 
 
@@ -163,28 +160,6 @@ def test_a_noxfile_that_cannot_be_run_is_one_message_and_nothing_is_written(crat
     assert f"--> {crate.directory}/noxfile.py" in outcome.err
     assert "Traceback" not in outcome.text
     assert written(crate) == []
-
-
-def test_buildkite_gets_a_step_that_makes_the_others(crate: CrateBuilder) -> None:
-    outcome = init(crate, "--yes", "--buildkite")
-
-    assert outcome.code == 0, outcome.text
-    text = (crate.directory / ".buildkite/pipeline.yml").read_text()
-    (step,) = included.parse(text, "pipeline.yml")
-    assert step.data["command"] == "nox -s pipeline -- --upload"
-    assert "the only step is `buildkite-agent pipeline upload`" in outcome.out
-    agent = crate.directory.parent / "bin" / "buildkite-agent"
-    agent.parent.mkdir()
-    agent.write_text('#!/bin/sh\ncat "$3"\n')
-    agent.chmod(0o755)
-    words = step.data["command"].split()
-    uploaded = run(
-        [sys.executable, "-m", *words],
-        cwd=crate.directory,
-        env={"PATH": f"{agent.parent}:{os.environ['PATH']}"},
-    )
-    assert "label: coverage-x86_64" in uploaded.out
-    assert init(crate, "--yes", "--buildkite").out.startswith("Nothing to write.\n")
 
 
 @pytest.mark.parametrize("option", ["--buildkite", "--github"])
