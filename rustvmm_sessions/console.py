@@ -114,12 +114,13 @@ def ended() -> None:
 
 def _is_watched() -> bool:
     """Whether somebody looks at standard error: CI gives programs a terminal, and keeps what they print."""
-    ci = (os.environ.get(name, "").lower() for name in ("CI", "BUILDKITE", "GITHUB_ACTIONS"))
-    return (
-        is_terminal(sys.stderr)
-        and os.environ.get("TERM", "dumb") != "dumb"
-        and all(value in ("", "0", "false") for value in ci)
-    )
+    return is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb" and not in_ci()
+
+
+def in_ci() -> bool:
+    """Whether a CI service runs this."""
+    said = (os.environ.get(name, "").lower() for name in ("CI", "BUILDKITE", "GITHUB_ACTIONS"))
+    return any(value not in ("", "0", "false") for value in said)
 
 
 def _clear() -> None:

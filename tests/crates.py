@@ -167,7 +167,8 @@ def run(args: list[str], *, cwd: Path, env: dict[str, str | None] | None = None)
     variables: dict[str, str] = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("GIT_", "NOX", "RUSTVMM_", "FORCE_COLOR")) and name != "CI"
+        if not name.startswith(("GIT_", "NOX", "RUSTVMM_", "FORCE_COLOR"))
+        and name not in ("CI", "BUILDKITE", "GITHUB_ACTIONS")
     }
     variables["NO_COLOR"] = "1"
     variables["PYTHONPATH"] = str(REPOSITORY)

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.console import say
-from rustvmm_sessions.coverage.llvm_export import numbers, spans
-from rustvmm_sessions.coverage.measurement import ChangedLines, FileCoverage, Lines
+from rustvmm_sessions.coverage.measurement import ChangedLines, FileCoverage, Lines, numbers, spans
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
@@ -43,23 +42,15 @@ class Changes:
     lines: Mapping[str, frozenset[int]]
 
 
-def find_base(directory: Path, reference: str) -> upstream.Base:
-    """Return the merge base with `reference`, or with upstream; nothing is fetched.
-
-    Raises:
-        UserError: It cannot be told.
-    """
-    return upstream.find_base(Git(directory=directory), reference, fetch=False, option="--diff")
-
-
 def find_changes(directory: Path, reference: str) -> Changes:
-    """Return what changed since the merge base, uncommitted and new files included.
+    """Return what changed since the merge base, uncommitted and new files included; nothing is fetched.
 
     Raises:
         UserError: The merge base cannot be told, or git fails.
     """
-    base = find_base(directory, reference)
-    top = Git(directory=directory).work_tree()
+    git = Git(directory=directory)
+    base = upstream.find_base(git, reference, fetch=False, option="--diff")
+    top = git.work_tree()
     with tempfile.TemporaryDirectory() as folder:
         return Changes(base=base, top=top, lines=changed_lines(_diff(top, base.commit, Path(folder))))
 
@@ -77,7 +68,8 @@ def look(request: CoverageRequest) -> Changes | None:
     except UserError as error:
         if request.diff is not None:
             raise
-        say(f"Changed lines are not looked at: {error.what}.")
+        if request.screen is None:
+            say(f"Changed lines are not looked at: {error.what}.")
         return None
 
 

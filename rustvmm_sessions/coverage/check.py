@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say, warn
-from rustvmm_sessions.coverage import changed, explain, findings, llvm_export, ratchet
+from rustvmm_sessions.coverage import changed, explain, findings, llvm_export, ratchet, site
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.config import SCORE_TOLERANCE, CoverageConfig, parse_coverage_config
 from rustvmm_sessions.coverage.exclusions import python_pattern
@@ -44,6 +44,7 @@ from rustvmm_sessions.coverage.reporters import (
     Reporter,
     merge,
 )
+from rustvmm_sessions.coverage.table import table
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import upstream
 from rustvmm_sessions.git.git import Git
@@ -54,6 +55,7 @@ from rustvmm_sessions.rust.turns import alone
 from rustvmm_sessions.wording import rounded
 
 if TYPE_CHECKING:
+    from rustvmm_sessions.coverage.changed import Changes
     from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.tools import CargoLlvmCov
 
@@ -67,9 +69,8 @@ def check_coverage(request: CoverageRequest) -> None:
     """
     outcome = Outcome()
     coverage_reports.check(request)
-    files.check_reports({"--lcov": request.lcov, "--cobertura": request.cobertura, "--json": request.json})
     try:
-        judge(request, outcome)
+        judge(request, outcome, changed.look(request))
     finally:
         if request.json is not None:
             files.write_report(request.json, json.dumps(as_json(request, outcome), indent=1) + "\n")
@@ -80,8 +81,11 @@ def has_baseline(directory: Path) -> bool:
     return (directory / RECORD).exists() or any(directory.glob("coverage_config_*.json"))
 
 
-def judge(request: CoverageRequest, outcome: Outcome) -> None:
-    """Measure and judge one crate; `outcome` has all that is known, also where that raises."""
+def judge(request: CoverageRequest, outcome: Outcome, changes: Changes | None) -> None:
+    """Measure and judge one crate; `outcome` has all that is known, also where that raises.
+
+    `changes` are those of the sources that are built: they are found before.
+    """
     config = _read_config(request.directory)
     outcome.recorded = _read_record(request, config)
     cargo = request.cargo
@@ -103,11 +107,11 @@ def judge(request: CoverageRequest, outcome: Outcome) -> None:
         reporter, measurement = _measure(request, config, cargo, own, outcome)
         outcome.measurement = measurement
         say(explain.measured(measurement))
-        outcome.lcov = coverage_reports.write(request, reporter, cargo, own)
-        if not request.package:
-            coverage_reports.write_lines(request, outcome.lcov, cargo)
-            if changes := changed.look(request):
-                outcome.changed = changed.coverage_of(changes, [measurement], workspace.roots)
+        outcome.lcov = coverage_reports.lcov(request, reporter, cargo)
+        if changes:
+            outcome.changed = changed.coverage_of(changes, [measurement], workspace.roots)
+        if not request.together:
+            coverage_reports.write_lines(request, outcome.lcov, measurement.lines, cargo)
         _judge(request, config, outcome, own, lowered.result())
 
 
@@ -335,7 +339,7 @@ def _judge(
     if text := explain.unstable(measurement):
         warn(text)
     decision = _decide(request, outcome, measurement)
-    short = explain.short(outcome.changed, request.patch)
+    short = "" if request.together else explain.short(outcome.changed, request.patch)
     if short:
         decision = replace(decision, write=False)
     elif decision.write:
@@ -344,15 +348,16 @@ def _judge(
     outcome.decision = decision
     outcome.passed = decision.passed and not short
     recorded = outcome.recorded
-    source = RECORD if recorded is None else recorded.path.relative_to(request.directory).as_posix()
-    lines = [
-        *explain.changed(outcome.changed, request.patch, request.directory.resolve()),
-        explain.recorded(recorded, source),
-        *explain.difference(decision, measurement, recorded),
-        *notes,
-    ]
     last = _last_pass_file(request, config, measurement, own)
     before = _last_pass(last) if decision.verdict is not Verdict.EQUAL else {}
+    path = f"{request.folder}/{RECORD}" if request.folder else RECORD
+    if not (decision.passed and short):  # what is short of tests is not to be recorded
+        outcome.commands = explain.commands(
+            decision, path, allow_lower=request.allow_lower, package=request.package
+        )
+    lines = _explained(
+        request, outcome, measurement, decision, [*notes, *_moved(request, measurement, decision, before)]
+    )
     findings.tell_judged(
         request.report,
         decision,
@@ -363,16 +368,10 @@ def _judge(
         package=request.package,
         place=lambda name: request.report.file(request.cargo.workspace.root / name),
     )
-    if not request.package:
+    if not request.together:
         findings.tell_changed(request.report, outcome.changed, request.patch)
-    if decision.verdict is not Verdict.EQUAL:
-        moved = explain.moved(measurement.files, before) if before else []
-        lines += moved or explain.least_covered(measurement.files)
-    path = f"{request.folder}/{RECORD}" if request.folder else RECORD
-    if not (decision.passed and short):  # what is short of tests is not to be recorded
-        lines += explain.commands(decision, path, allow_lower=request.allow_lower, package=request.package)
-    for line in lines:
-        say(line)
+    if not request.together:
+        site.write(request, own, site.pages(request, outcome))
     if not outcome.passed:
         output = "\n".join([explain.measured(measurement), *lines])
         failed = "" if decision.passed else explain.summary(decision, measurement, recorded)
@@ -381,6 +380,34 @@ def _judge(
         raise CheckFailed("; ".join(filter(None, (failed, short))), fix=fix, output=output)
     counts = [[file.path, file.lines.covered, file.lines.count] for file in measurement.files]
     files.write_atomic(last, json.dumps(counts))
+
+
+def _explained(
+    request: CoverageRequest, outcome: Outcome, measurement: Measurement, decision: Decision, notes: list[str]
+) -> list[str]:
+    """Say what became of it; return the lines without the table of files."""
+    recorded = outcome.recorded
+    source = RECORD if recorded is None else recorded.path.relative_to(request.directory).as_posix()
+    lines = [
+        *([] if request.together else explain.changed(request, outcome.changed)),
+        explain.recorded(recorded, source),
+        *explain.difference(decision, measurement, recorded),
+        *notes,
+        *outcome.commands,
+    ]
+    shown = table(measurement.files, outcome.changed, request.screen) if request.screen else []
+    for line in (*shown, *lines):
+        say(line)
+    return lines
+
+
+def _moved(
+    request: CoverageRequest, measurement: Measurement, decision: Decision, before: dict[str, Lines]
+) -> list[str]:
+    if decision.verdict is Verdict.EQUAL:
+        return []
+    moved = explain.moved(measurement.files, before) if before else []
+    return moved or ([] if request.screen else explain.least_covered(measurement.files))
 
 
 def _decide(request: CoverageRequest, outcome: Outcome, measurement: Measurement) -> Decision:

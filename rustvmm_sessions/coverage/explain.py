@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions.coverage.llvm_export import relative, spans
+from rustvmm_sessions.coverage.llvm_export import relative
 from rustvmm_sessions.coverage.measurement import (
     ChangedLines,
     Decision,
@@ -16,11 +16,14 @@ from rustvmm_sessions.coverage.measurement import (
     Measurement,
     Recorded,
     Verdict,
+    spans,
 )
 from rustvmm_sessions.wording import counted, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from rustvmm_sessions.coverage.request import CoverageRequest
 
 MOST_FILES = 10
 """Files listed at most; the rest is counted."""
@@ -156,10 +159,12 @@ def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]
     return _and_more(lines, len(rows))
 
 
-def changed(lines: ChangedLines | None, required: Fraction | None, here: PurePath) -> list[str]:
-    """Say how many changed lines are covered, and which are not; `here` is where paths are shown from."""
+def changed(request: CoverageRequest, lines: ChangedLines | None) -> list[str]:
+    """Say how many changed lines are covered, and which are not where no table shows them."""
     if lines is None:
         return []
+    required = request.patch
+    here = request.directory.resolve()
     since = f"since {lines.base[:12]} (merge base with {lines.name})"
     total = lines.lines
     said = []
@@ -169,7 +174,7 @@ def changed(lines: ChangedLines | None, required: Fraction | None, here: PurePat
             f"Changed {since}: {total.covered} of {counted(total.count, 'line')} covered, "
             f"{rounded(total.percent, 2)} %{wanted}."
         )
-    elif not lines.unknown:
+    elif request.diff is not None and not lines.unknown:
         said.append(f"No line that can be covered was changed {since}.")
     top = PurePath(lines.top)
 
@@ -179,7 +184,7 @@ def changed(lines: ChangedLines | None, required: Fraction | None, here: PurePat
     said += [
         f"  {shown(file.path)}:{ranges(file.uncovered, len(file.uncovered))}"
         for file in lines.files
-        if file.uncovered
+        if file.uncovered and not request.screen
     ]
     if lines.unknown:
         names = ", ".join(map(shown, lines.unknown))
@@ -228,11 +233,13 @@ def places(file: FileCoverage) -> str:
     LLVM counts a closure's lines once more, as a function of their own: those that no test calls,
     on lines that tests reach otherwise, have no range and are counted.
     """
-    hidden = file.lines.uncovered - sum(last - first + 1 for first, last in file.uncovered)
-    parts = [ranges(file.uncovered)] if file.uncovered else []
-    if hidden > 0:
-        parts.append(f"{hidden} in closures and functions on lines reached otherwise")
-    return ", and ".join(parts)
+    return ", and ".join(filter(None, (ranges(file.uncovered), hidden(file))))
+
+
+def hidden(file: FileCoverage) -> str:
+    """Say how many uncovered lines of a file have no range."""
+    number = file.lines.uncovered - sum(last - first + 1 for first, last in file.uncovered)
+    return f"{number} in closures and functions on lines reached otherwise" if number > 0 else ""
 
 
 def ranges(places: Sequence[tuple[int, int]], most: int = MOST_RANGES) -> str:

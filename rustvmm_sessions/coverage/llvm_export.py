@@ -11,15 +11,10 @@ from __future__ import annotations
 import json
 from itertools import groupby
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from rustvmm_sessions.coverage.measurement import FileCoverage, Lines
+from rustvmm_sessions.coverage.measurement import FileCoverage, Lines, spans
 from rustvmm_sessions.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from rustvmm_sessions.coverage.measurement import Ranges
 
 
 def parse(text: str, root: PurePath) -> tuple[Lines, tuple[FileCoverage, ...]]:
@@ -96,20 +91,3 @@ def reached_lines(segments: list[list[Any]]) -> dict[int, bool]:
         wrapped = own[-1]
         previous = line
     return lines
-
-
-def numbers(ranges: Ranges) -> Iterator[int]:
-    """Yield the numbers of the lines in ranges."""
-    for first, last in ranges:
-        yield from range(first, last + 1)
-
-
-def spans(lines: Iterable[int]) -> Ranges:
-    """Join ascending line numbers to ranges, both ends included."""
-    ranges: list[tuple[int, int]] = []
-    for line in lines:
-        if ranges and ranges[-1][1] == line - 1:
-            ranges[-1] = (ranges[-1][0], line)
-        else:
-            ranges.append((line, line))
-    return tuple(ranges)

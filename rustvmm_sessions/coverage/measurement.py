@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rustvmm_sessions.wording import counted, rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 Ranges = tuple[tuple[int, int], ...]
@@ -48,6 +48,23 @@ class Verdict(StrEnum):
     NONE = "none"
 
 
+def numbers(ranges: Ranges) -> Iterator[int]:
+    """Yield the numbers of the lines in ranges."""
+    for first, last in ranges:
+        yield from range(first, last + 1)
+
+
+def spans(lines: Iterable[int]) -> Ranges:
+    """Join ascending line numbers to ranges, both ends included."""
+    ranges: list[tuple[int, int]] = []
+    for line in lines:
+        if ranges and ranges[-1][1] == line - 1:
+            ranges[-1] = (ranges[-1][0], line)
+        else:
+            ranges.append((line, line))
+    return tuple(ranges)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lines:
     """Covered lines of a number of lines that can be covered; `covered` <= `count`."""
@@ -67,6 +84,12 @@ class Lines:
 
     def __str__(self) -> str:
         return f"{self.covered}/{counted(self.count, 'line')}, {rounded(self.percent, 2)} %"
+
+
+def summed(several: Iterable[Lines]) -> Lines:
+    """Return the sum of several counts."""
+    listed = tuple(several)
+    return Lines(covered=sum(each.covered for each in listed), count=sum(each.count for each in listed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,10 +134,12 @@ class ChangedLines:
     @property
     def lines(self) -> Lines:
         """All files together."""
-        return Lines(
-            covered=sum(file.lines.covered for file in self.files),
-            count=sum(file.lines.count for file in self.files),
-        )
+        return summed(file.lines for file in self.files)
+
+    def missed(self, file: FileCoverage) -> Ranges:
+        """Return the changed lines of a measured file that were not reached."""
+        touched = set(numbers(self.touched.get(file.path, ())))
+        return spans(line for line in numbers(file.uncovered) if line in touched)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import os
 from dataclasses import dataclass, replace
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import print_error, say, task, terminal_columns
-from rustvmm_sessions.coverage import changed, explain, findings
+from rustvmm_sessions.coverage import changed, explain, findings, page, site
 from rustvmm_sessions.coverage import reports as coverage_reports
 from rustvmm_sessions.coverage.check import check_coverage, has_baseline, judge
-from rustvmm_sessions.coverage.measurement import Scope, Verdict
+from rustvmm_sessions.coverage.measurement import Scope, Verdict, summed
 from rustvmm_sessions.coverage.outcome import Outcome, as_json
 from rustvmm_sessions.coverage.ratchet import RECORD
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -23,8 +22,9 @@ from rustvmm_sessions.rust.choice import choose, named
 from rustvmm_sessions.wording import columns, rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from rustvmm_sessions.coverage.changed import Changes
     from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.cargo import Package
     from rustvmm_sessions.rust.choice import Choice
@@ -88,7 +88,7 @@ def check_members(request: CoverageRequest, choice: Choice, sets: Mapping[str, F
         check_coverage(request)
         return
     if whole:
-        requests.append(replace(request, lcov=None, cobertura=None, diff=None, look=False, patch=None))
+        requests.append(replace(request, together=True))
     _check(request, requests)
 
 
@@ -111,6 +111,7 @@ def _request(request: CoverageRequest, member: Package, sets: Mapping[str, Featu
         scope=Scope.CRATE,
         feature_sets=feature_sets(own.get(member.name), sets.get("", ()), packages[member.id]["features"]),
         package=member.name,
+        together=True,
         folder=Path(os.path.relpath(member.directory, request.directory)).as_posix(),
     )
 
@@ -130,13 +131,18 @@ def feature_sets(
 
 def _check(request: CoverageRequest, requests: Sequence[CoverageRequest]) -> None:
     coverage_reports.check(request)
-    files.check_reports({"--lcov": request.lcov, "--cobertura": request.cobertura, "--json": request.json})
+    if len(requests) > 1:  # a table of files each would be long; theirs follows
+        request, *requests = (replace(each, screen=None) for each in (request, *requests))
     judged: list[Judged] = []
     together = Outcome()
     try:
+        changes = changed.look(request)
         for number, each in enumerate(requests, 1):
             with task(share=f"{number}/{len(requests)}"):
-                judged.append(_judged(each))
+                judged.append(_judged(each, changes))
+        if changes:
+            measured = [each.outcome.measurement for each in judged if each.outcome.measurement]
+            together.changed = changed.coverage_of(changes, measured, request.cargo.workspace.roots)
         _write_together(request, judged, together)
     finally:
         if request.json is not None:
@@ -144,7 +150,7 @@ def _check(request: CoverageRequest, requests: Sequence[CoverageRequest]) -> Non
             files.write_report(request.json, json.dumps(document, indent=1) + "\n")
     findings.tell_changed(request.report, together.changed, request.patch)
     lines = [
-        *explain.changed(together.changed, request.patch, request.directory.resolve()),
+        *explain.changed(request, together.changed),
         *table(judged, terminal_columns()),
     ]
     say("")
@@ -165,12 +171,12 @@ def _check(request: CoverageRequest, requests: Sequence[CoverageRequest]) -> Non
         )
 
 
-def _judged(request: CoverageRequest) -> Judged:
+def _judged(request: CoverageRequest, changes: Changes | None) -> Judged:
     outcome = Outcome()
     say("")
     say(f"{request.package or 'the workspace'}:")
     try:
-        judge(request, outcome)
+        judge(request, outcome, changes)
     except (CheckFailed, UserError) as error:
         print_error(error)
         return Judged(request=request, outcome=outcome, error=error)
@@ -222,42 +228,42 @@ def _next(judged: Judged) -> str:
 def _write_together(request: CoverageRequest, judged: Sequence[Judged], together: Outcome) -> None:
     """Write the reports that hold all members."""
     cargo = request.cargo
-    tracefiles = [each.outcome.lcov for each in judged]
-    if any(tracefiles):
-        coverage_reports.write_lines(request, "".join(tracefiles), cargo)
-    if changes := changed.look(request):
-        measured = [each.outcome.measurement for each in judged if each.outcome.measurement]
-        roots = cargo.workspace.roots
-        together.changed = changed.coverage_of(changes, measured, roots)
-        for each in judged:
-            if each.outcome.measurement:
-                each.outcome.changed = changed.coverage_of(changes, [each.outcome.measurement], roots)
-    if request.html is not None:
-        folder = files.own_directory(
-            coverage_reports.pages(request, own_folder(cargo.workspace, "rustvmm-coverage"))
-        )
-        files.write_report(folder / "index.html", page(judged))
-        say(f"HTML report of all members: {folder / 'index.html'}")
+    members = [each.outcome for each in judged if each.request.package]
+    measured = [outcome.measurement.lines for outcome in members if outcome.measurement]
+    if measured:
+        tracefile = "".join(outcome.lcov for outcome in members)
+        coverage_reports.write_lines(request, tracefile, summed(measured), cargo)
+    site.write(request, own_folder(cargo.workspace, "rustvmm-coverage"), _pages(request, judged, together))
 
 
-def page(judged: Sequence[Judged]) -> str:
-    """Return the page that leads to those of the members."""
+def _pages(
+    request: CoverageRequest, judged: Sequence[Judged], together: Outcome
+) -> Iterator[tuple[str, str]]:
+    """Yield the pages of all members, and the one that leads to them."""
     rows = []
     for each in judged:
-        measurement = each.outcome.measurement
-        name, link = html.escape(_name(each)), html.escape(f"{each.request.package or '.'}/html/index.html")
-        shown = f'<a href="{link}">{name}</a>' if measurement else name
-        cells = (
-            shown,
-            html.escape(str(measurement.lines) if measurement else "nothing"),
-            html.escape(_recorded(each)),
-            "passed" if each.error is None else "failed",
+        outcome = each.outcome
+        member = f"members/{each.request.package}" if each.request.package else "workspace"
+        index = ""
+        for path, content in site.pages(
+            each.request, outcome, "../" * (member.count("/") + 1) + "index.html"
+        ):
+            yield (index := f"{member}/{path}"), content
+        rows.append(
+            page.Row(
+                name=_name(each),
+                page=index,
+                lines=outcome.measurement.lines if outcome.measurement else None,
+                recorded=_recorded(each),
+                verdict=outcome.decision.verdict if outcome.decision else None,
+                passed=each.error is None,
+                why=str(each.error).splitlines()[0] if each.error else "",
+            )
         )
-        rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-    heads = "".join(f"<th>{head}</th>" for head in ("member", "measured", "recorded", "result"))
-    return (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Coverage of members</title>\n'
-        f"<table>\n<tr>{heads}</tr>\n{chr(10).join(rows)}\n</table>\n</html>\n"
+    said = explain.changed(request, together.changed)
+    yield (
+        "index.html",
+        page.overview(request.cargo.workspace.root.name, site.revision(request.directory), rows, said),
     )
 
 

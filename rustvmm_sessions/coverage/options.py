@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
+import sys
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.console import in_ci, is_terminal
 from rustvmm_sessions.coverage.measurement import Backend, Profile, Scope
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import add_member_options
 from rustvmm_sessions.wording import did_you_mean
 
 if TYPE_CHECKING:
+    from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.invocation import Invocation, Parser
 
 
@@ -46,8 +50,15 @@ def add_options(parser: Parser) -> None:
         metavar="DIR",
         help="write HTML pages, and print the path of the first",
     )
+    add("--open", action="store_true", help="open the pages in a browser; implies --html")
     add("--lcov", type=Path, metavar="FILE", help="write an LCOV tracefile")
     add("--cobertura", type=Path, metavar="FILE", help="write a Cobertura report")
+    add("--badge", type=Path, metavar="FILE", help="write an SVG badge with the percentage")
+    add(
+        "--history",
+        action="store_true",
+        help="measure nothing; show the versions of tests/coverage that git has, with --json as JSON",
+    )
     add("--json", type=Path, metavar="FILE", help="write the outcome as JSON, also when the check fails")
     add(
         "--diff",
@@ -89,11 +100,6 @@ def _percent(text: str) -> Fraction:
     return value
 
 
-def in_ci() -> bool:
-    """Whether a CI service runs it, as Buildkite, GitHub and most others say by the variable CI."""
-    return os.environ.get("CI", "") not in ("", "0", "false")
-
-
 def profile_of(given: str | None) -> Profile:
     """Return the profile that an option gives, else the one of RUSTVMM_PROFILE, else ``ci``.
 
@@ -125,6 +131,8 @@ def run(invocation: Invocation) -> None:
             fix="add --profile devel",
         )
     patch = crate.patch_coverage if given.diff_fail_under is None else given.diff_fail_under
+    screen = shutil.get_terminal_size() if is_terminal(sys.stdout) and not in_ci() else None
+    html = Path() if given.open and given.html is None else given.html
     request = CoverageRequest(
         cargo=invocation.cargo,
         profile=chosen,
@@ -136,17 +144,22 @@ def run(invocation: Invocation) -> None:
         allow_lower=given.allow_lower,
         repeat=given.repeat,
         reruns=crate.coverage_reruns,
-        html=given.html if given.html == Path() else invocation.path("html"),
+        html=Path() if html == Path() else invocation.called_from / html if html else None,
+        open=given.open,
         lcov=invocation.path("lcov"),
         cobertura=invocation.path("cobertura"),
         json=invocation.path("json"),
+        badge=invocation.path("badge"),
         diff="" if given.diff is None and patch is not None else given.diff,
-        look=in_ci() or given.html is not None,
+        look=in_ci() or html is not None or screen is not None,
         patch=patch,
+        screen=screen,
         deadline=invocation.deadline,
         report=invocation.report,
     )
-    if given.scope is None:
+    if given.history:
+        _show_history(request, invocation)
+    elif given.scope is None:
         check_members(request, invocation.choice, crate.coverage_features)
     elif given.package or given.exclude or given.changed is not None:
         raise UserError(
@@ -156,3 +169,18 @@ def run(invocation: Invocation) -> None:
         )
     else:
         check_coverage(request)
+
+
+def _show_history(request: CoverageRequest, invocation: Invocation) -> None:
+    from rustvmm_sessions.coverage.versions import show_history
+
+    given = invocation.given
+    for name in ("html", "open", "lcov", "cobertura", "diff", "diff_fail_under", "allow_lower", "scope"):
+        if getattr(given, name) not in (None, False):
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"--history measures nothing: {option} has no meaning with it",
+                where=f"--history {option}",
+                fix="take one of them out",
+            )
+    show_history(request, invocation.choice)

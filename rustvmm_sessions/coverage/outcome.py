@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.coverage.measurement import Verdict
@@ -35,6 +35,7 @@ class Outcome:
     decision: Decision | None = None
     changed: ChangedLines | None = None
     lcov: str = ""
+    commands: list[str] = field(default_factory=list)
     passed: bool = False
     wrote: bool = False
 

@@ -67,6 +67,12 @@ class CoverageFile:
     records: tuple[ArchRecord, ...] = ()
 
     @property
+    def values(self) -> dict[str, tuple[Fraction, str]]:
+        """What it says by architecture, and how that is shown; without lines, the percentage for all."""
+        lines = {record.arch: (record.lines.percent, str(record.lines)) for record in self.records}
+        return lines or {"all architectures": (Fraction(self.percent), f"{self.percent} %")}
+
+    @property
     def decimals(self) -> int:
         """Decimals of the bare percentage."""
         return len(self.percent.partition(".")[2])

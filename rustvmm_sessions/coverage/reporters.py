@@ -42,9 +42,6 @@ class Reporter(Protocol):
     def lcov(self) -> str:
         """Return the same as LCOV tracefile, with absolute paths."""
 
-    def html(self, directory: Path) -> Path:
-        """Write HTML pages below `directory`; return the first."""
-
 
 NO_LINE = "nothing was measured: no line of the crate can be covered"
 
@@ -173,11 +170,6 @@ class CargoLlvmCovReporter:
         """Return the same as LCOV tracefile."""
         return self._report("--lcov")
 
-    def html(self, directory: Path) -> Path:
-        """Write HTML pages below `directory`/html; return the first."""
-        self._report("--html", f"--output-dir={directory}")
-        return directory / "html" / "index.html"
-
 
 @dataclass(frozen=True, kw_only=True)
 class LlvmReporter:
@@ -208,13 +200,6 @@ class LlvmReporter:
     def lcov(self) -> str:
         """Return the same as LCOV tracefile."""
         return self._llvm_cov("export", "-format=lcov")
-
-    def html(self, directory: Path) -> Path:
-        """Write HTML pages below `directory`/html; return the first."""
-        self._llvm_cov(
-            "show", "-format=html", f"-output-dir={directory / 'html'}", "-show-instantiations=false"
-        )
-        return directory / "html" / "index.html"
 
 
 def compiled_by_tests(cargo: Cargo) -> Iterator[Path]:

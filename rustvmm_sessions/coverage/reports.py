@@ -1,4 +1,4 @@
-"""The reports of a coverage run: HTML, LCOV and Cobertura.
+"""The reports of a coverage run for other programs: LCOV and Cobertura.
 
 All are made from the profiles of the run that was judged; no test runs a second time for them.
 """
@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions import files
 from rustvmm_sessions.console import say
-from rustvmm_sessions.coverage.changed import find_base, real_path
+from rustvmm_sessions.coverage.changed import real_path
+from rustvmm_sessions.coverage.history import badge
+from rustvmm_sessions.coverage.site import check_folder
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.git.git import Git
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rustvmm_sessions.coverage.measurement import Lines
     from rustvmm_sessions.coverage.reporters import Reporter
     from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.cargo import Cargo
@@ -27,33 +30,42 @@ if TYPE_CHECKING:
 INSTALL = "install the extra with it: `pip install 'rustvmm-sessions[tools]'`"
 
 
-def write(request: CoverageRequest, reporter: Reporter, cargo: Cargo, own: Path) -> str:
-    """Write the pages that `request` asks for; return the LCOV tracefile where it asks for what needs one."""
-    if request.html is not None:
-        page = reporter.html(files.own_directory(pages(request, own) / request.package))
-        say(f"HTML report: {page}")
-    if request.lcov is None and request.cobertura is None:
+def lcov(request: CoverageRequest, reporter: Reporter, cargo: Cargo) -> str:
+    """Return the LCOV tracefile where `request` asks for what is made of it."""
+    if request.lcov is None and request.cobertura is None and request.html is None:
         return ""
     return with_real_paths(reporter.lcov(), cargo.workspace.roots)
 
 
-def pages(request: CoverageRequest, own: Path) -> Path:
-    """Return the folder of the HTML pages."""
-    return own / "report" if request.html in (None, Path()) else request.html
+def check(request: CoverageRequest) -> None:
+    """Refuse reports that could not be made in the end.
+
+    Raises:
+        UserError: One has no place, or a library that makes it is missing.
+    """
+    if request.cobertura is not None:
+        _need("lcov_cobertura")
+    if request.html not in (None, Path()):
+        check_folder(request.html)
+    files.check_reports(
+        {f"--{name}": getattr(request, name) for name in ("lcov", "cobertura", "json", "badge")}
+    )
 
 
-def write_lines(request: CoverageRequest, lcov: str, cargo: Cargo) -> None:
-    """Write the reports that are made of `lcov`.
+def write_lines(request: CoverageRequest, lcov: str, measured: Lines, cargo: Cargo) -> None:
+    """Write the reports that are made of `lcov`, and the badge.
 
     Raises:
         UserError: A report cannot be written, or a library that makes it is missing.
     """
     workspace = cargo.workspace
+    if request.badge is not None:
+        _write(request.badge, badge(measured.percent), "Badge")
     if request.lcov is not None:
-        _write(request.lcov, lcov, "LCOV")
+        _write(request.lcov, lcov, "LCOV report")
     if request.cobertura is not None:
         top = Git(directory=workspace.root).top or workspace.root
-        _write(request.cobertura, cobertura(lcov, top), "Cobertura")
+        _write(request.cobertura, cobertura(lcov, top), "Cobertura report")
 
 
 def with_real_paths(lcov: str, roots: Sequence[Path]) -> str:
@@ -61,18 +73,6 @@ def with_real_paths(lcov: str, roots: Sequence[Path]) -> str:
     return re.sub(
         r"^SF:(.*)$", lambda match: f"SF:{real_path(Path(match[1]), roots)}", lcov, flags=re.MULTILINE
     )
-
-
-def check(request: CoverageRequest) -> None:
-    """Refuse reports that could not be made in the end.
-
-    Raises:
-        UserError: A library is missing, or the changed lines cannot be told.
-    """
-    if request.cobertura is not None:
-        _need("lcov_cobertura")
-    if request.diff is not None:
-        find_base(request.directory, request.diff)
 
 
 def cobertura(lcov: str, root: Path) -> str:
@@ -90,4 +90,4 @@ def _need(module: str) -> None:
 
 def _write(path: Path, text: str, what: str) -> None:
     files.write_report(path, text)
-    say(f"{what} report: {path}")
+    say(f"{what}: {path}")

@@ -38,16 +38,19 @@ class CoverageRequest:
         repeat: How often the tests are run to find lines that are not always reached.
         reruns: How often they are run again at most where measured and recorded differ.
         html: Folder for HTML pages; ``Path()`` for one in the target directory.
+        open: Whether the first of them is opened in a browser.
         lcov: File for an LCOV tracefile.
         cobertura: File for a Cobertura report.
         json: File for the outcome as JSON.
+        badge: File for a badge.
         diff: Reference whose merge base with HEAD the changed lines are taken against; empty for
             the upstream branch.
         look: Whether changed lines are looked at without `diff`, too, where upstream is known.
         patch: The percentage of changed lines that must be covered.
+        screen: Columns and rows of the terminal, where a person looks.
         deadline: When the session's time is up.
-        package: The member's name, where it is one of several that are judged; its reports of lines are
-            then written together with theirs.
+        package: The member's name, where it is judged by itself.
+        together: Whether it is one of several; reports and the changed lines are then of all together.
         folder: The member's folder, from that of the noxfile.
         report: What it finds goes there.
     """
@@ -63,14 +66,18 @@ class CoverageRequest:
     repeat: int = 1
     reruns: int = 3
     html: Path | None = None
+    open: bool = False
     lcov: Path | None = None
     cobertura: Path | None = None
     json: Path | None = None
+    badge: Path | None = None
     diff: str | None = None
     look: bool = False
     patch: Fraction | None = None
+    screen: tuple[int, int] | None = None
     deadline: Deadline = field(default_factory=Deadline)
     package: str = ""
+    together: bool = False
     folder: str = ""
     report: Report = field(default_factory=Report)
 

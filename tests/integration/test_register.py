@@ -100,7 +100,7 @@ def test_a_noxfile_named_from_another_directory_means_its_own_crate(
     assert outcome.code == 0, outcome.text
     assert measured(tmp_path / "out.json") == 8
     assert (tmp_path / "out.info").read_text().startswith(f"SF:{crate.directory}/src/lib.rs\n")
-    assert f"HTML report: {tmp_path}/pages/html/index.html" in outcome.out
+    assert f"HTML report: {tmp_path}/pages/index.html" in outcome.out
 
 
 def test_the_library_may_be_a_folder_of_the_crate(crate: CrateBuilder, tmp_path: Path) -> None:

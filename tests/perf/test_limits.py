@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from rustvmm_sessions.coverage import site
+from rustvmm_sessions.coverage.request import CoverageRequest
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate.plan import plan
+from rustvmm_sessions.rust.cargo import Cargo
 from tests.crates import UPSTREAM_VARIABLES, run
 from tests.integration.commits.branches import COMMAND as CHECK
 from tests.integration.commits.branches import many_commits
 from tests.integration.pipeline.test_large_workspace import COMMAND, cost, large_workspace
+from tests.unit.coverage.test_page import two_thousand_files
 from tests.workspaces import package, workspace
 
 if TYPE_CHECKING:
@@ -51,3 +55,11 @@ def test_too_many_feature_sets_are_refused_in_time() -> None:
     with pytest.raises(UserError):
         plan(workspace(one))
     assert time.monotonic() - started < 20
+
+
+def test_coverage_pages_of_200_000_lines_take_five_seconds(tmp_path: Path) -> None:
+    """Of processor time, written to the disk."""
+    request = CoverageRequest(cargo=Cargo(directory=tmp_path), html=tmp_path / "pages")
+    started = time.process_time()
+    site.write(request, tmp_path, two_thousand_files())
+    assert time.process_time() - started <= 5

@@ -30,6 +30,7 @@ PURE = {
     *("bench.statistics", "bench.table", "bench.words"),
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
+    *("coverage.history", "coverage.page", "coverage.sources", "coverage.table"),
     *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
     "init.takeover",
     *("rust.cfg", "rust.features", "rust.libtest", "rust.reads", "coverage.findings"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -221,8 +222,12 @@ def test_reports_hold_all_members(crate: CrateBuilder, tmp_path: Path) -> None:
     found = [file["path"] for member in result["members"] for file in member["files"]]
     assert [Path(name).relative_to(crate.directory).as_posix() for name in sources] == found
     for name in ("core-parts", "excluding"):
-        assert f'href="{name}/html/index.html"' in (pages / "index.html").read_text()
-        assert (pages / name / "html" / "index.html").is_file()
+        assert f'href="members/{name}/index.html"' in (pages / "index.html").read_text()
+        page = (pages / "members" / name / "index.html").read_text()
+        assert 'href="../../index.html"' in page
+        assert len(re.findall(r'href="files/[^"]*"', page)) == len(
+            list((pages / "members" / name).rglob("*.rs.html"))
+        )
 
 
 def test_scope_leaves_no_choice(crate: CrateBuilder) -> None:

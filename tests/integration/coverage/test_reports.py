@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
@@ -63,18 +62,6 @@ def runs(crate: CrateBuilder) -> int:
     return len((crate.directory / "target/runs").read_text())
 
 
-class Links(HTMLParser):
-    """Collects what a page links to."""
-
-    def __init__(self, page: Path) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.feed(page.read_text())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
-
-
 def parse_xml(text: bytes) -> list[tuple[str, dict[str, str]]]:
     """Return every element with its attributes; raise an error where the XML is not well-formed."""
     elements: list[tuple[str, dict[str, str]]] = []
@@ -91,22 +78,6 @@ def test_all_reports_together_cost_one_test_run(crate: CrateBuilder, tmp_path: P
     crate.coverage(f"--backend={backend}", "--html", "--diff=HEAD", *options)
     assert all(path.stat().st_size for path in files.values())
     assert runs(crate) == 1
-
-
-# HTML
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("directory", [[], ["pages of mine"]], ids=["no DIR", "DIR"])
-def test_html_prints_the_path_of_a_page_that_leads_to_the_sources(
-    crate: CrateBuilder, backend: str, directory: list[str]
-) -> None:
-    outcome = crate.coverage(f"--backend={backend}", "--html", *directory)
-    page = Path(re.findall(r"^HTML report: (.*)$", outcome.out, re.MULTILINE)[0])
-    (source,) = [page.parent / link for link in Links(page).found if link.endswith("lib.rs.html")]
-    assert "pub fn" in source.read_text()
-    assert page.is_relative_to(crate.directory / (directory or ["target"])[0])
-    assert crate.git("status", "--porcelain") == ""
 
 
 # LCOV and Cobertura

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,12 @@ from rustvmm_sessions.coverage.measurement import (
     Measurement,
     Ranges,
 )
+from rustvmm_sessions.coverage.request import CoverageRequest
 from rustvmm_sessions.git.upstream import Base
+from rustvmm_sessions.rust.cargo import Cargo
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SINCE = "since cccccccccccc (merge base with origin/main)"
 BASE = Base(name="origin/main", tip="e" * 40, commit="c" * 40)
@@ -40,6 +45,11 @@ BASE = Base(name="origin/main", tip="e" * 40, commit="c" * 40)
 )
 def test_the_lines_that_a_diff_adds(diff: str, found: dict[str, set[int]]) -> None:
     assert changed.changed_lines(diff) == found
+
+
+def request(directory: Path, patch: int | None = None, **more: Any) -> CoverageRequest:
+    required = None if patch is None else Fraction(patch)
+    return CoverageRequest(cargo=Cargo(directory=directory), patch=required, **{"diff": "", **more})
 
 
 def measured(path: str, reached: Ranges, uncovered: Ranges) -> Measurement:
@@ -81,16 +91,18 @@ def test_short_is_less_than_required_and_not_as_much(
 def test_where_no_line_can_be_covered_none_is_missing(tmp_path: Path) -> None:
     lines = of(tmp_path, {"crate/a.rs": {7}}, measured("a.rs", ((1, 1),), ()))
     assert explain.short(lines, Fraction(100)) == ""
-    said = explain.changed(lines, Fraction(100), PurePath(tmp_path / "crate"))
+    said = explain.changed(request(tmp_path / "crate", 100), lines)
+    assert explain.changed(request(tmp_path / "crate", diff=None), lines) == []
     assert said == [f"No line that can be covered was changed {SINCE}."]
 
 
 def test_paths_are_shown_from_the_crate_where_they_lie_in_it(tmp_path: Path) -> None:
     lines = of(tmp_path, {"crate/a.rs": {2, 3}, "crate/b.rs": {1}}, measured("a.rs", (), ((2, 3),)))
-    here = PurePath(tmp_path.resolve() / "crate")
-    assert explain.changed(lines, Fraction(80), here)[1:] == [
+    crate = tmp_path / "crate"
+    assert explain.changed(request(crate), lines)[1:] == [
         "  a.rs:2-3",
         f"Changed {SINCE}, and not in the report, as tests and what is left out are not: b.rs",
     ]
-    assert "; 80 % required." in explain.changed(lines, Fraction(80), here)[0]
-    assert "  crate/a.rs:2-3" in explain.changed(lines, None, here / "src")
+    assert "; 80 % required." in explain.changed(request(crate, 80), lines)[0]
+    assert "  crate/a.rs:2-3" in explain.changed(request(crate / "src"), lines)
+    assert len(explain.changed(request(crate, screen=(80, 24)), lines)) == 2

@@ -17,7 +17,7 @@ from rustvmm_sessions.coverage.measurement import (
     Recorded,
     Verdict,
 )
-from rustvmm_sessions.coverage.members import Judged, feature_sets, page, table
+from rustvmm_sessions.coverage.members import Judged, feature_sets, table
 from rustvmm_sessions.coverage.outcome import Outcome
 from rustvmm_sessions.coverage.request import CoverageRequest
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -112,9 +112,3 @@ def test_the_table_says_of_each_member_what_to_do() -> None:
     ]
     for row, ending in zip(rows, endings, strict=True):
         assert row.endswith(ending)
-
-
-def test_the_page_leads_to_the_members_that_were_measured() -> None:
-    text = page([judged("a&b", measured(Verdict.EQUAL, passed=True)), judged("broken", Outcome())])
-    assert '<a href="a&amp;b/html/index.html">a&amp;b</a>' in text
-    assert "broken/html" not in text
