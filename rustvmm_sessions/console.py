@@ -1,6 +1,7 @@
 """What sessions print: results on standard output, warnings on standard error.
 
-While nothing is printed, the last line of a terminal says what is being done.
+While nothing is printed, the last line of a terminal says what is being done. GitHub's runner obeys what
+it finds in the log: nothing that is printed commands it, but for `command`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import sys
 import time
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.errors import UserError, printable, shortened
 from rustvmm_sessions.wording import width
+from rustvmm_sessions.workflow import command, defused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +153,36 @@ def tell(text: str) -> None:
     pass_on(text, sys.stderr)
 
 
+def on_github() -> bool:
+    """Whether GitHub's runner reads what is printed."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def on_buildkite() -> bool:
+    """Whether Buildkite's agent runs us."""
+    return os.environ.get("BUILDKITE") == "true"
+
+
+def tell_runner(name: str, message: str = "", **properties: str) -> None:
+    """Print a command for GitHub's runner, after all that was printed on standard output."""
+    pass_on("", sys.stdout)
+    _write(f"{command(name, message, **properties)}\n", sys.stderr)
+
+
+@contextlib.contextmanager
+def echoed(command_line: str) -> Iterator[None]:
+    """Print a command that is run inside; where CI shows the log, what it prints is a group of that title."""
+    if on_github():
+        tell_runner("group", command_line)
+    else:
+        tell(f"{'---' if on_buildkite() else '+'} {command_line}\n")
+    try:
+        yield
+    finally:
+        if on_github():
+            tell_runner("endgroup")
+
+
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a standard stream is a terminal; one that the caller has closed is None."""
     return stream is not None and stream.isatty()
@@ -180,7 +213,20 @@ def pass_on(data: str | bytes, stream: TextIO | None) -> None:
         _clear()
         _screen.printed = time.monotonic()
         _screen.whole = data[-1:] in ("\n", b"\n")
+    if data and on_github() and not (stream is sys.stdout and _is_file(stream)):
+        if isinstance(data, str):
+            data = defused(data.encode(errors="surrogatepass")).decode(errors="surrogatepass")
+        else:
+            data = defused(data)
     _write(data, stream)
+
+
+def _is_file(stream: TextIO | None) -> bool:
+    """Whether a stream is redirected into a file, as that of a pipeline or JSON is: no runner reads it."""
+    try:
+        return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # a replaced stream has no descriptor
+        return False
 
 
 def _write(data: str | bytes, stream: TextIO | None) -> None:

@@ -23,7 +23,7 @@ from rustvmm_sessions import files
 from rustvmm_sessions.console import coloured, pass_on, print_error, task, terminal_columns, warn
 from rustvmm_sessions.errors import CheckFailed, Skipped, UserError, printable
 from rustvmm_sessions.results import Report, Result, clipped, file_name, from_json
-from rustvmm_sessions.views import junit, terminal
+from rustvmm_sessions.views import ci, junit, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,7 @@ def recorded(
         if summed:
             add(result)
         _write(folder, result)
+        ci.show(result)
 
 
 def _write(folder: Path | None, result: Result, *, ended: bool = True) -> None:

@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 import threading
 import time
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from rustvmm_sessions.console import ended, pass_on, running, tell
+from rustvmm_sessions.console import echoed, ended, pass_on, running, tell
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError, printable, shortened
 
@@ -142,6 +143,8 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     echo: bool = True,
     processor: int | None = None,
     listener: Listener | None = None,
+    given: str = "",
+    grace: float = GRACE,
 ) -> Finished:
     """Run a program to its end.
 
@@ -156,6 +159,8 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         echo: Print the command first, as ``+ cargo test ...``, on standard error.
         processor: The only processor it may run on; any by default.
         listener: Reads all that it prints along, beside what is passed on or kept.
+        given: What it finds on its standard input.
+        grace: Seconds between TERM and KILL.
 
     Raises:
         StartError: The program is not there or cannot be started.
@@ -169,8 +174,6 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     limit = "its time limit" if own < left else deadline.limit
     if left <= 0:
         return Finished(args=argv, returncode=-signal.SIGTERM, stdout="", stderr="", seconds=0.0, limit=limit)
-    if echo:
-        echo_command(argv)
     environment = dict(os.environ)
     for name, value in (env or {}).items():
         if value is None:
@@ -178,9 +181,9 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         else:
             environment[name] = value
     started = time.monotonic()
-    with _stop_signals() as stopped:
+    with echoed(_echo(argv)) if echo else contextlib.nullcontext(), _stop_signals() as stopped:
         with _pinned(processor):
-            group = _start(argv, cwd, environment)
+            group = _start(argv, cwd, environment, given=given)
         try:
             streams = _Streams(
                 group,
@@ -190,7 +193,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             )
             timed_out = streams.drain(command_line(argv), started, min(left, own), stopped)
             seconds = time.monotonic() - started
-            _end_group(group, streams, stopped)
+            _end_group(group, streams, stopped, grace)
         except BaseException:
             _kill(group, signal.SIGKILL)
             raise
@@ -222,7 +225,7 @@ def attached(args: Sequence[str | Path]) -> int:
         KeyboardInterrupt: After a stop signal, whose number it has, once it has ended.
     """
     argv = tuple(os.fspath(arg) for arg in args)
-    echo_command(argv)
+    tell(f"+ {_echo(argv)}\n")
     settings = termios.tcgetattr(sys.stdin)
     with _stop_signals() as stopped:
         program = _start(argv, None, os.environ, alone=False)
@@ -288,26 +291,29 @@ def interrupted_status(interrupt: KeyboardInterrupt) -> int:
     return 128 + int(interrupt.args[0] if interrupt.args else signal.SIGINT)
 
 
-def echo_command(args: Sequence[str]) -> None:
-    """Print ``+ command`` on standard error."""
-    tell(f"+ {shortened(command_line(args), most=10_000)}\n")  # longer than any that is to be copied
+def _echo(args: Sequence[str]) -> str:
+    return shortened(command_line(args), most=10_000)  # longer than any that is to be copied
 
 
 def _start(
-    argv: tuple[str, ...], cwd: Path | None, env: Mapping[str, str], *, alone: bool = True
+    argv: tuple[str, ...], cwd: Path | None, env: Mapping[str, str], *, alone: bool = True, given: str = ""
 ) -> subprocess.Popen[bytes]:
     """Start a program: alone, in a process group of its own and with pipes; else on our terminal."""
     output = subprocess.PIPE if alone else None
     try:
-        return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
-            argv,
-            cwd=cwd,
-            env=env,
-            stdin=subprocess.DEVNULL if alone else None,
-            stdout=output,
-            stderr=output,
-            process_group=0 if alone else None,
-        )
+        with tempfile.TemporaryFile() if given else Path(os.devnull).open("rb") as file:
+            if given:
+                file.write(given.encode(errors="replace"))
+                file.seek(0)
+            return subprocess.Popen(  # noqa: S603 - a list of arguments, no shell
+                argv,
+                cwd=cwd,
+                env=env,
+                stdin=file if alone else None,
+                stdout=output,
+                stderr=output,
+                process_group=0 if alone else None,
+            )
     except OSError as error:
         if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112 - no error where it may not be looked at
             raise UserError(
@@ -465,11 +471,11 @@ class _Streams:
         return next(s for s in self._streams if s.name == name).kept.decode(errors="replace")
 
 
-def _end_group(group: subprocess.Popen[bytes], streams: _Streams, stopped: list[int]) -> None:
-    """End the process group: TERM, `GRACE` seconds (a second Ctrl-C cuts them short), KILL."""
+def _end_group(group: subprocess.Popen[bytes], streams: _Streams, stopped: list[int], grace: float) -> None:
+    """End the process group: TERM, `grace` seconds (a second Ctrl-C cuts them short), KILL."""
     seen = len(stopped)
     if _kill(group, signal.SIGTERM):
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + grace
         while time.monotonic() < deadline and len(stopped) <= max(seen, 1):
             if not streams.read(_TICK / 2):
                 time.sleep(_TICK / 2)

@@ -87,6 +87,25 @@ class Case:
         return f"test {self.name} failed in {self.suite}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table of figures that summaries show.
+
+    Attributes:
+        title: What it is of; empty where the verdict says so.
+        head: The names of its columns, of which the first has names.
+        rows: Its rows, those that matter most first.
+        right: The numbers of the columns that have figures.
+        folded: Whether it is only unfolded to look something up.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: tuple[int, ...] = ()
+    folded: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
     """How one session ended, and all that it found.
@@ -104,6 +123,10 @@ class Result:
         figures: What summaries show beside the verdict: names and values, such as
             ``("line coverage", "96.06 % (949 of 984)")``.
         output: The end of what the failing program printed.
+        verdict: What it came to, in one sentence, where `message` does not say so.
+        tables: Figures for summaries.
+        notes: Sentences for summaries.
+        steps: What to do next: what for, and the command.
     """
 
     session: str
@@ -117,6 +140,10 @@ class Result:
     cases: tuple[Case, ...] = ()
     figures: tuple[tuple[str, str], ...] = ()
     output: str = ""
+    verdict: str = ""
+    tables: tuple[Table, ...] = ()
+    notes: tuple[str, ...] = ()
+    steps: tuple[tuple[str, str], ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the JSON of schema 1."""
@@ -146,12 +173,17 @@ class Report:
         directory: The crate's directory.
         top: The top of its repository, which files of findings are relative to.
         figures: What summaries show beside the verdict, by name.
+        verdict, tables, notes, steps: As `Result` has them.
     """
 
     def __init__(self, directory: Path | None = None, top: Path | None = None) -> None:
         self.directory = directory or Path("/")
         self.top = top or self.directory
         self.figures: dict[str, str] = {}
+        self.verdict = ""
+        self.tables: list[Table] = []
+        self.notes: list[str] = []
+        self.steps: list[tuple[str, str]] = []
         self._findings: dict[Finding, Finding] = {}
         self._cases: list[Case] = []
         self._unnamed: Counter[CaseResult] = Counter()
@@ -203,6 +235,10 @@ class Report:
             tests={name: counts[name] for name in CASE_RESULTS} if counts else None,
             cases=self.cases,
             figures=tuple(self.figures.items()),
+            verdict=self.verdict,
+            tables=tuple(self.tables),
+            notes=tuple(self.notes),
+            steps=tuple(self.steps),
             **ended,
         )
 

@@ -9,12 +9,16 @@ from decimal import Decimal
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from fractions import Fraction
 
 _NARROWEST = 12
 """No column is made narrower than this to fit a terminal."""
+_LONGEST = 200
+"""Characters of a foreign text that are shown."""
 
 
 def counted(number: int | str, noun: str) -> str:
@@ -77,4 +81,22 @@ def width(text: str) -> int:
     return sum(
         0 if unicodedata.category(char) in ("Mn", "Me") else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Return foreign text as one line, with its middle cut out where it is long."""
+    if len(text) > _LONGEST:
+        half = _LONGEST // 2 - 1
+        text = f"{text[:half]}…{text[-half:]}"
+    return escaped(text)
+
+
+def escaped(text: str) -> str:
+    r"""Return foreign text as one line that moves no cursor, newlines written as ``\n``."""
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if char in "\n\t" or unicodedata.category(char) in ("Zl", "Zp")
+        else char
+        for char in printable(text)
     )

@@ -17,6 +17,9 @@ from rustvmm_sessions.bench.model import (
     Revision,
 )
 from rustvmm_sessions.bench.statistics import LOOKS, plan_looks
+from rustvmm_sessions.bench.summary import tell
+from rustvmm_sessions.results import Report
+from rustvmm_sessions.views import markdown
 
 UNJUDGED = Judgement(
     verdict=BenchVerdict.INCONCLUSIVE, change=0.0, low=-math.inf, high=math.inf, settled=False
@@ -105,3 +108,10 @@ SAID_OF_EIGHT = (
     "nox -s bench -- --filter '^(queue/pop descriptor chain/16|boot/load_kernel)$'",
 )
 """What Markdown and the page have to say of it, once they are drawn."""
+
+
+def in_markdown(run: BenchReport, most: int = markdown.MOST_BYTES) -> str:
+    """Return the result of a session that a run makes, in Markdown."""
+    report = Report()
+    tell(run, report)
+    return markdown.markdown(report.result(session="bench", result="passed", seconds=1.0), most=most)

@@ -8,12 +8,11 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import catalog, files
 from rustvmm_sessions.bench import builds as bench_builds
-from rustvmm_sessions.bench import critcmp, criterion, document, host, markdown, page, table, words
+from rustvmm_sessions.bench import critcmp, criterion, document, host, page, summary, table, words
 from rustvmm_sessions.bench import pairs as bench_runs
 from rustvmm_sessions.bench.builds import Build, Executable
 from rustvmm_sessions.bench.model import (
@@ -33,15 +32,16 @@ from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.git import upstream, worktree
 from rustvmm_sessions.git.git import Git
-from rustvmm_sessions.process import command_line, run
+from rustvmm_sessions.process import command_line
 from rustvmm_sessions.results import Finding, Report
 from rustvmm_sessions.rust.cargo import own_folder
 from rustvmm_sessions.rust.tools import find_program
 from rustvmm_sessions.settings import BenchRules, expression
-from rustvmm_sessions.wording import counted
+from rustvmm_sessions.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from rustvmm_sessions.bench.model import Host
     from rustvmm_sessions.rust.cargo import Cargo
@@ -262,7 +262,7 @@ def deliver(report: BenchReport, delivery: Delivery, found: Report) -> None:
         say(f"HTML report: {delivery.html}")
     if delivery.critcmp is not None:
         _write_baselines(report, delivery.critcmp)
-    _annotate(report)
+    summary.tell(report, found)
     if delivery.report_only:
         return
     if report.verdict is BenchVerdict.INCONCLUSIVE and not report.benchmarks:
@@ -301,7 +301,7 @@ def findings(report: BenchReport, *, fails: bool, strict: bool) -> Iterator[Find
             base, head = map(words.duration, comparison.medians)
             yield Finding(
                 kind="bench",
-                title=f"{words.one_line(comparison.id)}: {words.VERDICTS[judgement.verdict]}, "
+                title=f"{one_line(comparison.id)}: {words.VERDICTS[judgement.verdict]}, "
                 f"{words.change(judgement)}",
                 level="error" if fails else "warning",
                 message=f"{words.interval(judgement)}, {base} -> {head}, "
@@ -456,7 +456,7 @@ def _measure(started: _Run, harnesses: Sequence[Harness], machine: Machine, fact
         compared.append(heard)
         judgement = heard.judgement
         say(
-            f"  {words.one_line(heard.id)}: {words.change(judgement)}, {words.interval(judgement)}: "
+            f"  {one_line(heard.id)}: {words.change(judgement)}, {words.interval(judgement)}: "
             f"{words.VERDICTS[judgement.verdict]} after {counted(len(heard.pairs), 'pair')}"
         )
     if units and not compared:
@@ -507,31 +507,4 @@ def _hear_witness(request: BenchRequest, unit: Unit, comparison: Comparison, mac
     return bench_runs.witness(unit, comparison, valgrind, machine)
 
 
-def _annotate(report: BenchReport) -> None:
-    """Show the report where CI shows a job's results, if this is a job of one."""
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        try:
-            with Path(summary).open("a") as file:
-                file.write(markdown.markdown(report))
-        except OSError as error:
-            warn(f"the job's summary cannot be written: {error.strerror}")
-    agent = find_program("buildkite-agent", "BUILDKITE_AGENT") if os.environ.get("BUILDKITE") else None
-    if agent is not None:
-        style = {BenchVerdict.REGRESSION: "error", BenchVerdict.INCONCLUSIVE: "warning"}
-        done = run(
-            [
-                *(agent, "annotate", "--context=bench", f"--style={style.get(report.verdict, 'success')}"),
-                *("--", markdown.markdown(report, most_bytes=_ARGUMENT_BYTES)),
-            ],
-            read_stderr=True,
-            echo=False,
-            timeout=60,
-        )
-        if not done.ok:
-            warn(f"buildkite-agent cannot annotate the build: {done.stderr.strip() or done.ending}")
-
-
 _MOST_JSON = 1 << 28
-_ARGUMENT_BYTES = 100_000
-"""What fits into one argument of a program on Linux, which takes 128 KiB."""

@@ -9,7 +9,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.bench.statistics import bound_rank
-from rustvmm_sessions.bench.words import escaped
+from rustvmm_sessions.wording import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

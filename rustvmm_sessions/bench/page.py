@@ -11,7 +11,7 @@ from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict, percent
 from rustvmm_sessions.bench.statistics import detectable
 from rustvmm_sessions.page import Range, badge, document, facts
-from rustvmm_sessions.wording import counted
+from rustvmm_sessions.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -49,7 +49,7 @@ def _code(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(words.one_line(text))
+    return html.escape(one_line(text))
 
 
 ESCAPED = words.Markup(code=_code, text=_text)

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchVerdict
-from rustvmm_sessions.wording import columns, width
+from rustvmm_sessions.wording import columns, one_line, width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rustvmm_sessions.bench.model import BenchReport, Comparison
 
-PLAIN = words.Markup(code=lambda text: f"`{words.one_line(text)}`", text=words.one_line)
+PLAIN = words.Markup(code=lambda text: f"`{one_line(text)}`", text=one_line)
 
 _WIDEST = 40
 """Columns that ids may take; a longer one gets a line of its own."""
@@ -59,7 +59,7 @@ def _row(comparison: Comparison) -> tuple[str, str, str, str, str, str]:
     base, head = comparison.medians
     judgement = comparison.judgement
     return (
-        words.one_line(comparison.id),
+        one_line(comparison.id),
         words.duration(base),
         words.duration(head),
         words.change(judgement),

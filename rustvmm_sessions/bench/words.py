@@ -6,14 +6,12 @@ import math
 import re
 import shlex
 import statistics
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.bench.model import BenchVerdict, percent, with_option
 from rustvmm_sessions.bench.statistics import NOTES, detectable
-from rustvmm_sessions.errors import printable
-from rustvmm_sessions.wording import counted
+from rustvmm_sessions.wording import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,9 +31,6 @@ VERDICTS = {
 MOST_LISTED = 10
 """Names listed at most; the rest is counted."""
 
-_LONGEST = 200
-"""Characters of a foreign text that are shown."""
-
 _METACHARACTER = re.compile(r"[][\\.^$*+?(){}|]")
 _UNITS = ((1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s"))
 
@@ -51,24 +46,6 @@ class Markup:
 
     code: Callable[[str], str]
     text: Callable[[str], str]
-
-
-def one_line(text: str) -> str:
-    """Return foreign text as one line, with its middle cut out where it is long."""
-    if len(text) > _LONGEST:
-        half = _LONGEST // 2 - 1
-        text = f"{text[:half]}…{text[-half:]}"
-    return escaped(text)
-
-
-def escaped(text: str) -> str:
-    r"""Return foreign text as one line that moves no cursor, newlines written as ``\n``."""
-    return "".join(
-        char.encode("unicode_escape").decode()
-        if char in "\n\t" or unicodedata.category(char) in ("Zl", "Zp")
-        else char
-        for char in printable(text)
-    )
 
 
 # Figures

@@ -136,8 +136,12 @@ def meaning(now: Lines, before: Lines) -> str:
     return f"{counts}: {words}."
 
 
-def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]:
-    """List the files whose counts differ from those of the last passing run, the largest change first."""
+def movements(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[tuple[str, str, str, str]]:
+    """Return the files whose counts differ from those of the last passing run, the largest change first.
+
+    Returns:
+        The path, the counts before and now, and where it has more uncovered lines than before, all of them.
+    """
     files = {file.path: file for file in now}
     current = {path: file.lines for path, file in files.items()}
     empty = Lines(covered=0, count=0)
@@ -147,16 +151,27 @@ def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]
         if current.get(path) != before.get(path)
     ]
     rows.sort(key=lambda row: -abs(row[2].uncovered - row[1].uncovered))
+    return [
+        (
+            path,
+            f"{old.covered}/{old.count}" if path in before else "new",
+            f"{new.covered}/{new.count}" if path in current else "gone",
+            places(files[path]) if new.uncovered > old.uncovered else "",
+        )
+        for path, old, new in rows
+    ]
+
+
+def moved(now: Sequence[FileCoverage], before: Mapping[str, Lines]) -> list[str]:
+    """List the files whose counts differ from those of the last passing run."""
+    rows = movements(now, before)
     if not rows:
         return []
-    lines = ["Files that moved since the last passing run here (covered/count):"]
-    lines += [
-        f"  {path}  {f'{old.covered}/{old.count}' if path in before else 'new'} -> "
-        f"{f'{new.covered}/{new.count}' if path in current else 'gone'}"
-        f"{f'; uncovered: {places(files[path])}' if new.uncovered > old.uncovered else ''}"
-        for path, old, new in rows[:MOST_FILES]
+    lines = [
+        f"  {path}  {old} -> {new}{f'; uncovered: {uncovered}' if uncovered else ''}"
+        for path, old, new, uncovered in rows[:MOST_FILES]
     ]
-    return _and_more(lines, len(rows))
+    return _and_more(["Files that moved since the last passing run here (covered/count):", *lines], len(rows))
 
 
 def changed(request: CoverageRequest, lines: ChangedLines | None) -> list[str]:

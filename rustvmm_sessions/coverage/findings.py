@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.coverage import explain
-from rustvmm_sessions.results import Finding
+from rustvmm_sessions.results import Finding, Table
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def tell_judged(  # noqa: PLR0913 - all that a verdict is made of
     report.figures[f"line coverage{of}"] = str(measurement.lines)
     if recorded is not None:
         report.figures[f"recorded coverage{of}"] = explain.figure(recorded)
+    report.tables += _tables(measurement, before, of)
     if decision.passed:
         return
     report.found(
@@ -100,3 +101,25 @@ def _lost(
                 file=named,
                 line=file.uncovered[0][0] if named and file.uncovered else None,
             )
+
+
+def _tables(measurement: Measurement, before: Mapping[str, Lines], of: str) -> Iterator[Table]:
+    if rows := explain.movements(measurement.files, before) if before else []:
+        yield Table(
+            title=f"Files{of} that moved since the last passing run (covered/count)",
+            head=("file", "before", "now", "uncovered"),
+            rows=tuple(rows),
+            right=(1, 2),
+        )
+    files = [file for file in measurement.files if file.lines.uncovered]
+    files.sort(key=lambda file: (-file.lines.uncovered, file.path))
+    yield Table(
+        title=f"Files{of} with uncovered lines",
+        head=("file", "uncovered", "lines", "where"),
+        rows=tuple(
+            (file.path, str(file.lines.uncovered), str(file.lines.count), explain.places(file))
+            for file in files
+        ),
+        right=(1, 2),
+        folded=True,
+    )

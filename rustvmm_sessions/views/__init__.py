@@ -1,1 +1,1 @@
-"""What is made of the results of sessions: the end of a run in a terminal, JUnit."""
+"""Views of the results of sessions, each for those who look there: a terminal, CI's pages, JUnit."""

@@ -25,16 +25,21 @@ STARTERS = {"process", "container.enter", "coverage.profile_runner"}
 STARTING = ("system", "popen", "fork", "exec", "spawn", "posix_spawn")
 # A pure module neither asks nor changes the machine; os.path alone does not, as far as it is used on strings.
 PURE = {
-    *("errors", "page", "wording", "catalog", "settings", "documents", "results"),
-    *("bench.criterion", "bench.critcmp", "bench.document", "bench.markdown", "bench.model", "bench.page"),
-    *("bench.statistics", "bench.table", "bench.words"),
+    *("errors", "page", "wording", "catalog", "settings", "documents", "results", "workflow"),
+    *("bench.criterion", "bench.critcmp", "bench.document", "bench.model", "bench.page"),
+    *(
+        "bench.statistics",
+        "bench.summary",
+        "bench.table",
+        "bench.words",
+    ),
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
     *("coverage.history", "coverage.page", "coverage.sources", "coverage.table"),
     *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
     "init.takeover",
     *("rust.cfg", "rust.features", "rust.libtest", "rust.reads", "coverage.findings"),
-    *("views.junit", "views.terminal"),
+    *("views.annotations", "views.junit", "views.markdown", "views.terminal"),
     *(
         "pipeline.model",
         "pipeline.description",

@@ -247,14 +247,16 @@ def test_crates_with_one_target_directory_have_their_builds_apart(crate: BenchCr
 
 
 def test_buildkite_gets_an_annotation(crate: BenchCrate, tmp_path: Path) -> None:
-    script(tmp_path / "bin" / "buildkite-agent", f'printf "%s\\n" "$@" > {tmp_path}/said')
+    script(tmp_path / "bin" / "buildkite-agent", f'{{ printf "%s\\n" "$@"; cat; }} > {tmp_path}/said')
     outcome = crate.with_steps(2200).bench(
         *QUICK, env={"BUILDKITE": "true", "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
     )
     assert outcome.code == 1
     words = (tmp_path / "said").read_text()
-    assert words.startswith("annotate\n--context=bench\n--style=error\n--\n")
-    assert "`spin`" in words or "spin" in words
+    assert words.startswith(
+        "annotate\n--context=bench\n--style=error\n### bench failed: 1 of 3 benchmarks got slower"
+    )
+    assert "| `spin` |" in words
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

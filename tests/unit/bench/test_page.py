@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rustvmm_sessions.bench import words
 from rustvmm_sessions.bench.model import BenchReport, BenchVerdict
 from rustvmm_sessions.bench.page import Scale, page, scale, ticks
+from rustvmm_sessions.wording import one_line
 from tests.bench_reports import HOST, SAID_OF_EIGHT, compared, eight, pairs, report
 
 VOID = {"meta", "circle", "line", "path", "rect"}
@@ -163,7 +164,7 @@ def test_an_id_is_text_wherever_it_stands(name: str) -> None:
     )
     run = replace(run, base=replace(run.base, ref=name, commit=name), reason=name)
     document = parsed(run)
-    assert document.text.count(words.one_line(name)) >= 10
+    assert document.text.count(one_line(name)) >= 10
     page(run).encode()
 
 
@@ -171,8 +172,8 @@ def test_an_id_is_text_wherever_it_stands(name: str) -> None:
 @given(st.text(min_size=1, max_size=30), st.text(max_size=30))
 def test_no_text_breaks_the_page(name: str, note: str) -> None:
     document = parsed(report(compared(name, 5.0, count=9, note=note), reason=note))
-    assert words.one_line(name) in document.text
-    assert html.escape(words.one_line(name)) in page(report(compared(name, count=9)))
+    assert one_line(name) in document.text
+    assert html.escape(one_line(name)) in page(report(compared(name, count=9)))
 
 
 # The plot

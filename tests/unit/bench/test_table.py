@@ -12,13 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rustvmm_sessions.bench import words
-from rustvmm_sessions.bench.markdown import markdown
 from rustvmm_sessions.bench.model import BenchReport, BenchVerdict, Judgement, Looks
 from rustvmm_sessions.bench.page import page
 from rustvmm_sessions.bench.statistics import SUSPICION, plan_looks
 from rustvmm_sessions.bench.table import PLAIN, lines
 from rustvmm_sessions.wording import width
-from tests.bench_reports import HOST, compared, eight, report
+from tests.bench_reports import HOST, compared, eight, in_markdown, report
 
 
 def said(run: BenchReport) -> str:
@@ -395,5 +394,5 @@ def test_a_run_that_measured_nothing_says_so_and_how_to_go_on() -> None:
         "  nox -s bench -- --package a --features ''",
     ]
     assert lines(run)[-1] == "  nox -s bench"
-    assert "Nothing was measured" in markdown(run)
+    assert "Nothing was measured" in in_markdown(run)
     assert "Nothing was measured" in page(run)
