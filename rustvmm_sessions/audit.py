@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rustvmm_sessions.invocation import Invocation, Parser
-    from rustvmm_sessions.settings import IgnoredAdvisory
+    from rustvmm_sessions.settings import Excused
 
 DATABASE_VARIABLE = "RUSTVMM_ADVISORY_DB"
 """Names a local copy of the advisory database, for machines that cannot fetch it."""
@@ -46,7 +46,7 @@ class AuditRequest:
     """
 
     cargo: Cargo
-    ignored: tuple[IgnoredAdvisory, ...] = ()
+    ignored: tuple[Excused, ...] = ()
     database: Path | None = None
     today: dt.date
     deadline: Deadline = field(default_factory=Deadline)
@@ -67,10 +67,10 @@ def audit(request: AuditRequest) -> None:
     args = [str(tool), "audit", "--quiet", "--deny=warnings"]
     for entry in request.ignored:
         if request.today > entry.until:
-            warn(f"{entry.advisory} is no longer ignored since {entry.until} ({entry.reason})")
+            warn(f"{entry.name} is no longer ignored since {entry.until} ({entry.reason})")
         else:
-            say(f"{entry.advisory} is ignored until {entry.until}: {entry.reason}")
-            args.append(f"--ignore={entry.advisory}")
+            say(f"{entry.name} is ignored until {entry.until}: {entry.reason}")
+            args.append(f"--ignore={entry.name}")
     if request.database is not None:
         args += [f"--db={request.database}", "--no-fetch"]
     own = own_folder(cargo.workspace, "rustvmm-sessions")

@@ -218,6 +218,11 @@ class Report:
         self._unnamed += results
 
     @property
+    def nameless(self) -> Counter[CaseResult]:
+        """How many tests there are so far of which only the number is known."""
+        return self._unnamed
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings so far."""
         return tuple(self._findings.values())

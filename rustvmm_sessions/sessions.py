@@ -22,6 +22,7 @@ from rustvmm_sessions.console import print_error, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, Skipped, UserError
 from rustvmm_sessions.process import command_line, interrupted_status, interruptible
+from rustvmm_sessions.results import Finding
 from rustvmm_sessions.rust import members, tools
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from rustvmm_sessions.settings import (
@@ -32,7 +33,7 @@ from rustvmm_sessions.settings import (
     own_session,
     settings,
 )
-from rustvmm_sessions.wording import did_you_mean, nearest
+from rustvmm_sessions.wording import counted, did_you_mean, nearest
 
 if TYPE_CHECKING:
     import logging
@@ -267,6 +268,19 @@ class Crate:
         cargo, deadline = self._cargo(session), self._deadlines[session.name]
         run(args, cwd=cargo.directory, env={**cargo.env, **(env or {})}, deadline=deadline).check()
 
+    def finding(self, session: nox.Session, title: str, **given: Any) -> None:
+        """Report what the session has found; one of level ``error`` fails it when it ends.
+
+        Args:
+            session: The running session.
+            title: What is wrong, in one line.
+            given: The other fields of `rustvmm_sessions.results.Finding`: ``kind`` (``lint`` unless
+                given), ``level``, ``message``, ``file`` (from the crate's directory), ``line``, ``end_line``.
+        """
+        report = self._reports[session.name]
+        found = Finding(**{"kind": "lint", "title": title, **given})
+        report.found(replace(found, file=report.file(found.file) if found.file else None))
+
     def _cargo(self, session: nox.Session) -> Cargo:
         """Return cargo in the crate's directory, with the variables of a running session."""
         return Cargo(directory=self.settings.directory, env=self.settings.session(session.name).env)
@@ -355,6 +369,7 @@ class Crate:
         self, name: str, body: Body, description: str, tags: Sequence[str], *, parallel: bool = False
     ) -> Any:
         self._names.add(name)
+        own = any(each.name == name for each in self._settings.own)
 
         def session_function(session: nox.Session, /, **parameters: Any) -> None:
             setting = self.settings.session(name)
@@ -374,6 +389,8 @@ class Crate:
                 for step in self._steps.get(name, []):
                     _run_once(step, session)
                 body(session, **parameters)
+                if wrong := [each.title for each in report.findings if own and each.level == "error"]:
+                    raise CheckFailed(f"{counted(len(wrong), 'finding')}: {wrong[0]}")
 
         vars(session_function)[_CRATE] = self
         session_function.__name__ = name

@@ -244,25 +244,29 @@ def _sessions(where: str, value: object) -> frozenset[str]:
     return frozenset(_session(where, name) for name in _strings(where, value))
 
 
-def _advisories(where: str, value: object) -> tuple[IgnoredAdvisory, ...]:
-    example = 'a dict such as {"RUSTSEC-2020-0071": ("why it does no harm", "2027-06-30")}'
-    if not isinstance(value, Mapping):
-        raise _wrong(where, example, value)
-    ignored = []
-    for advisory, entry in value.items():
-        if not isinstance(advisory, str) or not re.fullmatch(r"[A-Z]+-\d{4}-\d{4,}", advisory):
-            raise _wrong(where, "the id of an advisory, such as RUSTSEC-2020-0071", advisory)
-        try:
-            reason, until = entry
-            day = dt.date.fromisoformat(until)
-        except (TypeError, ValueError):
-            raise _wrong(
-                f"{where}, {advisory}", 'a reason and a last day, ("why", "2027-06-30")', entry
-            ) from None
-        if not isinstance(reason, str) or not reason.strip():
-            raise _wrong(f"{where}, {advisory}", "a reason", reason)
-        ignored.append(IgnoredAdvisory(advisory=advisory, reason=reason, until=day))
-    return tuple(ignored)
+def _excused(pattern: str, what: str, example: str) -> Callable[[str, object], tuple[Excused, ...]]:
+    """Return the check of a dict whose keys match `pattern` and are `what`, such as `example`."""
+
+    def check(where: str, value: object) -> tuple[Excused, ...]:
+        if not isinstance(value, Mapping):
+            raise _wrong(where, f'a dict such as {{"{example}": ("why", "2027-06-30")}}', value)
+        found = []
+        for name, entry in value.items():
+            if not isinstance(name, str) or not re.fullmatch(pattern, name):
+                raise _wrong(where, f"{what}, such as {example}", name)
+            try:
+                reason, until = entry
+                day = dt.date.fromisoformat(until)
+            except (TypeError, ValueError):
+                raise _wrong(
+                    f"{where}, {name}", 'a reason and a last day, ("why", "2027-06-30")', entry
+                ) from None
+            if not isinstance(reason, str) or not reason.strip():
+                raise _wrong(f"{where}, {name}", "a reason", reason)
+            found.append(Excused(name=name, reason=reason, until=day))
+        return tuple(found)
+
+    return check
 
 
 def expression(text: str, where: str) -> re.Pattern[str]:
@@ -355,16 +359,16 @@ def _overrides(where: str, given: object) -> dict[str, Override]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IgnoredAdvisory:
-    """An advisory to ignore until a date.
+class Excused:
+    """What does not fail a session until a date.
 
     Attributes:
-        advisory: Its id, such as ``RUSTSEC-2020-0071``.
-        reason: Why it does no harm.
-        until: The last day on which it is ignored.
+        name: The id of an advisory, or the name of a test.
+        reason: Why.
+        until: The last day on which it is excused.
     """
 
-    advisory: str
+    name: str
     reason: str
     until: dt.date
 
@@ -565,10 +569,16 @@ class Settings:
         '{"vhost": [["xen"], ["postcopy"]]}',
         {},
     )
-    audit_ignore: tuple[IgnoredAdvisory, ...] = option(
-        _advisories,
+    audit_ignore: tuple[Excused, ...] = option(
+        _excused(r"[A-Z]+-\d{4}-\d{4,}", "the id of an advisory", "RUSTSEC-2020-0071"),
         "advisories to ignore until a date, each with a reason: "
         '{"RUSTSEC-2020-0071": ("no call of localtime_r", "2027-06-30")}',
+        (),
+    )
+    quarantine: tuple[Excused, ...] = option(
+        _excused(r"\S.*", "the exact name of a test", "tests::name"),
+        "tests, by their exact names, that may fail until a date, each with a reason: "
+        '{"tests::two_writers": ("races with the reader, #12", "2027-06-30")}',
         (),
     )
     bench: BenchRules = option(

@@ -194,7 +194,12 @@ def _measure(
     )
     selection.members(cargo)  # where there are none, nothing is built
     tests = ProfiledTests(
-        cargo=cargo, own=own, selection=selection, deadline=request.deadline, report=request.report
+        cargo=cargo,
+        own=own,
+        selection=selection,
+        deadline=request.deadline,
+        report=request.report,
+        quarantine=request.quarantine,
     )
     build = tests.build()
     if len(build.triples) > 1 and tool is not None:

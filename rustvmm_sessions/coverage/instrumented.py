@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import files
-from rustvmm_sessions.console import say, tell
+from rustvmm_sessions.console import say, tell, warn
 from rustvmm_sessions.coverage import explain, profile_runner
 from rustvmm_sessions.coverage.kept_build import KeptBuild
 from rustvmm_sessions.deadline import Deadline
@@ -36,6 +36,7 @@ from rustvmm_sessions.rust.configuration import runner, runner_variable, rustc_w
 from rustvmm_sessions.rust.libtest import SuiteListener
 from rustvmm_sessions.rust.libtest import tell as tell_tests
 from rustvmm_sessions.rust.messages import artifacts_in, finding, messages_in
+from rustvmm_sessions.rust.quarantine import Quarantine, is_complete
 from rustvmm_sessions.rust.turns import in_turn
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class ProfiledTests:
         selection: Which tests.
         deadline: When the session's time is up.
         report: What tests and the compiler say goes there.
+        quarantine: The tests that may fail.
     """
 
     cargo: Cargo
@@ -136,6 +138,7 @@ class ProfiledTests:
     selection: TestSelection
     deadline: Deadline = field(default_factory=Deadline)
     report: Report = field(default_factory=Report)
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     def build(self) -> Instrumented:
         """Build the tests, reusing what earlier runs built.
@@ -397,7 +400,9 @@ class ProfiledTests:
                     listener=listener,
                 )
             finally:
-                tell_tests(self.report, listener.suites(), self._place, " ".join(arguments), again=again)
+                heard, suites = self.report.apart(), listener.suites()
+                tell_tests(heard, suites, self._place, " ".join(arguments), again=again)
+                excused = self.quarantine.settle(heard, self.report)
         written = sorted(profiles.glob("*.profraw"))
         for path in written:
             with contextlib.suppress(PermissionError):  # another user's: LLVM says that it cannot read it
@@ -407,7 +412,10 @@ class ProfiledTests:
             name for name in started if not any(profile.name.startswith(f"{name}-") for profile in written)
         ]
         described = ", ".join(f"{build.tests.get(name, name)} ({name})" for name in sorted(silent))
-        if not done.ok:
+        excused = excused if is_complete(suites, done.stderr) and not done.timed_out else ()
+        for line in excused:
+            warn(line)
+        if not done.ok and not excused:
             raise CheckFailed(_why_failed(done, described) + self._which(arguments), output=done.output)
         if silent:
             say(LEAVE_OUT)

@@ -121,6 +121,7 @@ def run(invocation: Invocation) -> None:
     from rustvmm_sessions.coverage.check import check_coverage
     from rustvmm_sessions.coverage.members import check_members
     from rustvmm_sessions.coverage.request import CoverageRequest
+    from rustvmm_sessions.rust.quarantine import Quarantine
 
     given, crate = invocation.given, invocation.crate
     chosen = profile_of(given.profile)
@@ -156,6 +157,7 @@ def run(invocation: Invocation) -> None:
         screen=screen,
         deadline=invocation.deadline,
         report=invocation.report,
+        quarantine=Quarantine(tests=crate.quarantine),
     )
     if given.history:
         _show_history(request, invocation)

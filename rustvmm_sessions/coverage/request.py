@@ -12,6 +12,7 @@ from rustvmm_sessions.coverage.measurement import (
 )
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.results import Report
+from rustvmm_sessions.rust.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -53,6 +54,7 @@ class CoverageRequest:
         together: Whether it is one of several; reports and the changed lines are then of all together.
         folder: The member's folder, from that of the noxfile.
         report: What it finds goes there.
+        quarantine: The tests that may fail.
     """
 
     cargo: Cargo
@@ -80,6 +82,7 @@ class CoverageRequest:
     together: bool = False
     folder: str = ""
     report: Report = field(default_factory=Report)
+    quarantine: Quarantine = field(default_factory=Quarantine)
 
     @property
     def directory(self) -> Path:

@@ -13,6 +13,7 @@ from rustvmm_sessions.gate.words import TestWords, has_doctests, parse, without_
 from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.choice import Choice
 from rustvmm_sessions.rust.messages import artifacts_in, messages_in
+from rustvmm_sessions.rust.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,6 +62,9 @@ class GateRequest:
     choice: Choice = field(default_factory=Choice)
     rest: tuple[str, ...] = ()
     alone: bool = False
+    repeat: int = 1
+    until_fail: bool = False
+    quarantine: Quarantine = field(default_factory=Quarantine)
     deadline: Deadline = field(default_factory=Deadline)
     specs: Mapping[str, str] = field(default_factory=dict)
     report: Report = field(default_factory=Report)

@@ -26,6 +26,7 @@ from rustvmm_sessions.gate.commands import (
     start,
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
+from rustvmm_sessions.gate.flaky import Repeated
 from rustvmm_sessions.rust import nextest
 from rustvmm_sessions.rust.cargo import Cargo, machine, messages_format, own_folder, package_specs
 from rustvmm_sessions.rust.choice import choose, kept
@@ -34,12 +35,13 @@ from rustvmm_sessions.rust.libtest import SuiteListener
 from rustvmm_sessions.rust.libtest import tell as tell_tests
 from rustvmm_sessions.rust.lockfile import lockfile_kept
 from rustvmm_sessions.rust.messages import Printer, finding, findings_said
+from rustvmm_sessions.rust.quarantine import is_complete
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 from rustvmm_sessions.rust.turns import in_turn
 from rustvmm_sessions.wording import counted, width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from rustvmm_sessions.process import Finished
@@ -63,7 +65,7 @@ def run_matrix(request: GateRequest) -> None:
         say("Nothing to run.")
         return
     plan = _plan(request, packages)
-    for warning in plan.warnings:
+    for warning in (*plan.warnings, *(request.quarantine.released if spec.tests else ())):
         warn(warning)
     # Not beside the runs: a Cargo.lock made here is gone before --fix, which wants a clean work tree.
     with lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions")):
@@ -314,9 +316,10 @@ class _Ended:
 
 
 def _run_one(request: GateRequest, asked: _Command) -> None:
-    if asked.args[0] == "nextest":
-        ended = _run_nextest(request, asked)
-    elif asked.spec.tests or request.fix:
+    if asked.spec.tests:
+        late = request.repeat > 1 or request.quarantine.held
+        ended = _run_repeatedly(request, _failing_late(request, asked) if late else asked)
+    elif request.fix:
         ended = _run_tests(request, asked)
     else:
         ended = _build(request, asked)
@@ -355,6 +358,37 @@ def _build(request: GateRequest, asked: _Command) -> _Ended:
     )
 
 
+def _failing_late(request: GateRequest, asked: _Command) -> _Command:
+    """Let all tests run, also after one has failed."""
+    word = "--no-fail-fast"
+    at = 2 if asked.args[0] == "nextest" else 1
+    said = word in request.words.options
+    return asked if said else replace(asked, args=(*asked.args[:at], word, *asked.args[at:]))
+
+
+def _run_repeatedly(request: GateRequest, asked: _Command) -> _Ended:
+    """Run tests as often as is asked; those fail that fail once, unless they are quarantined."""
+    run = _run_nextest if asked.args[0] == "nextest" else _run_tests
+    if request.repeat == 1:
+        return run(request, asked)
+    repeated = Repeated()
+    try:
+        while True:
+            say(f"Run {repeated.runs + 1} of {request.repeat}")
+            heard = request.report.apart()
+            ended = run(replace(request, report=heard), asked)
+            repeated.add(heard)
+            failed = any(case.result == "failed" for case in heard.cases)
+            crashed = not ended.done.ok and (not failed or ended.done.timed_out)
+            if crashed or (failed and request.until_fail) or repeated.runs == request.repeat:
+                break
+    finally:
+        repeated.tell(request.report, placed(request))
+        for line in repeated.table():
+            say(line)
+    return replace(ended, denied=f"a test failed in {counted(repeated.runs, 'run')}" * repeated.failed)
+
+
 def _run_nextest(request: GateRequest, asked: _Command) -> _Ended:
     tool = find_program("cargo-nextest", "CARGO_NEXTEST")
     if tool is None:
@@ -366,9 +400,21 @@ def _run_nextest(request: GateRequest, asked: _Command) -> _Ended:
         try:
             done = start(request).run_tool(tool, *words, deadline=request.deadline)
         finally:
-            nextest.tell(request.report, results, placed(request), asked.what)
+            heard = request.report.apart()
+            nextest.tell(heard, results, placed(request), asked.what)
+            excused = request.quarantine.settle(heard, request.report)
+    done = _without_excused(done, excused if done.returncode == nextest.FAILED else ())
     _report_errors(request, done)
     return _Ended(done=done, output=done.output, command=(str(tool), *asked.args))
+
+
+def _without_excused(done: Finished, excused: Sequence[str]) -> Finished:
+    """Let tests have passed where all that failed may fail."""
+    if done.ok or done.timed_out or not excused:
+        return done
+    for line in excused:
+        warn(line)
+    return replace(done, returncode=0)
 
 
 def _report_errors(request: GateRequest, done: Finished) -> None:
@@ -385,7 +431,10 @@ def _run_tests(request: GateRequest, asked: _Command) -> _Ended:
     try:
         done = cargo.run(*asked.args, deadline=request.deadline, listener=listener)
     finally:
-        tell_tests(request.report, listener.suites(), placed(request), asked.what)
+        heard, suites = request.report.apart(), listener.suites()
+        tell_tests(heard, suites, placed(request), asked.what)
+        excused = request.quarantine.settle(heard, request.report)
+    done = _without_excused(done, excused if is_complete(suites, done.stderr) else ())
     _report_errors(request, done)
     return _Ended(done=done, output=done.output, command=(cargo.program, *asked.args))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.errors import UserError
@@ -41,6 +42,26 @@ def add_matrix_options(parser: Parser) -> None:
     add_member_options(parser)
 
 
+def _repetitions(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 2 <= int(text) <= 100_000):
+        raise ArgumentTypeError(f"{text!r} is not a number of runs from 2 to 100000")
+    return int(text)
+
+
+def add_test_options(parser: Parser) -> None:
+    """Add the options of sessions that run tests."""
+    add_matrix_options(parser)
+    add = parser.add_argument
+    add(
+        "--repeat",
+        type=_repetitions,
+        default=1,
+        metavar="N",
+        help="run the tests N times, and name those that fail and how often",
+    )
+    add("--until-fail", action="store_true", help="with --repeat: stop after the first run that fails")
+
+
 _ALLOW = ("--allow-dirty", "--allow-staged", "--allow-no-vcs")
 
 
@@ -54,12 +75,15 @@ def add_clippy_options(parser: Parser) -> None:
 
 def _gate_request(invocation: Invocation) -> GateRequest:
     from rustvmm_sessions.gate.commands import GateRequest
+    from rustvmm_sessions.rust.quarantine import Quarantine
 
     given, crate, settings = vars(invocation.given), invocation.crate, invocation.settings
     choice = invocation.choice
     allow = [option for option in _ALLOW if given.get(option[2:].replace("-", "_"))]
     if allow and not given["fix"]:
         raise UserError(f"{allow[0]} has a meaning with --fix only", where=allow[0], fix="add --fix")
+    if given.get("until_fail") and given["repeat"] == 1:
+        raise UserError("--until-fail needs --repeat", where="--until-fail", fix="add --repeat N")
     return GateRequest(
         cargo=invocation.cargo,
         session=settings.row,
@@ -75,6 +99,9 @@ def _gate_request(invocation: Invocation) -> GateRequest:
         partition=given.get("partition"),
         choice=choice,
         rest=(*allow, *invocation.rest),
+        repeat=given.get("repeat", 1),
+        until_fail=given.get("until_fail", False),
+        quarantine=Quarantine(tests=crate.quarantine),
         deadline=invocation.deadline,
         report=invocation.report,
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.results import CaseResult, Report
 
-_BEGIN = re.compile(r"running (\d+) tests?")
+_BEGIN = re.compile(r"running (\d+) tests?(?: \((shuffle seed: \d+)\))?")
 _END = re.compile(
     r"test result: (?:ok|FAILED)\. (\d+) passed; (\d+) failed; (\d+) ignored; (\d+) measured; "
     r"\d+ filtered out(?:; finished in [\d.]+s)?"
@@ -78,6 +78,7 @@ class _Block:
 
     expected: int
     announced: int
+    seed: str = ""
     results: dict[str, tuple[CaseResult, float | None]] = field(default_factory=dict)
     sections: dict[str, Kept] = field(default_factory=dict)
     totals: Counter[CaseResult] | None = None
@@ -157,7 +158,8 @@ class SuiteListener:
         if (block is None or not block.last) and data.startswith(b"running "):  # no output of a failed test
             if match := _BEGIN.fullmatch(data.decode(errors="replace")):
                 self._close()
-                self._block = _Block(expected=int(match[1]), announced=len(self._announced))
+                announced = len(self._announced)
+                self._block = _Block(expected=int(match[1]), announced=announced, seed=match[2] or "")
                 self._blocks.append(self._block)
         elif block is not None and not (
             _may_have_result(block, data) and self._on_result(block, ESCAPES.sub("", _text(data)))
@@ -280,6 +282,8 @@ class SuiteListener:
             panic = self._panics.get((number + 1, name))
             if result == "failed" and panic is not None:
                 outputs[name] = outputs.get(name, "") + panic.text()
+            if result == "failed" and block.seed:
+                outputs[name] = f"{block.seed}\n{outputs.get(name, '')}"
         named = Counter(result for result, _ in block.results.values())
         totals = named if block.totals is None else block.totals
         return Suite(

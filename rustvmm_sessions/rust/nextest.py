@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rustvmm_sessions.results import Report
     from rustvmm_sessions.rust.messages import Place
 
+FAILED = 100
+"""The exit status of nextest where tests failed, and nothing else did."""
 CONFIGURATION = """\
 [profile.default.junit]
 path = {file}

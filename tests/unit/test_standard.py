@@ -20,7 +20,7 @@ from rustvmm_sessions.gate import matrix, single
 from rustvmm_sessions.invocation import Invocation, Parser
 from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.choice import Choice
-from rustvmm_sessions.settings import IgnoredAdvisory, Override, OwnSession, Settings, settings
+from rustvmm_sessions.settings import Excused, Override, OwnSession, Settings, settings
 
 if TYPE_CHECKING:
     from rustvmm_sessions.audit import AuditRequest
@@ -125,7 +125,9 @@ def test_the_options_are_those_of_the_contract() -> None:
     matrix = ["--help", "--list", "--partition", *members]
     clippy = [*matrix, "--fix", "--allow-dirty", "--allow-staged", "--allow-no-vcs"]
     for each in MATRIX:
-        assert standard.parser(each).known == (clippy if each.name == "clippy" else matrix)
+        own = clippy if each.name == "clippy" else matrix
+        tests = [*matrix, "--repeat", "--until-fail"]
+        assert standard.parser(each).known == (tests if each.forwards else own)
     assert standard.parser(session("fmt")).known == ["--help", "--fix", "--list", *members]
     assert standard.parser(session("doc")).known == ["--help", "--list", *members]
     assert standard.parser(session("audit")).known == ["--help", "--db"]
@@ -339,7 +341,7 @@ def test_the_advisory_database_is_named_by_option_or_variable_from_where_nox_was
     run("audit", "--db", "other")
     run("audit", "--db=/other")
     assert [each.database for each in asked] == [None, CALLER / "db", CALLER / "other", Path("/other")]
-    assert [type(entry) for entry in asked[0].ignored] == [IgnoredAdvisory]
+    assert [type(entry) for entry in asked[0].ignored] == [Excused]
 
 
 def test_doctor_and_setup_are_told_which_sessions_run_on_this_machine(
