@@ -1,22 +1,27 @@
-"""The record's course: versions of ``tests/coverage``, as a table, as JSON, as a chart and as a badge."""
+"""The record's course, as a table, as JSON, as a chart and as a badge.
+
+It is that of ``tests/coverage``, and before a crate has one that of ``coverage_score``.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import html
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.coverage import ratchet
+from rustvmm_sessions.coverage.config import parse_coverage_config
 from rustvmm_sessions.coverage.ratchet import RECORD
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.page import Range, text
 from rustvmm_sessions.wording import columns, counted, rounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from fractions import Fraction
 
     from rustvmm_sessions.coverage.ratchet import CoverageFile
@@ -30,6 +35,7 @@ _FORGES = {
     "codeberg.org": "/commit/",
     "bitbucket.org": "/commits/",
 }
+_CONFIGURATION = re.compile(r"coverage_config_(\w+)\.json$")
 _REMOTE = re.compile(r"(?:\w+://)?(?:[^/@]*@)?([\w.-]+)(?::\d+)?[:/]+([\w./~-]+?)(?:\.git)?/?")
 
 
@@ -41,13 +47,26 @@ class Version:
         commit: The commit on the first-parent line that brought it.
         time: The committer's, in seconds since 1970.
         title: The commit's.
-        file: What the record says; None where it was deleted, or cannot be read.
+        file: What the record says; None where there is none, or it cannot be read.
+        scores: The ``coverage_score`` of each architecture's configuration, which counts without a record.
+        readable: Whether all that the commit changed can be read.
     """
 
     commit: str
     time: int
     title: str
     file: CoverageFile | None
+    scores: Mapping[str, Fraction] = field(default_factory=dict)
+    readable: bool = True
+
+    @property
+    def values(self) -> dict[str, tuple[Fraction, str]]:
+        """What is recorded by architecture, and how that is shown."""
+        if not self.readable:
+            return {}
+        if self.file:
+            return self.file.values
+        return {arch: (score, f"{float(score):g} %") for arch, score in self.scores.items()}
 
     @property
     def date(self) -> str:
@@ -113,21 +132,22 @@ class History:
         before: dict[str, Point] = {}
         for version in self.versions:
             new: dict[str, Point] = {}
-            if version.file is not None:
-                values = version.file.values
-                for name, (percent, shown) in values.items():
-                    old = before.get(name)
-                    if old is None or old.shown != shown:
-                        lowered = old is not None and percent < old.percent
-                        new[name] = Point(version=version, percent=percent, shown=shown, lowered=lowered)
-                before = {name: new.get(name) or before[name] for name in values}
+            for name, (percent, shown) in version.values.items():
+                old = before.get(name)
+                if old is None or old.shown != shown:
+                    # A score may have been rounded up, and is not compared with counts.
+                    like = old is not None and ("lines" in old.shown) is ("lines" in shown)
+                    lowered = old is not None and like and percent < old.percent
+                    new[name] = Point(version=version, percent=percent, shown=shown, lowered=lowered)
+            if version.values:
+                before = {name: new.get(name) or before[name] for name in version.values}
             found.append((version, new))
         return found
 
     @property
     def series(self) -> tuple[str, ...]:
-        """The architectures, and that of bare percentages, as they came to the record."""
-        return tuple(dict.fromkeys(name for _, points in self.rows for name in points))
+        """The architectures, and that of bare percentages; those that changed most often come first."""
+        return tuple(name for name, _ in Counter(name for _, new in self.rows for name in new).most_common())
 
     @property
     def remarks(self) -> list[str]:
@@ -138,27 +158,51 @@ class History:
                 "This clone is shallow: the first version shown may be older, those before it are missing. "
                 "Run `git fetch --unshallow`."
             )
-        if unread := sum(version.file is None for version in self.versions):
-            said.append(f"{counted(unread, 'version')} deleted the file, or cannot be read.")
+        if unread := sum(not version.readable for version in self.versions):
+            said.append(f"{counted(unread, 'version')} deleted the record, or cannot be read.")
         return said
 
 
 def read_log(log: str) -> tuple[Version, ...]:
-    """Read what ``git log -p`` prints of the record, each commit after a NUL; the newest comes first.
+    """Read what ``git log -p`` prints of these files, each commit after a NUL; the newest comes first.
 
-    The patches have all of the file as context, so that the lines they do not remove are the version.
+    The patches have all of a file as context, so that the lines they do not remove are the version. Commits
+    that change neither the record nor a score are left out.
     """
-    versions = []
-    for entry in log.split("\0")[1:]:
-        header, _, patch = entry.partition("\n")
+    versions: list[Version] = []
+    for entry in reversed(log.split("\0")[1:]):
+        header, _, patches = entry.partition("\n")
         commit, time, title = header.split(" ", 2)
-        lines = re.findall(r"^[ +](.*)$", patch.partition("\n@@ ")[2].partition("\n")[2], re.MULTILINE)
-        try:
-            file = ratchet.parse("\n".join(lines), Path(RECORD))
-        except UserError:
-            file = None
-        versions.append(Version(commit=commit, time=int(time), title=title, file=file))
-    return tuple(reversed(versions))
+        file, scores = (versions[-1].file, dict(versions[-1].scores)) if versions else (None, {})
+        readable = True
+        for name, content in _texts(patches):
+            arch = _CONFIGURATION.search(name)
+            try:
+                if arch is None:
+                    file = None
+                    file = ratchet.parse(content, Path(RECORD))
+                else:
+                    scores.pop(arch[1], None)
+                    score = parse_coverage_config(content, Path(name)).score if content else None
+                    if score is not None:
+                        scores[arch[1]] = score
+            except UserError:
+                readable = False
+        if not (versions and readable and (file, scores) == (versions[-1].file, versions[-1].scores)):
+            versions.append(
+                Version(
+                    commit=commit, time=int(time), title=title, file=file, scores=scores, readable=readable
+                )
+            )
+    return tuple(version for version in versions if version.file or version.scores or not version.readable)
+
+
+def _texts(patches: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the new text of each file; that of a deleted one is empty."""
+    for patch in re.split(r"^diff --git ", patches, flags=re.MULTILINE)[1:]:
+        name, _, rest = patch.partition("\n")
+        lines = re.findall(r"^[ +](.*)$", rest.partition("\n@@ ")[2].partition("\n")[2], re.MULTILINE)
+        yield name, "\n".join(lines)
 
 
 def read_tags(listed: str, package: str) -> tuple[Release, ...]:
@@ -186,19 +230,21 @@ def address_of_commits(remote: str) -> str:
 
 def table(history: History, most: int | None = None) -> list[str]:
     """Return the lines that show the versions and the releases, the newest first, in `most` columns."""
-    rows: list[tuple[float, tuple[str, ...]]] = []
+    rows: list[tuple[tuple[float, int], tuple[str, ...]]] = []
     for number, (version, points) in enumerate(history.rows):
         cells = [
             f"{point.shown}{' lowered' if point.lowered else ''}" if (point := points.get(name)) else ""
             for name in history.series
         ]
-        shown = cells if version.file else ["not readable", *cells[1:]]
-        rows.append((number, (version.date, version.commit[:12], *shown, version.title)))
+        shown = cells if version.readable else ["not readable", *cells[1:]]
+        rows.append(((number, 0), (version.date, version.commit[:12], *shown, version.title)))
     blank = [""] * len(history.series)
     for release in history.releases:
         place = sum(version.time <= release.time for version in history.versions) - 0.5
-        rows.append((place, (release.date, release.commit[:12], *blank, f"release {release.tag}")))
-    rows.sort(key=lambda row: -row[0])
+        rows.append(
+            ((place, release.time), (release.date, release.commit[:12], *blank, f"release {release.tag}"))
+        )
+    rows.sort(key=lambda row: row[0], reverse=True)
     listed = [("date", "commit", *history.series, "title"), *(row for _, row in rows)]
     return [*columns(listed, most=most), *history.remarks]
 
@@ -222,6 +268,7 @@ def as_json(history: History) -> dict[str, Any]:
                 }
                 for record in (file.records if file else ())
             },
+            "scores": {arch: float(score) for arch, score in one.scores.items()},
             "lowered": [name for name, point in points.items() if point.lowered],
         }
 
@@ -256,7 +303,7 @@ def badge(percent: Fraction) -> str:
 
 def chart(history: History, now: int) -> str:
     """Return the figure of a history; `now`, in seconds since 1970, is its right end."""
-    rows = [row for row in history.rows if row[0].file]
+    rows = [row for row in history.rows if row[0].values]
     values = [float(point.percent) for _, points in rows for point in points.values()]
     if not values:
         return ""
@@ -316,7 +363,7 @@ def _course(  # noqa: PLR0913, PLR0917 - what a line is drawn by
     for version, points in rows:
         at = x(version.time)
         point = points.get(name)
-        gone = version.file is not None and name not in version.file.values
+        gone = name not in version.values
         if held and (point or gone):
             lines.append(_line(*held, at, held[1]))
             held = None if gone else held

@@ -264,7 +264,7 @@ def _history(course: History, now: int) -> str:
     if not rows:
         return ""
     return (
-        f"<h2>History of {text(course.path)}</h2>\n{history.chart(course, now)}{remarks}"
+        f"<h2>History of the record</h2>\n{history.chart(course, now)}{remarks}"
         f"<details><summary>{counted(len(rows), 'version')}</summary>\n"
         '<div class="wide versions" tabindex="0" role="group" aria-label="versions">'
         f"<table><thead><tr>{heads}</tr></thead>\n"
@@ -348,7 +348,7 @@ output{color:var(--soft);margin-left:.6em}
 .s0 line{stroke:var(--good)}.mark.s0{fill:var(--good)}
 .s1 line{stroke:var(--ok);stroke-dasharray:6 3}.mark.s1{fill:var(--ok)}
 .s2 line{stroke:var(--ink);stroke-dasharray:2 3}.mark.s2{fill:var(--ink)}
-.course .releases line{stroke:var(--zero);stroke-dasharray:2 4;stroke-width:1}
+.course .releases line{stroke:var(--zero);stroke-dasharray:2 4;stroke-width:1;opacity:.6}
 .tags{position:relative;height:1.3em;margin-left:4.6rem;font-size:.8em;color:var(--soft)}
 .tags span{position:absolute;white-space:nowrap}
 .course .x{font-size:.8em;color:var(--soft);margin:.35rem 0 0}
@@ -382,5 +382,5 @@ if(!r.hidden){n++;all+=+r.cells[2].dataset.v;missed+=+r.cells[3].dataset.v}}
 const part=all?`, ${(100*(all-missed)/all).toFixed(2)} %`:"";
 sum.value=box.value?`${n} of ${rows.length} files: ${all-missed} of ${all} lines covered${part}`:""};
 for(const a of document.querySelectorAll("[data-filter]"))
-a.onclick=()=>{box.value=a.dataset.filter;box.oninput();box.focus()}}
+a.onclick=()=>{box.value=a.dataset.filter;box.oninput()}}
 """

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.coverage.request import CoverageRequest
     from rustvmm_sessions.rust.choice import Choice
 
+_FILES = (RECORD, "coverage_config_*.json")
 _LOG = ("--first-parent", "-m", "--patch", "--unified=1000000", "--no-renames", "--no-color", "--no-ext-diff")
 
 
@@ -36,7 +37,7 @@ def read_history(directory: Path, package: str = "") -> history.History:
     """
     git = Git(directory=directory)
     top = git.work_tree()
-    log = git.output("log", *_LOG, "--no-textconv", "--format=%x00%H %ct %s", "--", RECORD)
+    log = git.output("log", *_LOG, "--no-textconv", "--format=%x00%H %ct %s", "--", *_FILES)
     fields = ("refname:strip=2", "objectname", "committerdate:unix", "*objectname", "*committerdate:unix")
     names = "%00".join(f"%({name})" for name in fields)
     tags = git.output("for-each-ref", "--merged=HEAD", f"--format={names}", "refs/tags")
@@ -73,7 +74,7 @@ def show_history(request: CoverageRequest, choice: Choice) -> None:
     shown = [each for each in (whole, *members) if each.versions]
     if not shown:
         raise UserError(
-            f"git has no version of {RECORD}",
+            f"git has no version of {RECORD}, and of no coverage_score",
             where=str(request.directory),
             fix=f"record coverage with `{command('--profile devel')}`, then commit it",
         )
@@ -95,5 +96,5 @@ def show_history(request: CoverageRequest, choice: Choice) -> None:
 
 def _latest(course: history.History) -> Fraction:
     """Return what the last version says for this architecture, else for the one it names first."""
-    values = next(version.file.values for version in reversed(course.versions) if version.file)
+    values = next(version.values for version in reversed(course.versions) if version.values)
     return values.get(machine(), next(iter(values.values())))[0]

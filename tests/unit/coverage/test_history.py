@@ -74,7 +74,8 @@ def test_a_deleted_record_is_no_record() -> None:
     (version,) = history.read_log(entry("a", "2026-01-01", "", "80.1"))
     assert version.file is None
     assert (
-        "1 version deleted the file, or cannot be read." in course(entry("a", "2026-01-01", "", "1")).remarks
+        "1 version deleted the record, or cannot be read."
+        in course(entry("a", "2026-01-01", "", "1")).remarks
     )
 
 
@@ -93,11 +94,53 @@ def test_only_what_changed_is_a_point_and_lower_than_before_is_lowered() -> None
     ]
 
 
+def config(arch: str, content: str, before: str = "") -> str:
+    """Return git's patch of a configuration."""
+    name = f"crate/coverage_config_{arch}.json"
+    head = f"diff --git a/{name} b/{name}\nindex 1..2 100644\n--- a/{name}\n+++ b/{name}\n"
+    return f"{head}@@ -1 +1 @@\n{before}+{content}\n"
+
+
+def test_before_there_is_a_record_the_score_counts() -> None:
+    def commit(name: str, *patches: str) -> str:
+        return f"\0{name * 40} {day('2026-01-01')} {name}\n\n{''.join(patches)}"
+
+    record = entry("d", "2026-01-01", "85.00|x86_64 85/100 rustc-1.95.0").partition("\n\n")[2]
+    log = (
+        commit("d", record),
+        commit(
+            "c",
+            config("x86_64", '{"coverage_score": 84.1, "exclude_path": "x"}', '-{"coverage_score": 84.1}\n'),
+        ),
+        commit("b", config("x86_64", '{"coverage_score": 84.1}', '-{"coverage_score": 85.4}\n')),
+        commit(
+            "a", config("aarch64", '{"crate_features": ""}'), config("x86_64", '{"coverage_score": 85.4}')
+        ),
+    )
+    found = course("".join(log))
+    values = [
+        {name: (point.shown, point.lowered) for name, point in points.items()} for _, points in found.rows
+    ]
+    assert values == [
+        {"x86_64": ("85.4 %", False)},
+        {"x86_64": ("84.1 %", True)},
+        {"x86_64": ("85/100 lines, 85.00 %", False)},
+    ]
+    assert history.as_json(found)["versions"][0]["scores"] == {"x86_64": 85.4}
+
+
+def test_a_score_is_no_record_to_be_lower_than() -> None:
+    record = entry("b", "2026-01-02", "85.0|x86_64 85/100 rustc-1.95.0")
+    patch = config("x86_64", '{"coverage_score": 85.1}')
+    score = f"\0{'a' * 40} {day('2026-01-01')} a\n\n{patch}"
+    assert not any(point.lowered for _, points in course(record + score).rows for point in points.values())
+
+
 def test_the_table_has_the_newest_first_and_releases_between() -> None:
     lines = history.table(course())
     assert [line.split("  ")[0] for line in lines] == [
         *("date", "2026-06-01", "2026-05-15", "2026-05-01", "2026-04-01", "2026-03-01", "2026-02-01"),
-        *("2026-02-01", "2026-01-01", "2025-01-01", "1 version deleted the file, or cannot be read."),
+        *("2026-02-01", "2026-01-01", "2025-01-01", "1 version deleted the record, or cannot be read."),
     ]
     assert lines[3].split()[1:6] == ["eeeeeeeeeeee", "89/100", "lines,", "89.00", "%"]
     assert lines[3].split()[6] == "lowered"
@@ -130,6 +173,7 @@ def test_the_json_has_all_of_it() -> None:
             "x86_64": {"covered": 90, "count": 100, "percent": 90.0, "toolchain": "1.95.0"},
             "aarch64": {"covered": 80, "count": 90, "percent": pytest.approx(800 / 9), "toolchain": "1.95.0"},
         },
+        "scores": {},
         "lowered": [],
     }
     assert document["releases"][1] == {"tag": "v1", "commit": "b" * 40, "date": "2026-02-01"}
@@ -141,28 +185,22 @@ def drawn(log: str = LOG) -> ET.Element:
 
 def test_points_of_the_chart_lead_to_commits_and_lowered_ones_are_marked() -> None:
     links = drawn().findall(".//a")
-    assert [link.get("href", "")[-40] for link in links] == ["a", "b", "d", "e", "f", "d"]
+    assert [link.get("href", "")[-40] for link in links] == ["d", "e", "f", "a", "b", "d"]
     marks = [link.find("svg") for link in links]
-    assert ["bad" in (mark.get("class") or "") for mark in marks if mark is not None] == [
-        False,
-        True,
-        False,
-        True,
-        False,
-        False,
-    ]
-    assert links[1].get("aria-label") == "all architectures, 2026-02-01: 84.1 %, lowered"
+    lowered = [mark is not None and "bad" in (mark.get("class") or "") for mark in marks]
+    assert lowered == [False, True, False, False, True, False]
+    assert links[4].get("aria-label") == "all architectures, 2026-02-01: 84.1 %, lowered"
 
 
 def test_a_value_is_drawn_as_high_as_it_is_and_ends_where_its_line_goes() -> None:
     groups = [group for group in drawn().findall(".//g") if (group.get("class") or "").startswith("s")]
     heights = [float((svg.get("y") or "").rstrip("%")) for group in groups for svg in group.findall("a/svg")]
-    assert heights[1] > heights[0] > heights[3] > heights[2] == heights[4]  # the lower, the further down
+    assert heights[4] > heights[3] > heights[1] > heights[0] == heights[2]  # the lower, the further down
     ends = [
         max(float((line.get("x2") or "").rstrip("%")) for line in group.findall("line")) for group in groups
     ]
-    assert ends[0] == pytest.approx(100 * 90 / 181, abs=0.1)  # bare percentages end with the fourth version
-    assert ends[1] == 100
+    assert ends[1] == pytest.approx(100 * 90 / 181, abs=0.1)  # bare percentages end with the fourth version
+    assert ends[0] == 100
     assert ends[2] == pytest.approx(100 * 151 / 181, abs=0.1)  # the sixth has no aarch64
 
 
