@@ -352,6 +352,7 @@ output{color:var(--soft);margin-left:.6em}
 .tags{position:relative;height:1.3em;margin-left:4.6rem;font-size:.8em;color:var(--soft)}
 .tags span{position:absolute;white-space:nowrap}
 .course .x{font-size:.8em;color:var(--soft);margin:.35rem 0 0}
+@media (max-width:40rem){.tags span:not(:first-child){display:none}}
 @media (max-width:40rem){.bar{display:none}.p{min-width:0}.n,.n:nth-child(2){width:auto}
 th,td{padding-right:.4rem}}
 @media print{.filter{display:none}}
