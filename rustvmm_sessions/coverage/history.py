@@ -139,7 +139,7 @@ class History:
                     like = old is not None and ("lines" in old.shown) is ("lines" in shown)
                     lowered = old is not None and like and percent < old.percent
                     new[name] = Point(version=version, percent=percent, shown=shown, lowered=lowered)
-            if version.values:
+            if version.readable:
                 before = {name: new.get(name) or before[name] for name in version.values}
             found.append((version, new))
         return found
@@ -159,7 +159,7 @@ class History:
                 "Run `git fetch --unshallow`."
             )
         if unread := sum(not version.readable for version in self.versions):
-            said.append(f"{counted(unread, 'version')} deleted the record, or cannot be read.")
+            said.append(f"{counted(unread, 'version')} cannot be read.")
         return said
 
 
@@ -173,36 +173,37 @@ def read_log(log: str) -> tuple[Version, ...]:
     for entry in reversed(log.split("\0")[1:]):
         header, _, patches = entry.partition("\n")
         commit, time, title = header.split(" ", 2)
-        file, scores = (versions[-1].file, dict(versions[-1].scores)) if versions else (None, {})
+        before = (versions[-1].file, versions[-1].scores) if versions else (None, {})
+        file, scores = before[0], dict(before[1])
         readable = True
         for name, content in _texts(patches):
             arch = _CONFIGURATION.search(name)
             try:
                 if arch is None:
                     file = None
-                    file = ratchet.parse(content, Path(RECORD))
+                    file = None if content is None else ratchet.parse(content, Path(RECORD))
                 else:
                     scores.pop(arch[1], None)
-                    score = parse_coverage_config(content, Path(name)).score if content else None
+                    score = None if content is None else parse_coverage_config(content, Path(name)).score
                     if score is not None:
                         scores[arch[1]] = score
             except UserError:
                 readable = False
-        if not (versions and readable and (file, scores) == (versions[-1].file, versions[-1].scores)):
+        if not readable or (file, scores) != before:
             versions.append(
                 Version(
                     commit=commit, time=int(time), title=title, file=file, scores=scores, readable=readable
                 )
             )
-    return tuple(version for version in versions if version.file or version.scores or not version.readable)
+    return tuple(versions)
 
 
-def _texts(patches: str) -> Iterator[tuple[str, str]]:
-    """Yield the name and the new text of each file; that of a deleted one is empty."""
+def _texts(patches: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the name and the new text of each file; None of a deleted one."""
     for patch in re.split(r"^diff --git ", patches, flags=re.MULTILINE)[1:]:
         name, _, rest = patch.partition("\n")
         lines = re.findall(r"^[ +](.*)$", rest.partition("\n@@ ")[2].partition("\n")[2], re.MULTILINE)
-        yield name, "\n".join(lines)
+        yield name, None if "\ndeleted file mode " in f"\n{rest}" else "\n".join(lines)
 
 
 def read_tags(listed: str, package: str) -> tuple[Release, ...]:
@@ -236,8 +237,9 @@ def table(history: History, most: int | None = None) -> list[str]:
             f"{point.shown}{' lowered' if point.lowered else ''}" if (point := points.get(name)) else ""
             for name in history.series
         ]
-        shown = cells if version.readable else ["not readable", *cells[1:]]
-        rows.append(((number, 0), (version.date, version.commit[:12], *shown, version.title)))
+        if not version.values:
+            cells[:1] = ["none" if version.readable else "not readable"]
+        rows.append(((number, 0), (version.date, version.commit[:12], *cells, version.title)))
     blank = [""] * len(history.series)
     for release in history.releases:
         place = sum(version.time <= release.time for version in history.versions) - 0.5
@@ -303,7 +305,7 @@ def badge(percent: Fraction) -> str:
 
 def chart(history: History, now: int) -> str:
     """Return the figure of a history; `now`, in seconds since 1970, is its right end."""
-    rows = [row for row in history.rows if row[0].values]
+    rows = [row for row in history.rows if row[0].readable]
     values = [float(point.percent) for _, points in rows for point in points.values()]
     if not values:
         return ""

@@ -39,6 +39,8 @@ def check_folder(folder: Path) -> None:
         UserError: There is something that is not ours.
     """
     if not folder.is_dir():
+        if folder.exists():
+            raise UserError("a file has that name", where=f"--html={folder}", fix="name a new folder")
         return
     entries = {entry.name for entry in folder.iterdir()} - _ALWAYS
     index = folder / "index.html"

@@ -96,5 +96,7 @@ def show_history(request: CoverageRequest, choice: Choice) -> None:
 
 def _latest(course: history.History) -> Fraction:
     """Return what the last version says for this architecture, else for the one it names first."""
-    values = next(version.values for version in reversed(course.versions) if version.values)
+    values = course.versions[-1].values
+    if not values:
+        raise UserError("nothing is recorded now", where=course.path, fix="record coverage, and commit it")
     return values.get(machine(), next(iter(values.values())))[0]

@@ -69,7 +69,7 @@ def test_pages_take_the_place_of_earlier_ones_and_of_nothing_else(uart: CrateBui
     assert not gone.exists()
     assert sorted(entry.name for entry in pages.iterdir()) == [".gitignore", "files", "index.html"]
     (pages / "notes.txt").write_text("mine")
-    for folder in (pages, uart.directory / "src", uart.directory):
+    for folder in (pages, uart.directory / "src", uart.directory, pages / "notes.txt"):
         outcome = uart.coverage(f"--html={folder}")
         assert outcome.code == 1
         assert f"--> --html={folder}" in outcome.err

@@ -35,6 +35,7 @@ LOG = "".join(
         entry("a", "2026-01-01", "84.9"),
     )
 )  # fmt: skip
+DELETED = entry("c", "2026-03-01", "", "80.1").replace("index 1..2", "deleted file mode 100644\nindex 1..0")
 RELEASES = (
     Release(tag="v0", commit="0" * 40, time=day("2025-01-01")),
     Release(tag="v1", commit="b" * 40, time=day("2026-02-01")),
@@ -70,13 +71,20 @@ def test_what_a_patch_keeps_belongs_to_the_version() -> None:
     assert str(version.file) == "81\nx86_64 81/100 rustc-1.95.0\n"
 
 
-def test_a_deleted_record_is_no_record() -> None:
-    (version,) = history.read_log(entry("a", "2026-01-01", "", "80.1"))
-    assert version.file is None
-    assert (
-        "1 version deleted the record, or cannot be read."
-        in course(entry("a", "2026-01-01", "", "1")).remarks
-    )
+def test_a_deleted_record_is_none_and_ends_the_line() -> None:
+    log = f"{DELETED}{entry('b', '2026-02-01', '80.1')}{entry('a', '2026-01-01', '80')}"
+    found = course(log)
+    assert [version.values for version in found.versions][-1] == {}
+    assert found.remarks == []
+    assert "none  " in history.table(found)[2]
+    ends = [
+        float((line.get("x2") or "").rstrip("%")) for line in drawn(log).findall(".//g[@class='s0']/line")
+    ]
+    assert max(ends) == pytest.approx(100 * 59 / 181, abs=0.1)
+
+
+def test_an_empty_record_cannot_be_read() -> None:
+    assert "1 version cannot be read." in course(entry("a", "2026-01-01", "", "80.1")).remarks
 
 
 def test_only_what_changed_is_a_point_and_lower_than_before_is_lowered() -> None:
@@ -140,7 +148,7 @@ def test_the_table_has_the_newest_first_and_releases_between() -> None:
     lines = history.table(course())
     assert [line.split("  ")[0] for line in lines] == [
         *("date", "2026-06-01", "2026-05-15", "2026-05-01", "2026-04-01", "2026-03-01", "2026-02-01"),
-        *("2026-02-01", "2026-01-01", "2025-01-01", "1 version deleted the record, or cannot be read."),
+        *("2026-02-01", "2026-01-01", "2025-01-01", "1 version cannot be read."),
     ]
     assert lines[3].split()[1:6] == ["eeeeeeeeeeee", "89/100", "lines,", "89.00", "%"]
     assert lines[3].split()[6] == "lowered"
