@@ -223,7 +223,7 @@ border-left:3px solid transparent}
 .code .u td{background:var(--miss)}.code .u td:nth-child(3){color:var(--bad);font-weight:700}
 .code .u td:last-child{border-left:3px double var(--bad)}
 .code tbody+tbody::before{content:"⋯";color:var(--soft);padding-left:.5rem}
-.code tr:target td:last-child,.code tr:target th{box-shadow:0 0 0 2px var(--good)}
+.code tr:target{outline:2px solid var(--good);scroll-margin-top:8rem}
 abbr{text-decoration:none}
 @media (max-width:40rem){.code{font-size:12px}.l{width:2.7rem}.s{width:1.4rem}.r{width:3rem}
 .code th,.code td{padding-right:.3rem}.code td:last-child{padding-left:.3rem}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from rustvmm_sessions.coverage.sources import read_lcov
 from tests.crates import REPOSITORY, CrateBuilder, new_crate
+from tests.terminals import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +87,19 @@ def test_open_says_where_the_page_is_without_a_display(uart: CrateBuilder) -> No
     assert "opened file://" in uart.coverage("--open", env={"BROWSER": browser}).out
 
 
+# The terminal
+
+
+def test_a_person_gets_a_table_of_files_and_ci_does_not(uart: CrateBuilder) -> None:
+    args = [sys.executable, "-m", "nox", "-s", "coverage"]
+    _, printed = on_terminal(args, cwd=uart.directory)
+    end = printed.replace("\r\n", "\n").rpartition("measured: ")[2]
+    assert re.search(r"\n\nfile +covered +not covered\nsrc/\S+ +\d+/\d+ +\d+\.\d\d % +[0-9, -]+", end)
+    assert end.index("not covered") < end.index("recorded: ")
+    _, printed = on_terminal(args, cwd=uart.directory, env={"CI": "true"})
+    assert "not covered" not in printed
+
+
 # History
 
 
@@ -138,6 +153,29 @@ def test_history_of_a_shallow_clone_says_that_it_is(recorded: CrateBuilder, tmp_
     assert percents(document) == [85, 84]
     assert document["shallow"] is True
     assert "This clone is shallow" in said
+
+
+def test_members_have_a_history_each(tmp_path: Path) -> None:
+    top = new_crate(tmp_path / "top", options="members=True")
+    top.with_file("Cargo.toml", '[workspace]\nresolver = "2"\nmembers = ["one", "two", "new"]\n')
+    for name in ("one", "two", "new"):
+        new_crate(top.directory / name).with_file(
+            "Cargo.toml", f'[package]\nname = "{name}"\nversion = "0.1.0"\nedition = "2021"\n'
+        )
+    top.with_file("one/tests/coverage", "50\n").with_file("two/tests/coverage", "60\n").with_git()
+    top.with_file("two/tests/coverage", "61\n").commit("more")
+    report = tmp_path / "history.json"
+    outcome = top.coverage("--history", f"--json={report}")
+    members = json.loads(report.read_text())["members"]
+    assert [(each["package"], each["path"], percents(each)) for each in members] == [
+        ("one", "one/tests/coverage", [50]),
+        ("two", "two/tests/coverage", [60, 61]),
+    ]
+    assert outcome.out.index("one:\n") < outcome.out.index("two:\n")
+    badge = top.directory / "badge.svg"
+    assert "name the member" in top.coverage("--history", f"--badge={badge}").err
+    assert top.coverage("--history", f"--badge={badge}", "--package=two").code == 0
+    assert "coverage: 61.0 %" in badge.read_text()
 
 
 def test_history_where_there_is_none_says_what_to_do(tmp_path: Path) -> None:
