@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
     from rustvmm_sessions.pipeline.included import Command
+    from rustvmm_sessions.process import Finished, Listener
     from rustvmm_sessions.results import Report
 
     Body = Callable[..., None]
@@ -259,14 +260,26 @@ class Crate:
             args: Arguments for cargo.
             env: More variables laid over the caller's.
         """
-        self._cargo(session).run(*args, env=env, deadline=self._deadlines[session.name]).check()
+        cargo, deadline = self._cargo(session), self._deadlines[session.name]
+        self._heard(session, lambda heard: cargo.run(*args, env=env, deadline=deadline, listener=heard))
 
     def run(self, session: nox.Session, *args: str, env: Mapping[str, str | None] | None = None) -> None:
         """Run any program as `cargo` runs cargo: its process group ends with it."""
         from rustvmm_sessions.process import run
 
         cargo, deadline = self._cargo(session), self._deadlines[session.name]
-        run(args, cwd=cargo.directory, env={**cargo.env, **(env or {})}, deadline=deadline).check()
+        directory, variables = cargo.directory, {**cargo.env, **(env or {})}
+        self._heard(
+            session,
+            lambda heard: run(args, cwd=directory, env=variables, deadline=deadline, listener=heard),
+        )
+
+    def _heard(self, session: nox.Session, start: Callable[[Listener], Finished]) -> None:
+        """Run a program; what it says of tests and of what does not compile is reported."""
+        from rustvmm_sessions.rust.libtest import heard
+
+        report = self._reports[session.name]
+        heard(start, report, report.file).check()
 
     def finding(self, session: nox.Session, title: str, **given: Any) -> None:
         """Report what the session has found; one of level ``error`` fails it when it ends.
@@ -316,7 +329,9 @@ class Crate:
 
             if not any(test.cases):
                 _refuse_words(session)
-            run_custom_test(self._cargo(session), test, session.posargs, self._deadlines[name])
+            run_custom_test(
+                self._cargo(session), test, session.posargs, self._deadlines[name], self._reports[name]
+            )
 
         summary = test.command.splitlines()[0]
         self._add_own(own, body, f"Custom test: {summary}\n\n{test.command}")
@@ -350,7 +365,12 @@ class Crate:
                 script = Script(
                     name=command.label, program="bash", text=command.script, soft_fail=command.soft_fail
                 )
-                run_script(script, self._cargo(session), self._deadlines[session.name])
+                run_script(
+                    script,
+                    self._cargo(session),
+                    self._deadlines[session.name],
+                    self._reports[session.name],
+                )
 
             override = Override(env=dict(command.env), timeout_minutes=command.timeout_minutes)
             own = OwnSession(name=command.label, override=override, described=True)

@@ -425,7 +425,7 @@ def _report_errors(request: GateRequest, done: Finished) -> None:
 
 
 def _run_tests(request: GateRequest, asked: _Command) -> _Ended:
-    """Run cargo test, and report what it says of each test."""
+    """Run cargo test, or clippy --fix; report what is said of each test."""
     listener = SuiteListener()
     cargo = start(request)
     try:

@@ -18,12 +18,14 @@ from rustvmm_sessions.pipeline.custom_tests import CustomTest, commands
 from rustvmm_sessions.pipeline.model import tolerated_by
 from rustvmm_sessions.process import run
 from rustvmm_sessions.rust.cargo import Cargo, machine
+from rustvmm_sessions.rust.libtest import heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from rustvmm_sessions.deadline import Deadline
+    from rustvmm_sessions.results import Report
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,19 +45,36 @@ class Script:
     soft_fail: Any = None
 
 
-def run_script(script: Script, cargo: Cargo, deadline: Deadline) -> None:
+def run_script(script: Script, cargo: Cargo, deadline: Deadline, report: Report) -> None:
     """Run a script as Buildkite's agent does, in the directory of `cargo`.
+
+    Args:
+        script: The script.
+        cargo: Cargo where it starts, with the session's variables.
+        deadline: When the session's time is up.
+        report: What it says of tests goes there, unless its failure is passed over.
 
     Raises:
         CheckFailed: It failed, and its ``soft_fail`` does not pass over that.
     """
     command = [script.program, "-e", "-c", script.text]
+    own = report.apart()
     with _edits_named(cargo.directory):
-        done = run(command, cwd=cargo.directory, env=cargo.env, deadline=deadline)
+        done = heard(
+            lambda listener: run(
+                command, cwd=cargo.directory, env=cargo.env, deadline=deadline, listener=listener
+            ),
+            own,
+            lambda name: report.file(cargo.directory / name),
+            script.name,
+        )
+    tolerated = any(status in ("*", done.returncode) for status in tolerated_by(script.soft_fail))
+    if done.ok or not tolerated:
+        report.add(own)
     if done.ok:
         return
     what = f"{script.name}: {done.ending}"
-    if not any(status in ("*", done.returncode) for status in tolerated_by(script.soft_fail)):
+    if not tolerated:
         raise CheckFailed(what, output=done.output, status=done.status)
     warn(f"{what}; its soft_fail passes over that")
 
@@ -97,7 +116,9 @@ def _state(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadline: Deadline) -> None:
+def run_custom_test(
+    cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadline: Deadline, report: Report
+) -> None:
     """Run the cases of a custom test.
 
     Args:
@@ -105,6 +126,7 @@ def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadl
         test: The test.
         chosen: The values of the only case of its matrix to run; empty for all.
         deadline: When the session's time is up.
+        report: What they say of tests goes there.
 
     Raises:
         CheckFailed: A case failed, and ``soft_fail`` does not pass over it.
@@ -117,7 +139,9 @@ def run_custom_test(cargo: Cargo, test: CustomTest, chosen: Sequence[str], deadl
             say(f"{test.name}: {case}")
         name = f"{test.name} ({case})" if case else test.name
         soft_fail = test.template.extra.get("soft_fail")
-        run_script(Script(name=name, program="sh", text=command, soft_fail=soft_fail), cargo, deadline)
+        run_script(
+            Script(name=name, program="sh", text=command, soft_fail=soft_fail), cargo, deadline, report
+        )
 
 
 def _start(cargo: Cargo, test: CustomTest) -> Path:

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions.results import ESCAPES, MOST_BYTES, Case, Finding
-from rustvmm_sessions.rust.messages import Lines
+from rustvmm_sessions.rust.messages import Lines, findings_said
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from rustvmm_sessions.process import Finished
     from rustvmm_sessions.results import CaseResult, Report
+    from rustvmm_sessions.rust.messages import Place
 
 _BEGIN = re.compile(r"running (\d+) tests?(?: \((shuffle seed: \d+)\))?")
 _END = re.compile(
@@ -35,6 +37,8 @@ _PANIC = re.compile(
 )
 _NO_PANIC = re.compile(r"note: test did not panic as expected at (?P<file>.+):(?P<line>\d+):\d+")
 _DOC = re.compile(r"(?P<file>.+) - .*\(line (?P<line>\d+)\).*")
+_MARKS = (b" ... ", b"running ", b"---- ", b"failures:", b"FAILED", b"test result: ")
+"""What lines of the harness have in them."""
 _PANICS = 1000
 """Panics on standard error that are kept."""
 
@@ -85,7 +89,8 @@ class _Block:
     last: str = ""
     open: str = ""
     open_ended: str = ""
-    listed: list[str] | None = None
+    listed: list[str] = field(default_factory=list)
+    listing: bool = False
 
     def may_be(self, by: _Announced) -> bool:
         """Whether it may be what an executable printed, by its tests' names and by how it ended."""
@@ -100,11 +105,11 @@ class _Block:
     def end(self, totals: Counter[CaseResult]) -> None:
         """Take the totals; the names listed before them, and no others, are of tests that failed."""
         self.totals = totals
-        if len(self.listed or ()) == totals["failed"]:
+        if len(self.listed) == totals["failed"]:
             for name in [name for name, (result, _) in self.results.items() if result == "failed"]:
-                if name not in (self.listed or ()):
+                if name not in self.listed:
                     del self.results[name]
-            for name in self.listed or ():
+            for name in self.listed:
                 self.results.setdefault(name, ("failed", None))
 
 
@@ -137,7 +142,7 @@ class SuiteListener:
     """Listens to a run of ``cargo test``; holds names and results, and some output of what failed."""
 
     def __init__(self) -> None:
-        self._out = Lines(self._on_line)
+        self._out = Lines(self._on_line, self._on_lines)
         self._err = Lines(self._on_error)
         self._announced: list[_Announced] = []
         self._blocks: list[_Block] = []
@@ -152,6 +157,17 @@ class SuiteListener:
     def stderr(self, data: bytes) -> None:
         """Take what comes on standard error."""
         self._err.feed(data)
+
+    def _on_lines(self, data: bytes) -> bool:
+        """Take lines of which none can be the harness's: nearly all where tests print much."""
+        block = self._block
+        if block is None:
+            return b"running " not in data
+        if block.open or block.listing or any(mark in data for mark in _MARKS):
+            return False
+        if block.last:
+            block.sections[block.last].add(data + b"\n")
+        return True
 
     def _on_line(self, data: bytes) -> None:
         block = self._block
@@ -169,10 +185,12 @@ class SuiteListener:
     def _on_output(self, block: _Block, data: bytes) -> None:
         """Take a line of what failed tests printed, and of the list of their names."""
         if data == b"failures:":
-            block.listed = []
-        elif block.listed is not None and data.startswith(b"    ") and len(block.listed) < block.expected:
+            block.listed, block.listing = [], True
+        elif block.listing and data.startswith(b"    ") and len(block.listed) < block.expected:
             block.listed.append(_text(data[4:]))
-        elif data.startswith(b"---- ") and (match := _SECTION.fullmatch(_text(data))):
+        elif data:
+            block.listing = False
+        if data.startswith(b"---- ") and (match := _SECTION.fullmatch(_text(data))):
             name = match[1]
             if name not in block.sections and block.results.get(name, ("",))[0] == "failed":
                 block.sections[name] = Kept()
@@ -304,7 +322,9 @@ def _text(data: bytes) -> str:
 
 def _may_have_result(block: _Block, data: bytes) -> bool:
     """Whether it is worth a closer look; most of what tests print is not."""
-    return bool(block.open) or b"test " in data or data.endswith(b"FAILED")
+    return (
+        bool(block.open) or b" ... " in data or data.startswith(b"test result: ") or data.endswith(b"FAILED")
+    )
 
 
 def _announced(match: re.Match[str]) -> _Announced:
@@ -324,7 +344,7 @@ def _add(block: _Block, name: str, result: str, seconds: str | None) -> None:
 def tell(
     report: Report,
     suites: Iterable[Suite],
-    place: Callable[[str], str | None],
+    place: Place,
     features: str = "",
     *,
     again: bool = False,
@@ -361,7 +381,35 @@ def tell(
             report.found(_crash(suite))
 
 
-def failure(case: Case, place: Callable[[str], str | None]) -> Finding:
+def heard(
+    start: Callable[[SuiteListener], Finished],
+    report: Report,
+    place: Place,
+    features: str = "",
+    *,
+    again: bool = False,
+) -> Finished:
+    """Run what `start` starts, and report what is said of tests, and of what does not compile.
+
+    Args:
+        start: Runs a program that may build and run tests, with a listener.
+        report: As the other arguments, see `tell`.
+        place: See there.
+        features: See there.
+        again: See there.
+    """
+    listener = SuiteListener()
+    try:
+        done = start(listener)
+    finally:
+        tell(report, listener.suites(), place, features, again=again)
+    if not done.ok:
+        for each in findings_said(done.stderr, place):
+            report.found(each)
+    return done
+
+
+def failure(case: Case, place: Place) -> Finding:
     """Return the finding that a failed test is."""
     named, line = location(case.name, case.output)
     file = place(named) if named else None

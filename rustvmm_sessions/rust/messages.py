@@ -25,20 +25,27 @@ _SAID = re.compile(
 
 
 class Lines:
-    """Cuts a stream into lines; of one without end, the beginning and the end are enough."""
+    """Cuts a stream into lines; of one without end, the beginning and the end are enough.
 
-    def __init__(self, line: Callable[[bytes], None]) -> None:
+    Args:
+        line: Takes each line.
+        skip: Takes several lines at once, and returns whether that was all there is to do with them.
+    """
+
+    def __init__(self, line: Callable[[bytes], None], skip: Callable[[bytes], bool] | None = None) -> None:
         self._line = line
+        self._skip = skip
         self._rest = bytearray()
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
-        *lines, rest = data.split(b"\n")
-        if lines:
-            lines[0] = bytes(self._rest) + lines[0]
+        whole, end, rest = data.rpartition(b"\n")
+        if end:
+            whole = bytes(self._rest) + whole
             self._rest.clear()
-        for line in lines:
-            self._line(line)
+            if self._skip is None or not self._skip(whole):
+                for line in whole.split(b"\n"):
+                    self._line(line)
         self._rest += rest
         if len(self._rest) > 4 * MOST_BYTES:
             del self._rest[MOST_BYTES:-MOST_BYTES]

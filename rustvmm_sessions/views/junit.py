@@ -29,14 +29,14 @@ def xml(result: Result) -> str:
             suites[key] = junitparser.TestSuite(_text(case.suite))
             if case.features:
                 suites[key].add_property("features", _text(case.features))
-        suites[key].add_testcase(_case(case))
+        suites[key].append(_case(case))  # add_testcase() counts all again each time
     titles = {case.title for case in result.cases}
     errors = [f for f in result.findings if f.level == "error" and f.title not in titles]
     own = junitparser.TestSuite(_text(result.session))
     for finding in errors:
-        own.add_testcase(_failed(result, finding))
+        own.append(_failed(result, finding))
     if not (errors or suites) or (result.result == "failed" and not result.findings):
-        own.add_testcase(_whole(result))
+        own.append(_whole(result))
     for suite in (*suites.values(), *([own] if len(own) else [])):
         suite.update_statistics()
         document.add_testsuite(suite)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -63,3 +65,81 @@ def test_coverage_pages_of_200_000_lines_take_five_seconds(tmp_path: Path) -> No
     started = time.process_time()
     site.write(request, tmp_path, two_thousand_files())
     assert time.process_time() - started <= 5
+
+
+LOUD = """
+import sys
+print("\\nrunning 2 tests\\ntest fine ... ok\\ntest loud ... FAILED\\n")
+print("failures:\\n\\n---- loud stdout ----")
+for n in range(1_300_000):
+    sys.stdout.write("a line of what a test prints, about as long as lines of logs are: %07d too\\n" % n)
+print("\\nthread 'loud' (1) panicked at src/lib.rs:3:5:\\nwhy\\n\\n\\nfailures:\\n    loud\\n")
+print("test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s")
+"""
+
+LISTENED = """
+import resource, sys, time
+from rustvmm_sessions.process import run
+from rustvmm_sessions.results import Report
+from rustvmm_sessions.rust.libtest import SuiteListener, tell
+
+listener = SuiteListener() if sys.argv[2] == "listened" else None
+report = Report()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run([sys.executable, "-c", sys.argv[1]], echo=False, listener=listener)
+if listener:
+    tell(report, listener.suites(), report.file)
+    (finding,) = report.findings
+    assert finding.line == 3
+    assert report.result(session="s", result="failed", seconds=1).tests["passed"] == 1
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+print(time.process_time(), grown, file=sys.stderr)
+"""
+
+RECORDED = """
+import os, resource, sys, time
+from pathlib import Path
+
+from rustvmm_sessions import outcomes
+from rustvmm_sessions.results import Case, Finding
+
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.process_time()
+here = Path.cwd()
+with outcomes.recorded("unit-tests", "nox -s unit-tests", directory=here, called_from=here) as report:
+    for number in range(500):
+        report.ran(Case(name=f"tests::number_{number}", suite="vm_device (src/lib.rs)", result="passed"))
+        report.found(Finding(kind="lint", title=f"{number}", message="why\\n" * 10)) if number < 50 else None
+seconds = time.process_time() - started
+print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, file=sys.stderr)
+"""
+
+
+def test_100_megabytes_of_test_output_are_read_along_in_a_second_and_30_megabytes(tmp_path: Path) -> None:
+    def cost(how: str) -> tuple[float, int]:
+        done = subprocess.run(
+            [sys.executable, "-c", LISTENED, LOUD, how],
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        )
+        assert len(done.stdout) > 100_000_000
+        seconds, grown = done.stderr.split()
+        return float(seconds), int(grown)
+
+    alone, listened = (min(cost(how) for _ in range(3)) for how in ("alone", "listened"))
+    assert listened[0] - alone[0] <= 1
+    assert listened[1] <= 30
+
+
+def test_a_session_s_result_takes_50_milliseconds_and_30_megabytes(tmp_path: Path) -> None:
+    """With what it imports, 500 tests and 50 lints; of processor time, so that neighbours do not count."""
+
+    def cost() -> tuple[float, int]:
+        done = run([sys.executable, "-c", RECORDED], cwd=tmp_path, env={"RUSTVMM_RESULTS": "out"})
+        seconds, grown = done.err.split()
+        return float(seconds), int(grown)
+
+    seconds, grown = min(cost() for _ in range(5))
+    assert seconds <= 0.05
+    assert grown <= 30

@@ -38,7 +38,7 @@ PURE = {
     *("coverage.history", "coverage.page", "coverage.sources", "coverage.table"),
     *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
     "init.takeover",
-    *("rust.cfg", "rust.features", "rust.libtest", "rust.reads", "coverage.findings"),
+    *("rust.cfg", "rust.features", "rust.reads", "coverage.findings"),
     *("views.annotations", "views.junit", "views.markdown", "views.terminal"),
     *(
         "pipeline.model",

@@ -17,6 +17,7 @@ from rustvmm_sessions.errors import CheckFailed
 from rustvmm_sessions.pipeline.custom_tests import CustomTest
 from rustvmm_sessions.pipeline.model import Template
 from rustvmm_sessions.pipeline.shell import run_custom_test
+from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from tests.crates import MANIFEST, REPOSITORY, CrateBuilder, new_crate
 
@@ -171,7 +172,7 @@ def test_a_time_limit_ends_the_shell_and_what_it_started(crate: CrateBuilder) ->
     test = CustomTest(template=Template(name="slow", source="", command="sleep 60 & sleep 60"))
 
     with pytest.raises(CheckFailed, match=r"slow: stopped at the time limit timeout_minutes=0.02 after 1 s"):
-        run_custom_test(Cargo(directory=crate.directory), test, (), Deadline(minutes=0.02))
+        run_custom_test(Cargo(directory=crate.directory), test, (), Deadline(minutes=0.02), Report())
 
 
 @pytest.mark.parametrize(
