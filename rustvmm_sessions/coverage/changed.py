@@ -81,7 +81,7 @@ def _diff(top: Path, base: str, scratch: Path) -> str:
     index = scratch / "index"
     own_index = Git(directory=top).line("rev-parse", "--path-format=absolute", "--git-path", "index")
     if own_index and Path(own_index).exists():
-        shutil.copyfile(own_index, index)
+        shutil.copy2(own_index, index)  # by its time git knows which files changed in the second it is of
     with_new = Git(directory=top, env={"GIT_INDEX_FILE": str(index)})
     with_new.output("add", "--intent-to-add", "--", ".")
     options = ("--no-color", "--no-ext-diff", "--no-textconv", "--unified=0", "--no-relative")

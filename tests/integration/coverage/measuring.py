@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.parsers import expat
 
 from rustvmm_sessions.rust.cargo import Cargo
 from rustvmm_sessions.rust.tools import find_cargo_llvm_cov, need_llvm_tools
@@ -76,3 +77,12 @@ def both(crate: CrateBuilder, *options: str, env: Variables | None = None) -> Co
     by_cargo, by_tool = (measure(crate, *options, f"--backend={name}", env=env) for name in BACKENDS)
     assert by_cargo == by_tool
     return by_cargo
+
+
+def parse_xml(text: bytes) -> list[tuple[str, dict[str, str]]]:
+    """Return every element with its attributes; raise an error where the XML is not well-formed."""
+    elements: list[tuple[str, dict[str, str]]] = []
+    parser = expat.ParserCreate()
+    parser.StartElementHandler = lambda tag, attributes: elements.append((tag, attributes))
+    parser.Parse(text, True)
+    return elements

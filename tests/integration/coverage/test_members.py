@@ -12,7 +12,7 @@ import pytest
 
 from rustvmm_sessions.rust.cargo import machine
 from tests.crates import CrateBuilder, Outcome
-from tests.integration.coverage.measuring import BACKENDS, Counts, directly
+from tests.integration.coverage.measuring import BACKENDS, Counts, directly, parse_xml
 
 CORE = """\
 pub fn small(number: u32) -> bool {
@@ -216,11 +216,19 @@ def test_a_record_at_the_top_is_judged_as_well(crate: CrateBuilder) -> None:
 def test_reports_hold_all_members(crate: CrateBuilder, tmp_path: Path) -> None:
     lcov, pages = tmp_path / "lcov.info", tmp_path / "pages"
     names = ("--package=core-parts", "--package=excluding")
-    outcome, result = coverage(crate, "--profile=devel", *names, f"--lcov={lcov}", f"--html={pages}")
+    report = tmp_path / "cobertura.xml"
+    files = (f"--lcov={lcov}", f"--cobertura={report}", f"--html={pages}")
+    outcome, result = coverage(crate, "--profile=devel", *names, *files)
     assert outcome.code == 0, outcome.text
     sources = [line[3:] for line in lcov.read_text().splitlines() if line.startswith("SF:")]
     found = [file["path"] for member in result["members"] for file in member["files"]]
     assert [Path(name).relative_to(crate.directory).as_posix() for name in sources] == found
+    elements = parse_xml(report.read_bytes())
+    assert sorted(each["filename"] for tag, each in elements if tag == "class") == sorted(found)
+    (totals,) = [each for tag, each in elements if tag == "coverage"]
+    lines = [line.partition(":") for line in lcov.read_text().splitlines()]
+    assert totals["lines-valid"] == str(sum(int(count) for key, _, count in lines if key == "LF"))
+    assert totals["lines-covered"] == str(sum(int(count) for key, _, count in lines if key == "LH"))
     for name in ("core-parts", "excluding"):
         assert f'href="members/{name}/index.html"' in (pages / "index.html").read_text()
         page = (pages / "members" / name / "index.html").read_text()
@@ -228,6 +236,30 @@ def test_reports_hold_all_members(crate: CrateBuilder, tmp_path: Path) -> None:
         assert len(re.findall(r'href="files/[^"]*"', page)) == len(
             list((pages / "members" / name).rglob("*.rs.html"))
         )
+
+
+def test_changed_lines_are_those_of_all_members_together(crate: CrateBuilder, tmp_path: Path) -> None:
+    crate.with_file("core-parts/src/lib.rs", CORE.replace("    7\n", "    8\n"))
+    crate.with_file("excluding/src/lib.rs", EXCLUDING.replace("* 2", "* 2 + 0"))
+    crate.with_file("excluding/src/generated.rs", "pub fn once(number: u32) -> u32 {\n    number + 0\n}\n")
+    names = ("--package=core-parts", "--package=excluding", "--package=user")
+    report = tmp_path / "cobertura.xml"
+
+    outcome, result = coverage(crate, "--profile=devel", *names, "--diff=HEAD", f"--cobertura={report}")
+
+    assert outcome.code == 0, outcome.text
+    files = {file["path"]: (file["covered"], file["count"]) for file in result["diff"]["files"]}
+    assert files == {"core-parts/src/lib.rs": (0, 1), "excluding/src/lib.rs": (1, 1)}
+    assert (result["diff"]["covered"], result["diff"]["count"]) == (1, 2)
+    by_member = {each["package"]: each["diff"] for each in result["members"]}
+    assert [
+        (by_member[name]["covered"], by_member[name]["count"]) for name in MEMBERS if name in by_member
+    ] == [
+        (0, 1),
+        (1, 1),
+        (0, 0),
+    ]
+    assert "core-parts/src/lib.rs" in report.read_text()
 
 
 def test_scope_leaves_no_choice(crate: CrateBuilder) -> None:

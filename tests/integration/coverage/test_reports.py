@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 
 import pytest
 
+from rustvmm_sessions.coverage.changed import find_changes
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from tests.crates import CrateBuilder, new_crate
+from tests.integration.coverage.measuring import parse_xml
 
 # Line 5 is reached in every second run alone, line 7 in none.
 LIB = """\
@@ -60,15 +62,6 @@ def crate(built: CrateBuilder) -> CrateBuilder:
 
 def runs(crate: CrateBuilder) -> int:
     return len((crate.directory / "target/runs").read_text())
-
-
-def parse_xml(text: bytes) -> list[tuple[str, dict[str, str]]]:
-    """Return every element with its attributes; raise an error where the XML is not well-formed."""
-    elements: list[tuple[str, dict[str, str]]] = []
-    parser = expat.ParserCreate()
-    parser.StartElementHandler = lambda tag, attributes: elements.append((tag, attributes))
-    parser.Parse(text, True)
-    return elements
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -235,6 +228,20 @@ def test_diff_lists_uncovered_lines_of_all_changes_and_leaves_the_index_alone(
     assert CHANGED in outcome.out
     assert (changed.directory / ".git/index").read_bytes() == index
     assert changed.git("status", "--porcelain") == status
+
+
+def test_a_line_that_changed_in_the_second_of_its_commit_is_found(tmp_path: Path) -> None:
+    crate = new_crate(tmp_path).with_git()
+    crate.git("config", "core.trustctime", "false")
+    source, then = crate.directory / "src/lib.rs", (10**9, 10**9)
+    source.write_text("// one\n")
+    os.utime(source, then)
+    crate.commit("one")
+    os.utime(crate.directory / ".git/index", then)
+    source.write_text("// two\n")
+    os.utime(source, then)
+
+    assert find_changes(crate.directory, "HEAD").lines == {"src/lib.rs": frozenset({1})}
 
 
 def test_diff_of_covered_lines_lists_none(crate: CrateBuilder) -> None:
