@@ -104,7 +104,7 @@ class StandardSession:
     @property
     def chooses_members(self) -> bool:
         """Whether it can be asked to judge some members of a workspace."""
-        return self.by_member or self.name in ("fmt", "doc")
+        return self.by_member or self.name in ("fmt", "doc", BENCH)
 
 
 # In the order in which faults show soonest; plain `nox` runs the quick ones in this order.

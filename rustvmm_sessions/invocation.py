@@ -77,7 +77,7 @@ class Invocation:
         return value and self.called_from / value
 
 
-def add_member_options(parser: Parser) -> None:
+def add_member_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose members of a workspace."""
     add = parser.add_argument
     add(

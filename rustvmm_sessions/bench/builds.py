@@ -39,7 +39,7 @@ class Build:
         name: ``base`` or ``HEAD``, for messages.
         cargo: Cargo in the crate's directory of this side.
         target: Cargo's target directory for it; no other side may use it.
-        package: The package whose benchmarks are meant; empty for the workspace's default members.
+        packages: The packages whose benchmarks are meant; None for the workspace's default members.
         remap: Folders of both sides with what they are called in the programs, so that equal
             sources give equal programs; the same for both, as flags are a part of what is built.
         config: Files that cargo reads for HEAD and would not find for this side.
@@ -50,7 +50,7 @@ class Build:
     name: str
     cargo: Cargo
     target: Path
-    package: str = ""
+    packages: tuple[str, ...] | None = None
     remap: tuple[tuple[Path, str], ...] = ()
     config: tuple[Path, ...] = ()
     run: Run = field(default_factory=Run)
@@ -58,21 +58,10 @@ class Build:
 
     @property
     def harnesses(self) -> tuple[str, ...]:
-        """The packages that have benchmarks, by name.
-
-        Raises:
-            UserError: There is no package of that name.
-        """
+        """The packages that have benchmarks, by name."""
         packages = self.cargo.metadata["packages"]
-        if self.package:
-            packages = [package for package in packages if package["name"] == self.package]
-            if not packages:
-                names = [member.name for member in self.cargo.workspace.members]
-                raise UserError(
-                    f"{self.name} has no package {self.package!r}",
-                    where="--package, or the variable PACKAGE",
-                    fix=did_you_mean(self.package, names),
-                )
+        if self.packages is not None:
+            packages = [package for package in packages if package["name"] in self.packages]
         else:
             chosen = self.cargo.metadata.get("workspace_default_members")
             packages = [p for p in packages if chosen is None or p["id"] in chosen]
@@ -83,11 +72,6 @@ class Build:
         """The benchmark targets that are not compared, as their name is another."""
         targets = [target for package in self.cargo.metadata["packages"] for target in package["targets"]]
         return tuple(t["name"] for t in targets if "bench" in t["kind"] and t["name"] != HARNESS)
-
-    @property
-    def has_package(self) -> bool:
-        """Whether the package that is asked for is there."""
-        return not self.package or self.package in {m.name for m in self.cargo.workspace.members}
 
 
 @dataclass(frozen=True, kw_only=True)

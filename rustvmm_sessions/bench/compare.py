@@ -16,7 +16,6 @@ from rustvmm_sessions.bench import critcmp, criterion, document, host, page, sum
 from rustvmm_sessions.bench import pairs as bench_runs
 from rustvmm_sessions.bench.builds import Build, Executable
 from rustvmm_sessions.bench.model import (
-    OPTIONS,
     SESSION,
     BenchReport,
     BenchVerdict,
@@ -35,6 +34,7 @@ from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.process import command_line
 from rustvmm_sessions.results import Finding, Report
 from rustvmm_sessions.rust.cargo import own_folder
+from rustvmm_sessions.rust.choice import Choice, choose
 from rustvmm_sessions.rust.tools import find_program
 from rustvmm_sessions.settings import BenchRules, expression
 from rustvmm_sessions.wording import counted, one_line
@@ -72,8 +72,7 @@ class BenchRequest:
 
     Attributes:
         cargo: Cargo in the crate's directory.
-        workspace: Whether the workspace's default members are meant, or the crate's own package.
-        package: The package whose benchmarks are meant; empty for what `workspace` says.
+        choice: Which members' benchmarks are meant; without one, the workspace's default members.
         features: Those to build with beside the default ones; None for as many as may go together.
         base: The reference whose merge base with HEAD is compared with; empty for upstream.
         filter: A regular expression that is found in the ids of the benchmarks meant.
@@ -87,8 +86,7 @@ class BenchRequest:
     """
 
     cargo: Cargo
-    workspace: bool = True
-    package: str = ""
+    choice: Choice = field(default_factory=Choice)
     features: str | None = None
     base: str = ""
     filter: str = ""
@@ -110,9 +108,17 @@ class BenchRequest:
         """The options of the command line that ask for this comparison."""
         threshold = None if self.threshold is None else f"{self.threshold:g}"
         witness = None if self.witness else "off"
-        values = (self.base or None, self.package or None, self.features, self.filter or None)
-        named = zip(OPTIONS, (*values, threshold, witness), strict=True)
-        return tuple(f"{name}={value}" for name, value in named if value is not None)
+        given = (
+            ("--base", self.base or None),
+            *(("--package", name) for name in self.choice.packages),
+            *(("--exclude", name) for name in self.choice.without),
+            ("--changed", self.choice.changed),
+            ("--features", self.features),
+            ("--filter", self.filter or None),
+            ("--threshold", threshold),
+            ("--witness", witness),
+        )
+        return tuple(f"{name}={value}" for name, value in given if value is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,7 +336,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
     worktree.check_out(started.git, started.base.commit, place / "base")
     here = request.cargo.directory.resolve()
     _bring(request.rules.files, here, there := place / "base" / here.relative_to(started.top.resolve()))
-    package = request.package or ("" if request.workspace else request.cargo.package.name)
+    packages = choose(request.cargo, request.choice)
     if not (there / "Cargo.toml").is_file():
         return started.nothing(BenchVerdict.NOTHING, "the base has no crate in this directory")
     targets = {"HEAD": own / "build", "base": place / "build"}
@@ -343,7 +349,7 @@ def _compare(started: _Run, own: Path, place: Path) -> BenchReport:
         name="HEAD",
         cargo=request.cargo,
         target=targets["HEAD"],
-        package=package,
+        packages=packages,
         remap=remap,
         deadline=request.deadline,
     )
@@ -406,9 +412,11 @@ def _bring(patterns: Sequence[str], here: Path, there: Path) -> None:
 
 def _why_nothing(base: Build, head: Build) -> str:
     """Return why there is nothing to compare, before anything is built; empty where there is."""
-    of_head = head.harnesses  # an unknown package is an error here, and none in the base
-    if not base.has_package:
-        return f"the base has no package {base.package!r}"
+    if head.packages == ():
+        return "no member is to be compared"
+    of_head, of_base = head.harnesses, {member.name for member in base.cargo.workspace.members}
+    if head.packages and not of_base.intersection(head.packages):
+        return f"the base has no package {', '.join(head.packages)}"
     if not set(of_head) & set(base.harnesses):
         which, side = ("HEAD", head) if not of_head else ("the base", base)
         others = f", only {', '.join(side.others)}" if side.others else ""

@@ -132,7 +132,9 @@ class Comparison:
 SESSION = "nox -s bench --"
 """The command line of the session."""
 
-OPTIONS = ("--base", "--package", "--features", "--filter", "--threshold", "--witness")
+OPTIONS = (
+    *("--base", "--package", "--exclude", "--changed", "--features", "--filter", "--threshold", "--witness"),
+)
 """The options of the command line that say what is compared and how it is judged."""
 
 

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.invocation import add_member_options
+
 if TYPE_CHECKING:
     from rustvmm_sessions.bench.compare import Delivery
     from rustvmm_sessions.invocation import Invocation
@@ -22,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="REF",
         help="compare with the merge base with REF, which is known here (default: upstream, fetched)",
     )
-    add("--package", default="", metavar="NAME", help="the package whose benchmarks are meant; or PACKAGE")
+    add_member_options(parser)
     add(
         "--features",
         metavar="LIST",
@@ -75,13 +77,13 @@ def run(invocation: Invocation) -> None:
     from rustvmm_sessions.bench import compare as bench
 
     given, cargo, deadline = invocation.given, invocation.cargo, invocation.deadline
+    choice, packages = invocation.choice, tuple(filter(None, [cargo.variable("PACKAGE")]))
     if given.max_minutes is not None:
         deadline = replace(deadline, minutes=given.max_minutes, setting="--max-minutes")
     bench.check_benchmarks(
         bench.BenchRequest(
             cargo=cargo,
-            workspace=invocation.crate.workspace,
-            package=given.package or cargo.variable("PACKAGE"),
+            choice=replace(choice, packages=choice.packages or packages),
             features=given.features,
             base=given.base,
             filter=given.filter,

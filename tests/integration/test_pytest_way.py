@@ -91,7 +91,7 @@ def test_the_package_of_the_noxfile_is_the_one_whose_benchmarks_are_meant(crate:
 
     for outcome in (check(crate, "test_benchmark"), crate.nox("-s", "bench", "--", "--base=HEAD")):
         assert outcome.code == 1
-        assert "has no package 'sampel'" in outcome.text
+        assert "there is no member 'sampel'" in outcome.text
 
 
 def test_an_empty_package_of_the_noxfile_means_none(

@@ -151,7 +151,7 @@ def test_a_base_without_benchmarks_or_package_passes_and_says_so(crate: BenchCra
     crate.crate.with_file("Cargo.toml", manifest.replace('"kernels"', '"kernel"')).commit("rename it")
     gone = crate.bench("--base", "HEAD~1", env={"PACKAGE": "kernel"})
     assert gone.code == 0
-    assert "the base has no package 'kernel'" in gone.out
+    assert "the base has no package kernel" in gone.out
     other = crate.bench("--base", "HEAD~1", "--package", "kernal")
     assert other.code == 1
     assert "did you mean 'kernel'?" in other.err
@@ -177,6 +177,27 @@ def test_a_package_that_criterion_needs_as_published_is_told_from_that(tmp_path:
     outcome = crate.nox("-s", "bench", "--", "--base", "HEAD", "--package", "sample")
     assert outcome.code == 0, outcome.text
     assert "both builds give the same program" in outcome.out
+
+
+def test_members_are_chosen_as_everywhere(tmp_path: Path) -> None:
+    """By an empty criterion, which is quickly built."""
+    crate = new_crate(tmp_path).with_published("criterion", "0.5.0")
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["one", "two", "three"]\nresolver = "2"\n')
+    harness = '[dev-dependencies]\ncriterion = "0.5"\n[[bench]]\nname = "main"\nharness = false\n'
+    for name in ("one", "two", "three"):
+        crate.with_file(f"{name}/Cargo.toml", MANIFEST.format(name=name).replace("[workspace]", harness))
+        crate.with_file(f"{name}/src/lib.rs", "").with_file(f"{name}/benches/main.rs", "fn main() {}\n")
+    crate.with_git().with_file("three/src/lib.rs", "// no change\n")
+
+    named = crate.nox("-s", "bench", "--", "--base=HEAD", "--package=one", "--package", "two/")
+    assert named.code == 0, named.text
+    assert "Members: one, two\n" in named.out
+    assert "both builds give the same program" in named.out
+    assert "Compiling three" not in named.text
+    changed = crate.nox("-s", "bench", "--", "--base=HEAD", "--changed=HEAD", "--exclude=three")
+    assert changed.code == 0, changed.text
+    assert "no member is to be compared" in changed.out
+    assert "Compiling" not in changed.text
 
 
 def test_a_harness_that_is_not_criterions_is_refused(crate: BenchCrate) -> None:
@@ -331,12 +352,12 @@ def test_the_base_is_found_from_a_shallow_clone_or_without_a_branch(
     clone.with_lib("// another").commit("change it")
     outcome = clone.nox("-s", "bench", "--", "--package", "nope")
     assert f"Base: {commit}, the merge base with origin/main." in outcome.out
-    assert "HEAD has no package 'nope'" in outcome.err
+    assert "there is no member 'nope'" in outcome.err
     unreachable = clone.nox("-s", "bench", env={"BASE_BRANCH": "main", "REMOTE": "https://localhost:1/none"})
     assert unreachable.code == 1
     assert "cannot be read" in unreachable.err
     known = clone.nox("-s", "bench", "--", "--base", "HEAD~1", "--package", "nope", env={"REMOTE": "none"})
-    assert "HEAD has no package 'nope'" in known.err
+    assert "there is no member 'nope'" in known.err
 
 
 @pytest.mark.parametrize("branch", ["--upload-pack=touch x", "-main", "no..such"])
