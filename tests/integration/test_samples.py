@@ -82,21 +82,29 @@ def test_the_guest_runs_where_kvm_is_and_is_missed_where_not(tmp_path: Path) -> 
     assert crate.git("status", "--porcelain") == ""
 
 
-def test_a_workspace_with_exclusive_features_passes_and_its_members_measure_themselves(
-    tmp_path: Path,
-) -> None:
+def test_members_of_exclusive_features_pass_and_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
     crate = copy("workspace", tmp_path / "workspace")
+    shown = blocks("text", REPOSITORY / "samples" / "workspace")
     gate = crate.nox("-s", "fmt", "clippy", "build-gnu", "doc", "unit-tests")
     assert gate.code == 0, gate.text
     listed = crate.nox("-s", "clippy", "--", "--list").out
     assert not re.search(r"features=\S*tap\S*vsock|features=\S*vsock\S*tap", listed)
     assert "--features=tap" in listed
     assert "--features=vsock" in listed
-    for member in ("ring", "backend"):
-        outcome = crate.nox("-s", "coverage", cwd=crate.directory / member)
-        assert outcome.code == 0, outcome.text
-        assert f"recorded: {'57/60' if member == 'ring' else '69/69'}" in outcome.out
+
+    outcome = crate.coverage()
+    assert outcome.code == 0, outcome.text
+    *table, last = without_figures(shown["Coverage of the members"]).splitlines()
+    assert without_figures(outcome.out).splitlines()[-len(table) :] == table
+    assert without_figures(outcome.err).splitlines()[-1] == last
     assert crate.git("status", "--porcelain") == ""
+
+    tap = crate.directory / "backend/src/tap.rs"
+    tap.write_text(tap.read_text() + "// more\n")
+    listed = crate.nox("-s", "clippy", "--", "--changed", "HEAD", "--list").out
+    first, *rest = shown["What a change concerns"].splitlines()
+    assert listed.splitlines()[1:4] == rest
+    assert listed.split()[0] == first.split()[0]
 
 
 def test_the_patches_of_the_benchmarks_apply_and_compile(tmp_path: Path) -> None:
