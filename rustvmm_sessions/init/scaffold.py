@@ -579,14 +579,25 @@ def _left_of_tests(found: Found) -> list[str]:
     return todo
 
 
-def _left_of_ci(found: Found, wishes: Wishes) -> list[str]:
+def _left_of_github(found: Found, wishes: Wishes) -> list[str]:
     todo = []
     if wishes.github:
         todo.append(
             "In GitHub's settings of the repository, require the check `gate` for merging: it sums up the "
             "others, which change with the noxfile."
         )
-    elif not (found.github or found.buildkite or wishes.buildkite or found.place):
+    if wishes.github or found.github:
+        todo += [
+            f"{GITHUB} has the sessions of the noxfile at the top alone: let a job of your own run "
+            f"`nox -f {shlex.quote(each.place)}/noxfile.py -t gate`."
+            for each in found.beside
+        ]
+    return todo
+
+
+def _left_of_ci(found: Found, wishes: Wishes) -> list[str]:
+    todo = _left_of_github(found, wishes)
+    if not (wishes.github or found.github or found.buildkite or wishes.buildkite or found.place):
         todo.append(
             "No CI runs the sessions yet: `rustvmm-sessions init --github` writes a workflow for GitHub, "
             "`--buildkite` a pipeline for Buildkite."

@@ -114,3 +114,4 @@ def test_a_second_workspace_has_a_noxfile_and_steps_of_the_same_build(tmp_path: 
     assert ran.code == 0, ran.text
     assert "Nothing to write." in init(crate, "--yes", "--buildkite").out
     assert "Nothing to write." in init(staging, "--yes").out
+    assert "`nox -f staging/noxfile.py -t gate`" in init(crate, "--dry-run", "--github").out
