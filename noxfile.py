@@ -75,12 +75,12 @@ def zipapp(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time coverage; or `-- gate`, `-- bench`, `-- bench-simulation`, `-- bench-layout`, `-- limits`."""
+    """Time coverage; or `-- gate`, `bench`, `bench-simulation`, `bench-layout`, `shares`, `limits`."""
     install(session, "test")
     if session.posargs[:1] == ["limits"]:
         session.run("pytest", "tests/perf", *session.posargs[1:])
         return
-    known = ("bench", "bench-layout", "bench-simulation", "coverage", "gate")
+    known = ("bench", "bench-layout", "bench-simulation", "coverage", "gate", "shares")
     named = session.posargs[:1] and session.posargs[0] in known
     what, *rest = session.posargs if named else ["coverage", *session.posargs]
     session.run("python", "-m", f"tests.perf.{what.replace('-', '_')}", *rest)

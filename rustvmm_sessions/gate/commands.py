@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rustvmm_sessions import catalog
+    from rustvmm_sessions.gate.plan import Share
     from rustvmm_sessions.rust.cargo import Cargo
     from rustvmm_sessions.rust.features import Run
 
@@ -39,7 +40,8 @@ class GateRequest:
         nextest: Whether cargo-nextest runs the tests; documentation tests run beside it.
         fix: Whether to fix what can be fixed, instead of checking.
         listing: Whether only to print the plan.
-        partition: The share of the plan to run, (I, N) with I from 1.
+        partition: The share of the plan to run, (I, N) with I from 1, perhaps with what runs took.
+        results: The folder where results are kept; None for none.
         choice: Which members are to be judged.
         rest: Words for ``cargo test``.
         alone: Whether a member fails that passes only with what other members switch on.
@@ -58,7 +60,8 @@ class GateRequest:
     nextest: bool = False
     fix: bool = False
     listing: bool = False
-    partition: tuple[int, int] | None = None
+    partition: Share | None = None
+    results: Path | None = None
     choice: Choice = field(default_factory=Choice)
     rest: tuple[str, ...] = ()
     alone: bool = False

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import tempfile
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from rustvmm_sessions.gate.commands import (
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
 from rustvmm_sessions.gate.flaky import Repeated
-from rustvmm_sessions.rust import nextest
+from rustvmm_sessions.rust import durations, nextest
 from rustvmm_sessions.rust.cargo import Cargo, machine, messages_format, own_folder, package_specs
 from rustvmm_sessions.rust.choice import choose, kept
 from rustvmm_sessions.rust.configuration import configured_targets, with_flags
@@ -41,7 +42,7 @@ from rustvmm_sessions.rust.turns import in_turn
 from rustvmm_sessions.wording import counted, width
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from rustvmm_sessions.process import Finished
@@ -93,7 +94,7 @@ def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> No
         own = replace(request, report=request.report.apart())
         passed_over = False
         try:
-            with task(share=f"{number}/{len(runs)}"):
+            with task(share=f"{number}/{len(runs)}"), _timed(request, run):
                 _run_combination(own, matrix, run, f"in run {number} of {len(runs)}{lacking}")
         except CheckFailed:
             if not alone or request.alone or request.fix:
@@ -109,6 +110,17 @@ def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> No
             if not passed_over:
                 request.report.add(own.report)
         request = _after_first_fix(request)
+
+
+@contextlib.contextmanager
+def _timed(request: GateRequest, run: Run) -> Iterator[None]:
+    """Keep what a whole run takes, for shares of the next; that it cannot be kept changes no verdict."""
+    started = time.monotonic()
+    yield
+    if request.results and not request.rest and request.repeat == 1:
+        took = {run.describe(): time.monotonic() - started}
+        with contextlib.suppress(UserError):
+            durations.keep(request.results, request.session.name, took)
 
 
 def _is_alone(request: GateRequest, run: Run) -> bool:
@@ -262,7 +274,7 @@ def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan)
     if _comparable(request, spec, plan):
         say("A run whose tests turn out to be the very files of runs before it is not repeated.")
     runs, distinct = counted(len(plan.runs), "run"), counted(plan.distinct, "distinct pair")
-    share = "" if request.partition is None else " (this is share {}/{})".format(*request.partition)
+    share = "" if request.partition is None else " (this is share {}/{})".format(*request.partition[:2])
     say(
         f"{runs} of cargo, {distinct} of package and features; "
         f"cargo all-features would run {counted(plan.predecessor_runs, 'package')}{share}."

@@ -5,11 +5,13 @@ from __future__ import annotations
 from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions import outcomes
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import add_member_options
 
 if TYPE_CHECKING:
     from rustvmm_sessions.gate.commands import GateRequest
+    from rustvmm_sessions.gate.plan import Share
     from rustvmm_sessions.invocation import Invocation, Parser
 
 
@@ -28,7 +30,7 @@ def add_doc_options(parser: Parser) -> None:
     add_member_options(parser)
 
 
-def _share(text: str) -> tuple[int, int]:
+def _share(text: str) -> Share:
     from rustvmm_sessions.gate.plan import parse_partition
 
     return parse_partition(text)
@@ -97,6 +99,7 @@ def _gate_request(invocation: Invocation) -> GateRequest:
         fix=given.get("fix", False),
         listing=given.get("list", False),
         partition=given.get("partition"),
+        results=outcomes.results_folder(invocation.called_from),
         choice=choice,
         rest=(*allow, *invocation.rest),
         repeat=given.get("repeat", 1),

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.rust import durations
 from rustvmm_sessions.rust.features import Key, Member, Run, chosen_of, joint_runs, members_of, narrowed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
 LIMIT: Final = 10_000
 """Runs of one package above which a plan is refused: cargo would be at it for hours."""
@@ -109,34 +112,68 @@ def plan(
     )
 
 
-def partition(whole: Plan, index: int, count: int) -> Plan:
+Share = tuple[int, int] | tuple[int, int, Mapping[str, int]]
+"""Which share, from 1, of how many, and what runs took where that is known (`rust.durations`)."""
+
+
+def partition(whole: Plan, index: int, count: int, took: Mapping[str, int] = MappingProxyType({})) -> Plan:
     """Return share `index` (from 1) of `count` of a plan; its numbers stay those of the whole.
 
-    The shares are disjoint, together they are the plan, and their sizes differ by one at most. The
-    runs are dealt out in turn, which spreads the few heavy ones at the front. With more shares than
-    runs some are empty.
+    Whatever `took` has, the shares are disjoint, and together they are the plan. Heavy runs are dealt out
+    first, each to the share that has least. Where nothing is known of their time, a package's runs stay
+    together, as they build the same dependencies, unless they are more than a share. With more shares
+    than runs some are empty.
 
     Raises:
         UserError: `index` is not in 1 to `count`.
     """
     if not 1 <= index <= count:
         raise _bad_share(f"{index}/{count}")
-    return replace(whole, runs=whole.runs[index - 1 :: count])
+    weights = _weights(whole.runs, took)
+    groups: dict[object, list[Run]] = {}
+    for number, run in enumerate(whole.runs):
+        groups.setdefault(number if took or len(run.packages) != 1 else run.packages, []).append(run)
+    fair = sum(weights.values()) / count
+    pieces: list[list[Run]] = []
+    for group in groups.values():
+        pieces += [group] if sum(weights[run] for run in group) <= fair else [[run] for run in group]
+    loads = [0.0] * count
+    mine: set[Run] = set()
+    for piece in sorted(pieces, key=lambda piece: -sum(weights[run] for run in piece)):
+        lightest = loads.index(min(loads))
+        loads[lightest] += sum(weights[run] for run in piece)
+        mine.update(piece if lightest == index - 1 else ())
+    return replace(whole, runs=tuple(run for run in whole.runs if run in mine))
 
 
-def parse_partition(text: str) -> tuple[int, int]:
+def _weights(runs: tuple[Run, ...], took: Mapping[str, int]) -> dict[Run, float]:
+    """Return what each run takes: as known, else as the others, else a unit for each package."""
+    known = {run: durations.of_run(took, run.describe()) for run in runs}
+    figures = [seconds for seconds in known.values() if seconds is not None]
+    typical = sum(figures) / len(figures) if figures else 0
+    packages = len({name for run in runs for name in run.packages}) or 1
+    return {
+        run: seconds if seconds is not None else typical or len(run.packages) or packages
+        for run, seconds in known.items()
+    }
+
+
+def parse_partition(text: str) -> Share:
     """Return the share and the number of shares that ``2/5`` stands for: (2, 5).
+
+    A pipeline adds what runs took: ``2/5:3fa91c=12,5b0d22=3``.
 
     Raises:
         UserError: The text is no such share.
     """
-    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
-    if match is None:
+    match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})(?::(.+))?", text)
+    took = durations.unpacked(match[3]) if match and match[3] else None
+    if match is None or (match[3] and took is None):
         raise _bad_share(text)
     index, count = int(match[1]), int(match[2])
     if not 1 <= index <= count:
         raise _bad_share(text)
-    return index, count
+    return (index, count) if took is None else (index, count, took)
 
 
 def _bad_share(text: str) -> UserError:

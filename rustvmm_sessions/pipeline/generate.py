@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rustvmm_sessions import catalog, files
+from rustvmm_sessions import catalog, files, outcomes
 from rustvmm_sessions.console import pass_on, say, tell, terminal_columns, warn
 from rustvmm_sessions.documents import read_yaml, write_yaml
 from rustvmm_sessions.errors import CheckFailed, UserError
@@ -27,7 +27,7 @@ from rustvmm_sessions.pipeline import (
     variables,
 )
 from rustvmm_sessions.pipeline.compose import Member, compose, compose_workspace
-from rustvmm_sessions.rust import manifests, members, reads
+from rustvmm_sessions.rust import durations, manifests, members, reads
 from rustvmm_sessions.rust.cargo import machine
 from rustvmm_sessions.rust.members import DEFAULTS, PLATFORM_FILE, platforms_of, read_platforms
 from rustvmm_sessions.wording import counted
@@ -90,12 +90,13 @@ def of_description(asked: Described) -> Pipeline:
     return _finished(pipeline, (), asked.directory, asked.include)
 
 
-def of_sessions(crate: Settings, form: str) -> Pipeline:
+def of_sessions(crate: Settings, form: str, called_from: Path | None = None) -> Pipeline:
     """Return the pipeline of a crate's registered sessions.
 
     Args:
         crate: What its ``register()`` call says, and the sessions of its own.
         form: One of `pipeline.options.FORMATS`; GitHub's jobs have nox installed, and write pages.
+        called_from: Where nox was called, which RUSTVMM_RESULTS starts from; None for the crate's directory.
 
     Raises:
         UserError: A file or variable is wrong.
@@ -110,6 +111,7 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
     tests = custom_tests_of(crate)
     shared = [test for test in tests if not test.member]
     results = "" if on_github else os.path.relpath(catalog.RESULTS, place)
+    kept = outcomes.results_folder(called_from or crate.directory)
     facts = registered.Facts(
         nox=nox,
         results=results,
@@ -117,6 +119,7 @@ def of_sessions(crate: Settings, form: str) -> Pipeline:
         members=judged,
         measured_on=members.measured_on(crate.directory),
         benchmarks=manifests.has_benchmarks(crate.directory, catalog.HARNESS),
+        took=lambda session: durations.kept(kept, session) if kept else {},
     )
     templates = registered.of_crate(crate, shared, facts)
     own = {m.name: tuple(test.step(nox) for test in tests if test.member == m.name) for m in judged}

@@ -38,5 +38,5 @@ def run(invocation: Invocation) -> None:
     from rustvmm_sessions.pipeline.generate import deliver, of_sessions
 
     crate = invocation.crate
-    pipeline = of_sessions(crate, invocation.given.format)
+    pipeline = of_sessions(crate, invocation.given.format, invocation.called_from)
     deliver(pipeline, invocation.given, crate=crate.directory, called_from=invocation.called_from)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import catalog
 from rustvmm_sessions.pipeline.model import Template
+from rustvmm_sessions.rust import durations
 from rustvmm_sessions.rust.choice import excluded_by, named
 from rustvmm_sessions.settings import BenchRules, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rustvmm_sessions.pipeline.custom_tests import CustomTest
     from rustvmm_sessions.rust.members import Member
@@ -53,6 +54,7 @@ class Facts:
         members: The members that are judged by themselves; sessions of cargo's are of each of them then.
         measured_on: The platforms that the coverage of the whole is recorded or configured for.
         benchmarks: Whether there are any.
+        took: Says what the runs of a session took, as far as it is known (`rust.durations`).
     """
 
     nox: str
@@ -61,6 +63,7 @@ class Facts:
     members: tuple[Member, ...] = ()
     measured_on: tuple[str, ...] = (catalog.X86_64,)
     benchmarks: bool = False
+    took: Callable[[str], Mapping[str, float]] = lambda _: {}
 
 
 def of_crate(crate: Settings, tests: Sequence[CustomTest], facts: Facts) -> tuple[Template, ...]:
@@ -107,9 +110,12 @@ def _templates(crate: Settings, name: str, facts: Facts, source: str) -> list[Te
     page = _PAGES.get(name, "") if standard and facts.pages else ""
     numbers = range(1, session.shares + 1)
     shares = [f"{number}/{session.shares}" for number in numbers] if session.shares > 1 else [""]
+    took = durations.packed(facts.took(name)) if session.shares > 1 else ""
+    by = took and f":{took}"
+    command = template.command
     words = ("--package {crate}" if members else "", page and f"--html {facts.pages}/{page}")
     return [
-        replace(template, share=each, command=_with(template.command, *words, each and f"--partition {each}"))
+        replace(template, share=each, command=_with(command, *words, each and f"--partition {each}{by}"))
         for each in shares
     ]
 

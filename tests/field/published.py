@@ -20,6 +20,7 @@ PINNED = {
     "vm-allocator": "0.1.4",
     "acpi_tables": "0.2.1",
     "vm-fdt": "0.3.0",
+    "vm-memory": "0.18.0",
 }
 
 

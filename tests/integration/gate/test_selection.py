@@ -103,6 +103,28 @@ def test_a_share_is_what_runs_of_the_plan(abc: CrateBuilder) -> None:
     assert len(combinations(outcome)) == len(listed)
 
 
+def test_shares_are_the_plan_whatever_an_agent_s_folder_says(abc: CrateBuilder, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    crate = CrateBuilder(abc.directory).with_noxfile(
+        'overrides={"clippy": {"shares": 2, "platforms": ["x86_64"]}}'
+    )
+    assert session(crate, "clippy", "--partition=1/2", env={"RUSTVMM_RESULTS": str(folder)}).code == 0
+    timed = (folder / "clippy.runs.tsv").read_text().splitlines()
+    assert len(timed) == 4
+
+    piped = crate.nox("-s", "pipeline", env={"RUSTVMM_RESULTS": str(folder)}).out
+    asked = re.findall(r"command: nox -s clippy -- (--partition) (\S+)", piped)
+    assert [share.partition(":")[0] for _, share in asked] == ["1/2", "2/2"]
+    shares = [
+        plan(session(crate, "clippy", "--list", *words, env={"RUSTVMM_RESULTS": other}))
+        for words, other in zip(asked, (str(folder), str(tmp_path / "none")), strict=True)
+    ]
+    crate.with_noxfile()
+    assert sorted(command for share in shares for command in share) == sorted(
+        plan(session(abc, "clippy", "--list"))
+    )
+
+
 def test_a_share_without_runs_says_so(abc: CrateBuilder) -> None:
     outcome = session(abc, "clippy", "--partition", "9/9")
     assert outcome.code == 0

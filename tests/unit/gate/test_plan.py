@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate.plan import LIMIT, Plan, parse_partition, partition, plan
+from rustvmm_sessions.rust import durations
 from rustvmm_sessions.rust.features import Run
 from tests.workspaces import (
     VM_MEMORY,
@@ -441,6 +442,73 @@ def test_the_shares_of_a_plan_are_the_plan(count: int, size: int) -> None:
     assert {(share.predecessor_runs, share.distinct) for share in shares} == {(100, size)}
 
 
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    """Plans of packages with some combinations each, and runs of all of them."""
+    sizes = draw(st.lists(st.integers(1, 9), min_size=1, max_size=5))
+    joint = (Run(), Run(all_features=True)) if len(sizes) > 1 else ()
+    alone = (
+        Run(packages=(f"p{n}",), features=(f"f{f}",), no_default=True)
+        for n, s in enumerate(sizes)
+        for f in range(s)
+    )
+    return Plan(runs=(*joint, *alone), predecessor_runs=0, distinct=0)
+
+
+@given(data=st.data(), whole=plans(), count=st.integers(1, 6))
+def test_shares_are_the_plan_whatever_is_known_of_its_runs(
+    data: st.DataObject, whole: Plan, count: int
+) -> None:
+    seconds = st.floats(0, 1000)
+    timed = data.draw(st.lists(st.sampled_from(whole.runs), unique=True))
+    took = {run.describe(): data.draw(seconds) for run in timed} | {"of another plan": 1e6}
+    word = durations.packed(took if data.draw(st.booleans()) else {})
+
+    shares = []
+    for index in range(1, count + 1):
+        given = parse_partition(f"{index}/{count}" + (word and f":{word}"))
+        shares.append(partition(whole, *given).runs)
+
+    assert sorted(run.describe() for share in shares for run in share) == sorted(
+        run.describe() for run in whole.runs
+    )
+    assert all([run for run in whole.runs if run in share] == list(share) for share in shares)
+
+
+@given(whole=plans(), count=st.integers(1, 6), data=st.data())
+def test_no_share_is_heavier_than_a_fair_one_and_a_run(whole: Plan, count: int, data: st.DataObject) -> None:
+    took = {run.describe(): data.draw(st.integers(1, 1000)) for run in whole.runs}
+    figures = durations.unpacked(durations.packed(took))
+    assert figures is not None
+
+    loads = [
+        sum(took[run.describe()] for run in partition(whole, index + 1, count, figures).runs)
+        for index in range(count)
+    ]
+
+    assert max(loads) <= sum(took.values()) / count + max(took.values())
+
+
+def test_a_package_s_runs_stay_together_where_nothing_is_known_of_their_time() -> None:
+    def names(index: int, **given: int) -> list[str]:
+        known = {durations.packed({what: 1}).partition("=")[0]: seconds for what, seconds in given.items()}
+        return [run.packages[0] for run in partition(whole, index, 2, known).runs]
+
+    packages = ("a", "a", "b", "b", "b", "c")
+    runs = (Run(packages=(name,), features=(f"f{n}",), no_default=True) for n, name in enumerate(packages))
+    whole = Plan(runs=tuple(runs), predecessor_runs=0, distinct=0)
+    assert (names(1), names(2)) == (["b", "b", "b"], ["a", "a", "c"])
+    known = {run.describe(): 10 for run in whole.runs} | {"a with feature f0": 60}
+    assert (names(1, **known), names(2, **known)) == (["a"], ["a", "b", "b", "b", "c"])
+
+
+def test_a_package_that_is_more_than_a_share_is_divided() -> None:
+    whole = plan(workspace(package("p", {name: [] for name in "abcd"})))
+    sizes = [len(partition(whole, index, 3).runs) for index in (1, 2, 3)]
+    assert sum(sizes) == len(whole.runs)
+    assert max(sizes) - min(sizes) <= 1
+
+
 @pytest.mark.parametrize(("index", "count"), [(0, 5), (6, 5), (1, 0), (-1, 5)])
 def test_a_share_that_is_none_is_refused(index: int, count: int) -> None:
     with pytest.raises(UserError):
@@ -450,6 +518,7 @@ def test_a_share_that_is_none_is_refused(index: int, count: int) -> None:
 def test_a_share_is_written_as_a_fraction() -> None:
     assert parse_partition("2/5") == (2, 5)
     assert parse_partition("1/1") == (1, 1)
+    assert parse_partition("1/2:3fa91c=12,5b0d22=3") == (1, 2, {"3fa91c": 12, "5b0d22": 3})
 
 
 @pytest.mark.parametrize(
@@ -469,6 +538,11 @@ def test_a_share_is_written_as_a_fraction() -> None:
         "1/5\n",
         "\u0661/\u0665",
         "1.0/5",
+        "1/5:",
+        "1/5:x",
+        "1/5:3fa91c=",
+        "1/5:3fa91c=1,",
+        "1/5:3fa91c=-1",
         "9" * 9,
     ],
 )

@@ -20,6 +20,7 @@ from rustvmm_sessions.pipeline.model import Included
 from rustvmm_sessions.pipeline.registered import Facts, of_crate
 from rustvmm_sessions.pipeline.table import explain
 from rustvmm_sessions.pipeline.variables import Variables
+from rustvmm_sessions.rust import durations
 from rustvmm_sessions.settings import OwnSession, Platforms, override, settings
 
 if TYPE_CHECKING:
@@ -90,6 +91,15 @@ def test_a_matrix_is_spread_over_steps_that_do_a_share_each() -> None:
     assert re.search(r"^clippy 2/3 +standard session +yes", explain(made), re.MULTILINE)
     assert jobs(made)["clippy-x86_64 3/3"]["command"] == "nox -s clippy -- --partition 3/3"
     assert jobs(made)["clippy-x86_64 3/3"]["id"] == "clippy-x86_64-3-3"
+
+
+def test_the_steps_of_a_matrix_divide_it_by_the_same_figures() -> None:
+    facts = Facts(nox="nox", took=lambda name: {"p with all features": 7} if name == "clippy" else {})
+    given = {"clippy": {"shares": 2, "platforms": ["x86_64"]}, "doc": {"platforms": ["x86_64"]}}
+    made = pipeline(facts=facts, overrides=given)
+    word = durations.packed({"p with all features": 7})
+    commands = [step["command"] for label, step in steps(made).items() if label.startswith("clippy")]
+    assert commands == [f"nox -s clippy -- --partition {n}/2:{word}" for n in (1, 2)]
 
 
 EVERY_KEY = {
