@@ -409,6 +409,8 @@ WRONG_TYPES = [
     ("coverage_tolerance", 100.1, f"100.1 is not {POINTS}"),
     ("coverage_tolerance", float("nan"), f"nan is not {POINTS}"),
     ("coverage_tolerance", float("inf"), f"inf is not {POINTS}"),
+    ("patch_coverage", "80", "'80' is not a percentage from 0 to 100"),
+    ("patch_coverage", 101, "101 is not a percentage from 0 to 100"),
     ("coverage_reruns", -1, "-1 is not a whole number from 0 to 100"),
     ("coverage_reruns", True, "True is not a whole number from 0 to 100"),
     ("coverage_features", "xen", "'xen' is not a list of lists of features such as"),
