@@ -74,6 +74,14 @@ def zipapp(session: nox.Session) -> None:
 
 
 @nox.session
+def vendor(session: nox.Session) -> None:
+    """Renew vendor/nox.zip, by which ./nox runs where nothing is installed."""
+    install(session)
+    write = "Path('vendor/nox.zip').write_bytes(zipapp.dependencies())"
+    session.run("python", "-c", f"from pathlib import Path; from rustvmm_sessions import zipapp; {write}")
+
+
+@nox.session
 def speed(session: nox.Session) -> None:
     """Time coverage; or `-- gate`, `bench`, `bench-simulation`, `bench-layout`, `shares`, `limits`."""
     install(session, "test")

@@ -6,7 +6,11 @@ crate's directory. What the crate's noxfile registers, its tolerance for one, ho
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +21,12 @@ from rustvmm_sessions.coverage.options import profile_of
 from rustvmm_sessions.errors import CheckFailed, UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from rustvmm_sessions.settings import Settings
+
+_SHARED = ("attr", "attrs", "packaging")
+"""The packages that nox and pytest have in common."""
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
@@ -59,16 +66,35 @@ def no_cleanup(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def crate_settings(request: pytest.FixtureRequest) -> Settings:
     """The settings of the crate in the directory where pytest was called."""
-    settings = noxfile.settings_in(request.config.invocation_params.dir)
+    with _packages_of_nox():
+        settings = noxfile.settings_in(request.config.invocation_params.dir)
     scope = request.config.getoption("--test-scope")
     return replace(settings, workspace=scope == Scope.WORKSPACE) if scope else settings
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+@contextlib.contextmanager
+def _packages_of_nox() -> Iterator[None]:
+    """Let nox in a zip file import what is packed with it; pytest may have loaded an older attrs."""
+    found = importlib.util.find_spec("nox")
+    place = Path(found.origin).parents[1] if found and found.origin else Path()
+    if not place.is_file():
+        yield
+        return
+    others = {name: sys.modules[name] for name in [*sys.modules] if name.partition(".")[0] in _SHARED}
+    for name in others:
+        del sys.modules[name]
+    sys.path.insert(0, str(place))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(place))
+        sys.modules.update(others)
+
+
+@pytest.hookimpl(hookwrapper=True)  # the older form: pluggy has the newer one from 1.2
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, None]:
     """Show a check's verdict and a user's error as the sessions do: one message, no traceback."""
     del item
-    report = yield
+    report = (yield).get_result()
     if call.excinfo is not None and isinstance(call.excinfo.value, UserError | CheckFailed):
         report.longrepr = f"error: {call.excinfo.value}"
-    return report

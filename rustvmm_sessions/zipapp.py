@@ -24,7 +24,7 @@ from rustvmm_sessions import errors, files
 from rustvmm_sessions.errors import UserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 DISTRIBUTION = "rustvmm-sessions"
 _LEFT_OUT = ("virtualenv",)
@@ -113,8 +113,25 @@ def build() -> bytes:
     members = {"__main__.py": _MAIN.encode()}
     for distribution in _distributions():
         members.update(_members(distribution))
+    return _packed(members, b"#!/usr/bin/env python3\n")
+
+
+def dependencies() -> bytes:
+    """Return a zip file of nox and all else that we need, for a checkout of our own repository.
+
+    Raises:
+        UserError: A distribution is not installed as pip does it.
+    """
+    members: dict[str, bytes] = {}
+    for distribution in _distributions():
+        if canonicalize_name(distribution.metadata["Name"]) != DISTRIBUTION:
+            members.update(_members(distribution))
+    return _packed(members)
+
+
+def _packed(members: Mapping[str, bytes], first: bytes = b"") -> bytes:
     target = io.BytesIO()
-    target.write(b"#!/usr/bin/env python3\n")
+    target.write(first)
     with zipfile.ZipFile(target, "w") as made:
         for name, data in sorted(members.items()):
             info = zipfile.ZipInfo(name, _FIRST_DAY)

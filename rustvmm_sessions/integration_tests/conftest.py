@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pytest
 
 PLUGIN = "rustvmm_sessions.pytest_plugin"
+sys.path.append(str(Path(__file__).parents[2] / "vendor" / "nox.zip"))  # in a checkout of the repository
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
