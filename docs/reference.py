@@ -5,9 +5,24 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from rustvmm_sessions.settings import BenchRules, CommitRules, Override, Settings, default_of
+from rustvmm_sessions.settings import (
+    BenchRules,
+    CommitRules,
+    FuzzRules,
+    Override,
+    Settings,
+    TargetRules,
+    default_of,
+)
 
-TABLES = {"register": Settings, "overrides": Override, "bench": BenchRules, "commit_format": CommitRules}
+TABLES = {
+    "register": Settings,
+    "overrides": Override,
+    "bench": BenchRules,
+    "commit_format": CommitRules,
+    "fuzz": FuzzRules,
+    "targets": TargetRules,
+}
 
 
 def table(name: str) -> str:

@@ -20,6 +20,8 @@ TIMEOUT_MINUTES = 15
 """Time limit of a session that sets none, as on rust-vmm's agents."""
 HELPERS = "helpers"
 """The tag of sessions that are no part of a pipeline."""
+EXTRA = "extra"
+"""The tag of sessions that are in the gate and in a pipeline only where the crate asks for them."""
 BENCH = "bench"
 """The name of the session that compares benchmarks, in which custom tests of rust-vmm-ci's end."""
 HARNESS = "main"
@@ -87,6 +89,11 @@ class StandardSession:
     soft_fail: bool = False
 
     @property
+    def in_pipeline(self) -> bool:
+        """Whether a pipeline has steps of it; `Settings.session` tells which extra ones a crate asks for."""
+        return HELPERS not in self.tags and (EXTRA not in self.tags or "gate" in self.tags)
+
+    @property
     def forwards(self) -> bool:
         """Whether words it does not know go to ``cargo test``."""
         return self.matrix is not None and self.matrix.tests
@@ -104,7 +111,7 @@ class StandardSession:
     @property
     def chooses_members(self) -> bool:
         """Whether it can be asked to judge some members of a workspace."""
-        return self.by_member or self.name in ("fmt", "doc", BENCH)
+        return self.by_member or self.name in ("fmt", "doc", "targets", BENCH)
 
 
 # In the order in which faults show soonest; plain `nox` runs the quick ones in this order.
@@ -234,6 +241,29 @@ STANDARD = (
         platforms=(AARCH64,),
         propagate_environment=True,
         soft_fail=True,
+    ),
+    StandardSession(
+        name="fuzz",
+        summary="Fuzz the targets of fuzz/; crashes, hangs and a lack of memory fail it.",
+        tags=(EXTRA,),
+        tools=("cargo-fuzz", "nightly"),
+        timeout_minutes=60,
+        platforms=(X86_64, AARCH64),
+    ),
+    StandardSession(
+        name="targets",
+        summary="Check the crate for the targets it names, those without std among them.",
+        tags=(EXTRA,),
+        parallel=True,
+        platforms=(X86_64,),
+    ),
+    StandardSession(
+        name="release-check",
+        summary="Check that what is about to be published holds together.",
+        tags=(EXTRA,),
+        parallel=True,
+        platforms=(),
+        propagate_environment=True,
     ),
     StandardSession(
         name="pipeline",

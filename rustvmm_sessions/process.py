@@ -140,6 +140,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
     timeout: float | None = None,
     read_stdout: bool = False,
     read_stderr: bool = False,
+    stderr: TextIO | None = None,
     echo: bool = True,
     processor: int | None = None,
     listener: Listener | None = None,
@@ -156,6 +157,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
         timeout: Seconds after which it is ended in any case.
         read_stdout: Keep standard output for the caller instead of passing it on.
         read_stderr: The same for standard error.
+        stderr: Where standard error goes line by line; ours by default.
         echo: Print the command first, as ``+ cargo test ...``, on standard error.
         processor: The only processor it may run on; any by default.
         listener: Reads all that it prints along, beside what is passed on or kept.
@@ -188,7 +190,7 @@ def run(  # noqa: PLR0913 - one place for what a run can be told
             streams = _Streams(
                 group,
                 None if read_stdout else sys.stdout,
-                None if read_stderr else sys.stderr,
+                None if read_stderr else stderr or sys.stderr,
                 listener,
             )
             timed_out = streams.drain(command_line(argv), started, min(left, own), stopped)

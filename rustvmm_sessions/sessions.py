@@ -311,7 +311,8 @@ class Crate:
             )
 
         description = f"{session.summary}\n\nIts options: nox -s {session.name} -- --help"
-        self._add(session.name, body, description, session.tags, parallel=session.parallel)
+        tags = self.settings.session(session.name).row.tags
+        self._add(session.name, body, description, tags, parallel=session.parallel)
 
     def _add_custom(self, name: str, tests: Sequence[CustomTest]) -> None:
         """Add the session of tests that share a name, each for machines of its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -202,6 +202,10 @@ def _below(where: str, value: object) -> tuple[str, ...]:
     return patterns
 
 
+def _folder(where: str, value: object) -> str:
+    return _below(where, [_string(where, value)])[0]
+
+
 def _environment(where: str, value: object) -> dict[str, str]:
     good = isinstance(value, Mapping) and all(
         isinstance(name, str)
@@ -313,6 +317,21 @@ def _table(made: type[_Table], example: str) -> Callable[[str, object], _Table]:
     return lambda where, value: _checked(made, where, value, example=example)
 
 
+def _targets(where: str, given: object) -> dict[str, TargetRules]:
+    example = '{"x86_64-unknown-none": {"default_features": False}}'
+    if not isinstance(given, Mapping):
+        raise _wrong(where, f"a dict such as {example}", given)
+    for triple in given:
+        if not isinstance(triple, str) or not re.fullmatch(r"\w[\w.-]*", triple):
+            raise _wrong(where, "a target such as x86_64-unknown-none", triple)
+    return {
+        triple: _checked(
+            TargetRules, f"register(targets={{{triple!r}: ...}})", rules, example='{"features": []}'
+        )
+        for triple, rules in given.items()
+    }
+
+
 def override(where: str, value: object) -> Override:
     """Check what a crate sets for one session; `where` names the place in messages."""
     return _checked(Override, where, value, example='{"timeout_minutes": 30}')
@@ -391,6 +410,33 @@ class BenchRules:
         "patterns of files and folders that git ignores and the base needs: they are copied to it",
         (),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FuzzRules:
+    """What a crate asks of fuzzing: the keys of ``register(fuzz={...})``."""
+
+    seconds: int = option(_count(), "how long each target is fuzzed", 60)
+    corpus: str | None = option(
+        _folder,
+        "a folder in the crate's directory where inputs are kept and minimized; by default in the target "
+        "directory, beside the inputs of fuzz/corpus",
+    )
+    targets: tuple[str, ...] = option(_strings, "the only targets to fuzz; by default all", ())
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetRules:
+    """What a crate asks of one target: the keys of ``register(targets={TRIPLE: {...}})``."""
+
+    features: tuple[str, ...] | None = option(
+        _features,
+        "the features to switch on beside the default ones; left out, all that go together, and none without "
+        "the default ones",
+    )
+    default_features: bool = option(_flag, "whether the default features are on", default=True)
+    packages: tuple[str, ...] = option(_strings, "the members that are for this target; by default all", ())
+    rustflags: tuple[str, ...] = option(_strings, "more flags of rustc, a word each", ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -483,6 +529,7 @@ class SessionSettings:
         skip: Why Buildkite skips its steps; empty where it does not.
         shares: How many steps the feature matrix is spread over.
         exclude: Members of the workspace that are left out.
+        triples: Targets of rustc that it needs.
     """
 
     row: StandardSession
@@ -500,6 +547,7 @@ class SessionSettings:
     skip: str
     shares: int
     exclude: tuple[str, ...]
+    triples: tuple[str, ...] = ()
 
     def runs_on(self, machine: str) -> bool:
         """Whether it is for an architecture."""
@@ -587,6 +635,18 @@ class Settings:
         "the keys are those of rustvmm_sessions.settings.BenchRules",
         BenchRules(),
     )
+    fuzz: FuzzRules | None = option(
+        _table(FuzzRules, '{"seconds": 300}'),
+        'makes fuzz part of the gate and the pipeline: {} or such as {"seconds": 300}; '
+        "the keys are those of rustvmm_sessions.settings.FuzzRules",
+    )
+    release: bool = option(_flag, "whether release-check is part of the gate and the pipeline", default=False)
+    targets: dict[str, TargetRules] | None = option(
+        _targets,
+        "the targets that the crate is checked for beside the machine's own, as part of the gate and the "
+        'pipeline, such as {"x86_64-unknown-none": {"default_features": False}}; '
+        "the keys are those of rustvmm_sessions.settings.TargetRules",
+    )
     commit_format: CommitRules = option(
         _table(CommitRules, '{"title": 72}'),
         'what is asked of commit messages, such as {"title": 72}; '
@@ -611,12 +671,21 @@ class Settings:
         "pipeline, and what they run becomes sessions",
     )
 
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """The extra sessions that the crate asks for in its gate."""
+        asked = {"fuzz": self.fuzz is not None, "targets": self.targets is not None}
+        asked["release-check"] = self.release
+        return tuple(name for name, asks in asked.items() if asks)
+
     def session(self, name: str) -> SessionSettings:
         """Return all that holds for a session of the crate's own, or a standard one."""
         own = next((each for each in self.own if name in (each.name, each.alias)), None)
         tags, alias = (own.tags, own.alias) if own else ((), "")
         plain = StandardSession(name=name, alias=alias, summary="", tags=tags)
         row = plain if own else catalog.named(name) or plain
+        if row.name in self.extra:
+            row = replace(row, tags=("gate", *row.tags))
         given = own.override if own else self.overrides.get(name, Override())
         return SessionSettings(
             row=row,
@@ -634,12 +703,14 @@ class Settings:
             skip=given.skip,
             shares=given.shares,
             exclude=given.exclude,
+            triples=tuple(self.targets or ()) if row.name == "targets" else (),
         )
 
     def here(self, machine: str) -> tuple[SessionSettings, ...]:
         """Return the sessions that run on a machine: gate, bench, and those that the crate speaks of."""
         tags = {"gate", catalog.BENCH}
-        usual = [s.name for s in catalog.STANDARD if tags & {*s.tags} and s.name not in self.skip]
+        rows = (self.session(s.name).row for s in catalog.STANDARD if s.name not in self.skip)
+        usual = [row.name for row in rows if tags & {*row.tags}]
         names = dict.fromkeys((*usual, *self.overrides, *(own.name for own in self.own)))
         return tuple(found for name in names if (found := self.session(name)).runs_on(machine))
 

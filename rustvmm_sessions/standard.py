@@ -11,9 +11,12 @@ from rustvmm_sessions.commits import options as commits
 from rustvmm_sessions.console import pass_on
 from rustvmm_sessions.container import options as container
 from rustvmm_sessions.coverage import options as coverage
+from rustvmm_sessions.fuzz import options as fuzz
 from rustvmm_sessions.gate import options as gate
 from rustvmm_sessions.invocation import Invocation, Parser
 from rustvmm_sessions.pipeline import options as pipeline
+from rustvmm_sessions.release import options as release
+from rustvmm_sessions.targets import options as targets
 from rustvmm_sessions.tooling import options as tooling
 
 if TYPE_CHECKING:
@@ -93,6 +96,9 @@ SESSIONS: dict[str, tuple[Callable[[Parser], None], Callable[[Invocation], None]
     "commit-format": (commits.add_options, commits.run),
     "audit": (audit.add_options, audit.run_audit),
     "bench": (bench.add_options, bench.run),
+    "fuzz": (fuzz.add_options, fuzz.run),
+    "targets": (targets.add_options, targets.run),
+    "release-check": (release.add_options, release.run),
     "pipeline": (pipeline.add_options, pipeline.run),
     "setup": (tooling.add_setup_options, tooling.run_setup),
     "doctor": (tooling.add_doctor_options, tooling.run_doctor),

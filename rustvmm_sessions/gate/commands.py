@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.gate.words import TestWords, has_doctests, parse, without_doctests
 from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.choice import Choice
-from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 from rustvmm_sessions.rust.quarantine import Quarantine
 
 if TYPE_CHECKING:
@@ -128,77 +125,11 @@ def start(request: GateRequest) -> Cargo:
 
 
 def pasteable(request: GateRequest, command: tuple[str, ...], env: Mapping[str, str]) -> str:
-    """Return a command as it is typed where nox was called: with its directory and its variables."""
-    folder = start(request).directory.resolve()
-    place = [] if folder == request.called_from.resolve() else [f"cd {shlex.quote(str(folder))} &&"]
-    variables = [f"{name}={_quoted(text)}" for name, text in {**request.cargo.env, **env}.items()]
-    return " ".join([*place, *variables, *map(_quoted, command)])
-
-
-def _quoted(word: str) -> str:
-    """Return a word for a shell; control characters, as in CARGO_ENCODED_RUSTFLAGS, in visible form."""
-    if word.isprintable():
-        return shlex.quote(word)
-    escaped = word.replace("\\", "\\\\").replace("%", "%%")
-    visible = "".join(c if c >= " " else f"\\{ord(c):03o}" for c in escaped)
-    return f'"$(printf -- {shlex.quote(visible)})"'
-
-
-@dataclass(frozen=True, kw_only=True)
-class Diagnostics:
-    """What the compiler says in cargo's JSON messages.
-
-    Attributes:
-        text: All of it, each message once.
-        warnings: How many warnings -D warnings denies.
-        denied: The errors, and these warnings.
-    """
-
-    text: str
-    warnings: int
-    denied: tuple[Mapping[str, Any], ...]
-
-
-def diagnostics(messages: str, triples: tuple[str, ...] = ()) -> Diagnostics:
-    """Return what the compiler says in cargo's JSON messages, and which warnings -D warnings denies.
-
-    What it says of a file that is in several targets, cargo passes on for each of them. Where targets
-    are named, cargo gives no flags to what runs while it builds: build scripts, procedural macros and
-    what they need.
-    """
-    flagged = {
-        _unit(artifact)
-        for artifact in (artifacts_in(messages) if triples else ())
-        if any(set(PurePath(name).parts) & set(triples) for name in artifact["filenames"])
-    }
-    said: dict[str, Mapping[str, Any] | None] = {}
-    for message in messages_in(messages, "compiler-message"):
-        told = message["message"]
-        denied = _is_denied(told) and (not triples or _unit(message) in flagged)
-        if denied or told["level"].startswith("error"):
-            said[told["rendered"]] = told
-        said.setdefault(told["rendered"], None)
-    found = tuple(told for told in said.values() if told)
-    warnings = sum(told["level"] == "warning" for told in found)
-    return Diagnostics(text="".join(said), warnings=warnings, denied=found)
+    """Return a command of the request as it is typed where nox was called."""
+    return start(request).pasteable(request.called_from, command, env)
 
 
 def placed(request: GateRequest) -> Callable[[str], str | None]:
     """Return what finds the files that the compiler and tests name, from the workspace's root."""
     root = request.cargo.workspace.root
     return lambda name: request.report.file(root / name)
-
-
-def _unit(message: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
-    return message["package_id"], message["target"]["name"], tuple(message["target"]["kind"])
-
-
-def _is_denied(told: Mapping[str, Any]) -> bool:
-    """Whether -D warnings makes an error of what the compiler says.
-
-    Of lints alone, whose name is their code, and neither of those about what the linker prints nor of
-    what ``--force-warn`` asks for.
-    """
-    lint = (told["code"] or {}).get("code", "")
-    forced = any("`--force-warn " in child["message"] for child in told["children"])
-    return told["level"] == "warning" and bool(lint) and not lint.startswith("linker_") and not forced

@@ -20,7 +20,6 @@ from rustvmm_sessions.gate import plan as features
 from rustvmm_sessions.gate.commands import (
     GateRequest,
     commands,
-    diagnostics,
     packages_of,
     pasteable,
     placed,
@@ -35,7 +34,7 @@ from rustvmm_sessions.rust.configuration import configured_targets, with_flags
 from rustvmm_sessions.rust.libtest import SuiteListener
 from rustvmm_sessions.rust.libtest import tell as tell_tests
 from rustvmm_sessions.rust.lockfile import lockfile_kept
-from rustvmm_sessions.rust.messages import Printer, finding, findings_said
+from rustvmm_sessions.rust.messages import Printer, diagnostics, finding, findings_said
 from rustvmm_sessions.rust.quarantine import is_complete
 from rustvmm_sessions.rust.tools import SETUP, find_program, musl_triple, need_component, need_musl_target
 from rustvmm_sessions.rust.turns import in_turn

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from rustvmm_sessions.console import say
 from rustvmm_sessions.errors import CheckFailed
-from rustvmm_sessions.gate.commands import GateRequest, diagnostics, pasteable, placed, start
+from rustvmm_sessions.gate.commands import GateRequest, pasteable, placed, start
 from rustvmm_sessions.gate.matrix import failure, lockfile
 from rustvmm_sessions.results import ESCAPES, Finding
 from rustvmm_sessions.rust.cargo import messages_format, package_specs
 from rustvmm_sessions.rust.choice import choose
 from rustvmm_sessions.rust.configuration import with_flags
-from rustvmm_sessions.rust.messages import Printer, finding, findings_said
+from rustvmm_sessions.rust.messages import Printer, diagnostics, finding, findings_said
 from rustvmm_sessions.rust.tools import need_component
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate import plan as features
 from rustvmm_sessions.git.git import Git
 from rustvmm_sessions.init import scaffold
-from rustvmm_sessions.init.releases import ANY, published_by
 from rustvmm_sessions.init.scaffold import Dependabot, Found, ManyRuns, Publishable
 from rustvmm_sessions.init.takeover import take_over
 from rustvmm_sessions.pipeline.custom_tests import CustomTest, parse
 from rustvmm_sessions.pipeline.hooks import HOOKS
+from rustvmm_sessions.pipeline.publishing import ANY, published_by
 from rustvmm_sessions.pipeline.spelled import first_folder
 from rustvmm_sessions.rust import members
 from rustvmm_sessions.rust.cargo import Cargo, machine

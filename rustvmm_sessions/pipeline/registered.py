@@ -76,7 +76,7 @@ def of_crate(crate: Settings, tests: Sequence[CustomTest], facts: Facts) -> tupl
     """
     found: list[Template] = []
     for row in catalog.STANDARD:
-        if catalog.HELPERS not in row.tags:
+        if crate.session(row.name).row.in_pipeline:
             found += _templates(crate, row.name, facts, STANDARD)
     found += [replace(test.step(facts.nox), workspace=True) for test in tests]
     for own in crate.own:

@@ -7,10 +7,12 @@ import json
 import os
 import platform
 import re
+import shlex
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions import console, files
@@ -19,7 +21,7 @@ from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.process import Finished, StartError, command_line, run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rustvmm_sessions.deadline import Deadline
     from rustvmm_sessions.process import Listener
@@ -275,6 +277,24 @@ class Cargo:
                 fix="leave out --scope crate or workspace=False, or run it in a member's directory",
             )
         return self.workspace.current
+
+    def pasteable(
+        self, called_from: Path, command: Sequence[str], env: Mapping[str, str] = MappingProxyType({})
+    ) -> str:
+        """Return a command as it is typed where nox was called: with its directory and its variables."""
+        folder = self.directory.resolve()
+        place = [] if folder == called_from.resolve() else [f"cd {shlex.quote(str(folder))} &&"]
+        variables = [f"{name}={_quoted(text)}" for name, text in {**self.env, **env}.items()]
+        return " ".join([*place, *variables, *map(_quoted, command)])
+
+
+def _quoted(word: str) -> str:
+    """Return a word for a shell; control characters, as in CARGO_ENCODED_RUSTFLAGS, in visible form."""
+    if word.isprintable():
+        return shlex.quote(word)
+    escaped = word.replace("\\", "\\\\").replace("%", "%%")
+    visible = "".join(c if c >= " " else f"\\{ord(c):03o}" for c in escaped)
+    return f'"$(printf -- {shlex.quote(visible)})"'
 
 
 def _missing(name: str, error: StartError) -> UserError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from rustvmm_sessions.console import tell
@@ -145,3 +147,57 @@ def findings_said(text: str, place: Place) -> Iterator[Finding]:
             file=file,
             line=int(match["line"]) if file else None,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnostics:
+    """What the compiler says in cargo's JSON messages.
+
+    Attributes:
+        text: All of it, each message once.
+        warnings: How many warnings -D warnings denies.
+        denied: The errors, and these warnings.
+    """
+
+    text: str
+    warnings: int
+    denied: tuple[Mapping[str, Any], ...]
+
+
+def diagnostics(messages: str, triples: tuple[str, ...] = ()) -> Diagnostics:
+    """Return what the compiler says in cargo's JSON messages, and which warnings -D warnings denies.
+
+    What it says of a file that is in several targets, cargo passes on for each of them. Where targets
+    are named, cargo gives no flags to what runs while it builds: build scripts, procedural macros and
+    what they need.
+    """
+    flagged = {
+        _unit(artifact)
+        for artifact in (artifacts_in(messages) if triples else ())
+        if any(set(PurePath(name).parts) & set(triples) for name in artifact["filenames"])
+    }
+    said: dict[str, Mapping[str, Any] | None] = {}
+    for message in messages_in(messages, "compiler-message"):
+        told = message["message"]
+        denied = _is_denied(told) and (not triples or _unit(message) in flagged)
+        if denied or told["level"].startswith("error"):
+            said[told["rendered"]] = told
+        said.setdefault(told["rendered"], None)
+    found = tuple(told for told in said.values() if told)
+    warnings = sum(told["level"] == "warning" for told in found)
+    return Diagnostics(text="".join(said), warnings=warnings, denied=found)
+
+
+def _unit(message: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    return message["package_id"], message["target"]["name"], tuple(message["target"]["kind"])
+
+
+def _is_denied(told: Mapping[str, Any]) -> bool:
+    """Whether -D warnings makes an error of what the compiler says.
+
+    Of lints alone, whose name is their code, and neither of those about what the linker prints nor of
+    what ``--force-warn`` asks for.
+    """
+    lint = (told["code"] or {}).get("code", "")
+    forced = any("`--force-warn " in child["message"] for child in told["children"])
+    return told["level"] == "warning" and bool(lint) and not lint.startswith("linker_") and not forced

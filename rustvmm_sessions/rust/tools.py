@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -205,6 +205,28 @@ def need_component(cargo: Cargo, subcommand: str, component: str) -> None:
         )
 
 
+def need_nightly(cargo: Cargo) -> Cargo:
+    """Return cargo with a nightly toolchain: the one in use where it is one, else rustup's ``nightly``.
+
+    Raises:
+        UserError: There is none; the message has the command that installs it.
+    """
+    if cargo.toolchain.nightly:
+        return cargo
+    nightly = replace(cargo, env={**cargo.env, "RUSTUP_TOOLCHAIN": "nightly"})
+    try:
+        found = nightly.toolchain.nightly
+    except UserError:
+        found = False
+    if not found:
+        raise UserError(
+            f"a nightly toolchain is needed, and cargo has rustc {cargo.toolchain.release}",
+            where=f"the toolchain of {cargo.directory}",
+            fix="run `rustup toolchain install nightly --profile minimal`",
+        )
+    return nightly
+
+
 def musl_triple(arch: str) -> str:
     """Return the musl target of an architecture."""
     return "riscv64gc-unknown-linux-musl" if arch == "riscv64" else f"{arch}-unknown-linux-musl"
@@ -228,8 +250,17 @@ def need_musl_target(cargo: Cargo, arch: str) -> str:
 
 def has_target(cargo: Cargo, triple: str) -> bool:
     """Return whether the toolchain has a standard library for a target."""
+    return _has_library(cargo, triple, "std")
+
+
+def has_core(cargo: Cargo, triple: str) -> bool:
+    """Return whether it has what every target has, such as those without an operating system."""
+    return _has_library(cargo, triple, "core")
+
+
+def _has_library(cargo: Cargo, triple: str, name: str) -> bool:
     place = Path(cargo.rustc("--print", "target-libdir", "--target", triple).strip())
-    return place.is_dir() and any(place.glob("libstd-*.rlib"))
+    return place.is_dir() and any(place.glob(f"lib{name}-*"))
 
 
 def check_device(device: str) -> None:

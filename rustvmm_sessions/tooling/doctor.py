@@ -73,6 +73,11 @@ def examine(cargo: Cargo, sessions: Sequence[SessionSettings]) -> tuple[Finding,
         return names(lambda session: device in session.devices)
 
     everyone = names(lambda _: True)
+
+    def building_for(triple: str) -> tuple[str, ...]:
+        return names(lambda session: triple in session.triples)
+
+    triples = dict.fromkeys(triple for session in sessions for triple in session.triples)
     findings = [_cargo(cargo, everyone), _rust(cargo, everyone)]
     if all(finding.found for finding in findings):
         findings += [
@@ -80,11 +85,14 @@ def examine(cargo: Cargo, sessions: Sequence[SessionSettings]) -> tuple[Finding,
             _musl(cargo, needed_by("musl-target")),
             _component(cargo, "fmt", "rustfmt", needed_by("rustfmt")),
             _component(cargo, "clippy", "clippy", needed_by("clippy")),
+            *(_target(cargo, triple, building_for(triple)) for triple in triples),
         ]
     findings += [
         _program("cargo-llvm-cov", "CARGO_LLVM_COV", needed_by("cargo-llvm-cov"), required=False),
         _program("cargo-audit", "CARGO_AUDIT", needed_by("cargo-audit")),
         _program("cargo-nextest", "CARGO_NEXTEST", names(lambda session: session.nextest)),
+        _program("cargo-fuzz", "CARGO_FUZZ", needed_by("cargo-fuzz")),
+        _nightly(cargo, needed_by("nightly")),
         *_git(cargo, needed_by("git"), needed_by("git-identity")),
     ]
     if kept := vendored(cargo.directory):
@@ -167,6 +175,23 @@ def _musl(cargo: Cargo, needed_by: tuple[str, ...]) -> Finding:
         return Finding(name="musl-target", needed_by=needed_by, fix=error.fix)
     place = cargo.rustc("--print", "target-libdir", "--target", triple).strip()
     return Finding(name="musl-target", version=triple, path=place, needed_by=needed_by)
+
+
+def _nightly(cargo: Cargo, needed_by: tuple[str, ...]) -> Finding:
+    try:
+        nightly = tools.need_nightly(cargo)
+    except UserError as error:
+        return Finding(name="nightly", needed_by=needed_by, fix=error.fix)
+    place = nightly.rustc("--print", "sysroot").strip()
+    return Finding(name="nightly", version=nightly.toolchain.release, path=place, needed_by=needed_by)
+
+
+def _target(cargo: Cargo, triple: str, needed_by: tuple[str, ...]) -> Finding:
+    try:
+        fix = "" if tools.has_core(cargo, triple) else f"run `rustup target add {triple}`"
+    except UserError as error:
+        fix = f"{error.what}; {error.fix}"
+    return Finding(name=triple, version="" if fix else "installed", needed_by=needed_by, fix=fix)
 
 
 def _component(cargo: Cargo, subcommand: str, name: str, needed_by: tuple[str, ...]) -> Finding:

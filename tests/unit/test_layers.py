@@ -36,8 +36,8 @@ PURE = {
     *("commits.rules", "container.model", "container.job"),
     *("coverage.measurement", "coverage.ratchet", "coverage.llvm_export", "coverage.explain"),
     *("coverage.history", "coverage.page", "coverage.sources", "coverage.table"),
-    *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.releases"),
-    "init.takeover",
+    *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.takeover"),
+    *("fuzz.libfuzzer", "release.facts", "pipeline.publishing"),
     *("rust.cfg", "rust.features", "rust.reads", "coverage.findings"),
     *("views.annotations", "views.junit", "views.markdown", "views.terminal"),
     *(

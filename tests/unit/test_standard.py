@@ -16,6 +16,7 @@ from rustvmm_sessions.catalog import STANDARD, StandardSession
 from rustvmm_sessions.catalog import standard as named
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import UserError
+from rustvmm_sessions.fuzz import run as fuzzing
 from rustvmm_sessions.gate import matrix, single
 from rustvmm_sessions.invocation import Invocation, Parser
 from rustvmm_sessions.results import Report
@@ -24,6 +25,7 @@ from rustvmm_sessions.settings import Excused, Override, OwnSession, Settings, s
 
 if TYPE_CHECKING:
     from rustvmm_sessions.audit import AuditRequest
+    from rustvmm_sessions.fuzz.run import FuzzRequest
     from rustvmm_sessions.gate.commands import GateRequest
 
 CRATE = Path("/crate")
@@ -131,6 +133,10 @@ def test_the_options_are_those_of_the_contract() -> None:
     assert standard.parser(session("fmt")).known == ["--help", "--fix", "--list", *members]
     assert standard.parser(session("doc")).known == ["--help", "--list", *members]
     assert standard.parser(session("audit")).known == ["--help", "--db"]
+    fuzz = ["--help", "--seconds", "--target", "--jobs", "--corpus", "--regressions"]
+    assert standard.parser(session("fuzz")).known == fuzz
+    assert standard.parser(session("targets")).known == ["--help", "--target", "--list", *members]
+    assert standard.parser(session("release-check")).known == ["--help", "--tag", "--package"]
     assert standard.parser(session("doctor")).known == ["--help", "--json"]
     assert standard.parser(session("setup")).known == ["--help", "--hooks"]
     assert standard.parser(session("commit-format")).known == ["--help", "--message", "--install-hook"]
@@ -342,6 +348,24 @@ def test_the_advisory_database_is_named_by_option_or_variable_from_where_nox_was
     run("audit", "--db=/other")
     assert [each.database for each in asked] == [None, CALLER / "db", CALLER / "other", Path("/other")]
     assert [type(entry) for entry in asked[0].ignored] == [Excused]
+
+
+def test_fuzz_is_asked_for_what_the_crate_sets_or_the_words_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[FuzzRequest] = []
+    monkeypatch.setattr(fuzzing, "fuzz", asked.append)
+    rules = {"seconds": 300, "corpus": "fuzz/corpus", "targets": ["parse"]}
+    run("fuzz")
+    run("fuzz", settings=settings(CRATE, {"fuzz": rules}))
+    words = ("--seconds=9", "--target", "a", "--target=b", "--jobs", "2", "--corpus", "kept", "--regressions")
+    run("fuzz", *words, settings=settings(CRATE, {"fuzz": rules}))
+    assert [(a.seconds, a.targets, a.jobs, a.corpus, a.regressions) for a in asked] == [
+        (60, (), 1, None, False),
+        (300, ("parse",), 1, CRATE / "fuzz/corpus", False),
+        (9, ("a", "b"), 2, CALLER / "kept", True),
+    ]
+    for word in ("--seconds=0", "--seconds=x", "--jobs=-1"):
+        option, _, value = word.partition("=")
+        assert f"argument {option}: invalid number from 1 value: '{value}'" in refused("fuzz", word)
 
 
 def test_doctor_and_setup_are_told_which_sessions_run_on_this_machine(

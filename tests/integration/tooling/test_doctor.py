@@ -25,7 +25,7 @@ from tests.integration.sessions import crate_in, ending, script, session, untouc
 
 TRIPLE = musl_triple(machine())
 MUSL = [s.name for s in STANDARD if "musl" in s.tags]
-USUAL = [s.name for s in STANDARD if {"gate", "bench"} & {*s.tags}]
+USUAL = [s.name for s in STANDARD if {"gate", "bench", "extra"} & {*s.tags}]
 
 
 def rustc_in(directory: Path, answers: str = "") -> dict[str, str | None]:
@@ -53,10 +53,11 @@ def doctor(crate: CrateBuilder, env: dict[str, str | None] | None = None) -> tup
 
 
 def test_doctor_knows_every_tool_of_the_table(tmp_path: Path) -> None:
-    _, tools = doctor(crate_in(tmp_path))
+    _, tools = doctor(crate_in(tmp_path, options="fuzz={}"))
     assert list(tools) == [
         *("cargo", "rust", "llvm-tools", "musl-target", "rustfmt", "clippy"),
-        *("cargo-llvm-cov", "cargo-audit", "cargo-nextest", "git", "git-identity", "/dev/kvm"),
+        *("cargo-llvm-cov", "cargo-audit", "cargo-nextest", "cargo-fuzz", "nightly"),
+        *("git", "git-identity", "/dev/kvm"),
     ]
     assert {tool for s in STANDARD for tool in s.tools} < set(tools)
     for tool in tools.values():
@@ -66,13 +67,23 @@ def test_doctor_knows_every_tool_of_the_table(tmp_path: Path) -> None:
         if not tool["found"]:
             assert (tool["version"], tool["path"]) == (None, None)
     assert tools["cargo"]["needed_by"] == tools["rust"]["needed_by"] == USUAL
-    for name in ("cargo", "rust", "cargo-audit", "git"):
+    for name in ("cargo", "rust", "cargo-audit", "cargo-fuzz", "nightly", "git"):
         assert tools[name]["found"]
         assert tools[name]["version"][0].isdigit()
         assert Path(tools[name]["path"]).exists()
     for s in STANDARD:
         for tool in s.tools:
             assert s.name in tools[tool]["needed_by"]
+
+
+def test_what_an_extra_session_needs_is_needed_where_the_crate_asks_for_it(tmp_path: Path) -> None:
+    lacking = script(tmp_path / "rustc", '[ -z "$RUSTUP_TOOLCHAIN" ] || exit 1\nexec rustc "$@"')
+    env: dict[str, str | None] = {"RUSTC": str(lacking), "RUSTUP_TOOLCHAIN": None}
+    for options, needed_by in (("", []), ("fuzz={}", ["fuzz"])):
+        outcome, tools = doctor(crate_in(tmp_path / f"crate{options}", options=options), env)
+        assert tools["nightly"]["needed_by"] == tools["cargo-fuzz"]["needed_by"] == needed_by
+        assert tools["nightly"]["fix"] == "run `rustup toolchain install nightly --profile minimal`"
+        assert ("nightly missing" in outcome.err) == bool(needed_by)
 
 
 def test_doctor_fails_where_the_gate_cannot_run_and_says_what_to_do(

@@ -15,6 +15,7 @@ from rustvmm_sessions.gate import matrix as gate
 from rustvmm_sessions.gate.commands import GateRequest
 from rustvmm_sessions.rust.cargo import Cargo, Package, Toolchain, Workspace
 from rustvmm_sessions.rust.features import Run
+from rustvmm_sessions.rust.messages import diagnostics
 
 ROOT = Path("/crate")
 LIB = Package(id="1", name="one", directory=ROOT, kinds=frozenset(["lib", "test"]))
@@ -199,7 +200,7 @@ def message(text: str, *, level: str = "warning", code: str | None = "unused", s
 
 
 def said_of(messages: str) -> tuple[str, int]:
-    found = words.diagnostics(messages)
+    found = diagnostics(messages)
     return found.text, found.warnings
 
 

@@ -13,7 +13,7 @@ import pytest
 from rustvmm_sessions import outcomes, register
 from rustvmm_sessions.catalog import STANDARD
 from rustvmm_sessions.errors import UserError
-from rustvmm_sessions.settings import Excused, Settings, override, settings
+from rustvmm_sessions.settings import Excused, FuzzRules, Settings, TargetRules, override, settings
 
 CRATE = Path("/crate")
 
@@ -210,6 +210,75 @@ def test_an_advisory_without_a_reason_and_a_day(entry: Any) -> None:
 def test_a_reason_that_is_none(reason: Any) -> None:
     message = refused(audit_ignore={"RUSTSEC-2020-0071": (reason, "2027-06-30")})
     assert f"{reason!r} is not a reason" in message
+
+
+# extra sessions
+
+
+def test_an_extra_session_is_in_the_gate_where_the_crate_asks_for_it() -> None:
+    assert checked().session("fuzz").row.tags == ("extra",)
+    assert checked(fuzz={}).session("fuzz").row.tags == ("gate", "extra")
+    assert checked(fuzz=None).fuzz is None
+    rules = checked(fuzz={"seconds": 300, "corpus": "fuzz/corpus", "targets": ["a", "b"]}).fuzz
+    assert rules == FuzzRules(seconds=300, corpus="fuzz/corpus", targets=("a", "b"))
+    every = checked(fuzz={}, targets={}, release=True)
+    assert every.extra == ("fuzz", "targets", "release-check")
+    assert {*every.extra} <= {session.row.name for session in every.here("x86_64")}
+    assert not {*every.extra} & {session.row.name for session in checked().here("x86_64")}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (True, 'True is not a dict such as {"seconds": 300}'),
+        ({"second": 9}, "there is no option 'second'"),
+        ({"seconds": 0}, "0 is not a whole number from 1"),
+        ({"seconds": "9"}, "'9' is not a whole number from 1"),
+        ({"corpus": "/var/corpus"}, "'/var/corpus' is not a pattern of files in the crate's directory"),
+        ({"corpus": "../corpus"}, "'../corpus' is not a pattern"),
+        ({"targets": "parse"}, "'parse' is not a list of strings"),
+    ],
+)
+def test_what_fuzz_cannot_be_set_to(given: Any, said: str) -> None:
+    message = refused(fuzz=given)
+    assert said in message
+    assert "--> register(fuzz=...)" in message
+
+
+def test_a_target_has_what_is_set_for_it_and_the_session_needs_it() -> None:
+    rules = {
+        "features": ["alloc"],
+        "default_features": False,
+        "packages": ["a"],
+        "rustflags": ["-A", "unused"],
+    }
+    crate = checked(targets={"x86_64-unknown-none": rules, "x86_64-pc-windows-gnu": {}})
+    assert crate.targets == {
+        "x86_64-unknown-none": TargetRules(
+            features=("alloc",), default_features=False, packages=("a",), rustflags=("-A", "unused")
+        ),
+        "x86_64-pc-windows-gnu": TargetRules(),
+    }
+    assert crate.session("targets").triples == ("x86_64-unknown-none", "x86_64-pc-windows-gnu")
+    assert crate.session("fuzz").triples == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["x86_64-unknown-none"], "['x86_64-unknown-none'] is not a dict such as"),
+        ({"--help": {}}, "'--help' is not a target such as x86_64-unknown-none"),
+        ({"": {}}, "'' is not a target such as"),
+        ({"x86_64-unknown-none": None}, "None is not a dict such as"),
+        ({"x86_64-unknown-none": {"feature": []}}, "help: did you mean 'features'?"),
+        ({"x86_64-unknown-none": {"features": ["a b"]}}, "'a b' is not a feature"),
+        ({"x86_64-unknown-none": {"default_features": "no"}}, "'no' is not True or False"),
+    ],
+)
+def test_what_targets_cannot_be_set_to(given: Any, said: str) -> None:
+    message = refused(targets=given)
+    assert said in message
+    assert "register(targets=" in message
 
 
 # exclude

@@ -76,6 +76,16 @@ def test_standard_sessions_are_steps_and_helpers_are_not() -> None:
     assert docker(made["unit-tests-x86_64"])["privileged"] is True
 
 
+def test_an_extra_session_has_steps_where_the_crate_asks_for_it() -> None:
+    assert not any(label.startswith("fuzz") for label in steps(pipeline()))
+    made = steps(pipeline(fuzz={}))
+    assert [label for label in made if label.startswith("fuzz")] == ["fuzz-x86_64", "fuzz-aarch64"]
+    assert made["fuzz-x86_64"]["command"] == "nox -s fuzz"
+    assert made["fuzz-x86_64"]["timeout_in_minutes"] == 60
+    assert "fuzz-x86_64" not in steps(pipeline(fuzz={}, skip=["fuzz"]))
+    assert {"targets-x86_64", "release-check"} <= steps(pipeline(targets={}, release=True)).keys()
+
+
 def test_a_matrix_is_spread_over_steps_that_do_a_share_each() -> None:
     given = {"clippy": {"shares": 3, "platforms": ["x86_64"]}}
     made = pipeline(own("mine", shares=2, platforms=["x86_64"]), overrides=given)

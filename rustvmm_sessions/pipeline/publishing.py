@@ -1,4 +1,4 @@
-"""Which packages a workflow of GitHub's publishes on crates.io, by any of the usual programs."""
+"""Which packages a workflow of GitHub's publishes on crates.io, by any of the usual programs, and when."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.pipeline.script import commands_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 ANY = ""
 """Stands for whatever packages are in the folder."""
@@ -30,6 +30,38 @@ def published_by(workflow: str) -> set[str]:
     except UserError:
         return set()
     return {name for step in _steps(data) for name in _published(step)}
+
+
+def tags_of(workflow: str) -> tuple[str, ...]:
+    """Return the patterns of the tags that start a workflow; none where no tag does."""
+    try:
+        data = read_yaml(workflow, "").data
+    except UserError:
+        return ()
+    part = data
+    for key in ("on", "push", "tags"):
+        part = part.get(key) if isinstance(part, dict) else None
+    return tuple(map(str, part)) if isinstance(part, list) else (part,) if isinstance(part, str) else ()
+
+
+def starts(patterns: Iterable[str], tag: str) -> bool:
+    """Whether a tag starts a workflow, by GitHub's filter patterns; one with ``!`` takes tags out again.
+
+    https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax#filter-pattern-cheat-sheet
+    """
+    found = False
+    for pattern in patterns:
+        parts = re.findall(r"\*\*|\*|\[[^\]]*\]|[?+]|\\.|.", pattern.removeprefix("!"))
+        known = {"**": ".*", "*": "[^/]*", "?": "?", "+": "+"}
+        expression = "".join(
+            known.get(part) or (part if part.startswith("[") else re.escape(part[-1:])) for part in parts
+        )
+        try:
+            hit = re.fullmatch(expression, tag) is not None
+        except re.error:
+            hit = False
+        found = (found or hit) if not pattern.startswith("!") else (found and not hit)
+    return found
 
 
 def _steps(part: Any) -> Iterator[dict[str, Any]]:

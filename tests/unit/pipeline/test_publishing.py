@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rustvmm_sessions.init.releases import ANY, published_by
+from rustvmm_sessions.pipeline.publishing import ANY, published_by
 
 
 def published(**step: Any) -> set[str]:

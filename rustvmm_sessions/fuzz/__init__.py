@@ -1,0 +1,1 @@
+"""Fuzzing the targets of fuzz/ with cargo-fuzz."""

@@ -1,0 +1,1 @@
+"""Checking that what is about to be published holds together."""

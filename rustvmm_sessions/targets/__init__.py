@@ -1,0 +1,1 @@
+"""Checking the crate for targets on which its tests do not run."""
