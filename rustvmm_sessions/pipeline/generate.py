@@ -296,16 +296,9 @@ def deliver(
         UserError: It cannot be rendered, read or written.
         CheckFailed: ``--check`` found another pipeline, or the agent did not take it.
     """
-    if given.upload and given.format != "buildkite":
-        raise UserError(
-            "only Buildkite's pipelines are uploaded",
-            where="--upload",
-            fix="leave --format out, or use --output",
-        )
-    on_pull_request = (
-        given.format == "github-matrix" and os.environ.get("GITHUB_EVENT_NAME") == "pull_request"
-    )
-    if given.changed is not None or on_pull_request:
+    _check_options(given)
+    event = os.environ.get("GITHUB_EVENT_NAME") if given.format == "github-matrix" else None
+    if given.changed is not None or event == "pull_request":
         pipeline = _narrowed(pipeline, crate, given.changed or "")
     compared = next((called_from / path for path in (given.output, given.check, given.diff) if path), None)
     before = ""
@@ -333,6 +326,21 @@ def deliver(
         _upload(text)
     else:
         pass_on(text.encode(), sys.stdout)
+
+
+def _check_options(given: argparse.Namespace) -> None:
+    if given.upload and given.format != "buildkite":
+        raise UserError(
+            "only Buildkite's pipelines are uploaded",
+            where="--upload",
+            fix="leave --format out, or use --output",
+        )
+    if given.changed is not None and given.format == "github":
+        raise UserError(
+            "a workflow is not for one change",
+            where="--changed",
+            fix="leave it out, or use --format github-matrix, which is what the workflow asks for",
+        )
 
 
 def _narrowed(pipeline: Pipeline, crate: Path, reference: str) -> Pipeline:

@@ -34,8 +34,12 @@ def plan(outcome: Outcome) -> list[str]:
 
 
 def commands(outcome: Outcome) -> list[str]:
-    """The cargo commands that a session ran, without those that build its tests beforehand."""
-    return re.findall(r"^\+ (cargo (?!test --no-run).*)$", outcome.err, re.MULTILINE)
+    """The cargo commands that a session ran, without those that build its tests beforehand.
+
+    They say in which form the session reads the messages; who repeats one wants them as they are.
+    """
+    found = re.findall(r"^\+ (cargo (?!test --no-run).*)$", outcome.err, re.MULTILINE)
+    return [command.replace(" --message-format=json", "") for command in found]
 
 
 def begun(outcome: Outcome) -> list[str]:

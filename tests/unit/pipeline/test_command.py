@@ -592,6 +592,12 @@ def test_only_buildkites_pipelines_are_uploaded(crate: Crate) -> None:
     assert "only Buildkite's" in err
 
 
+def test_a_workflow_is_for_every_change(crate: Crate) -> None:
+    code, out, err = crate.run("--changed", "main", "--format", "github")
+    assert (code, out) == (2, "")
+    assert "error: a workflow is not for one change\n --> --changed\n" in err
+
+
 @pytest.mark.parametrize(
     "words", [["--frmat", "x"], ["--format", "gitlab"], ["--output", "o", "--explain"], ["extra"]]
 )
