@@ -20,7 +20,7 @@ from rustvmm_sessions.rust.tools import musl_triple
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from rustvmm_sessions.catalog import StandardSession
     from rustvmm_sessions.pipeline.model import Pipeline, Step, Template
@@ -43,6 +43,8 @@ EMULATED_IMAGE = "docker.io/library/rust:1-trixie"
 EMULATION_SLOWDOWN = 4
 MAX_JOBS = 256
 """GitHub's limit on a matrix."""
+MAX_MINUTES = 360
+"""GitHub's limit on a job."""
 DEFAULT_BRANCHES = ("main", "master")
 """The branches that a workflow is for where the repository's own default branch is not known."""
 HOOK = ".buildkite/hooks/post-checkout"
@@ -142,6 +144,8 @@ class Repository:
 def matrix(pipeline: Pipeline, repository: Repository, *, warn: Callable[[str], None]) -> dict[str, Any]:
     """Return the jobs as the matrix of a GitHub job, each with what it needs.
 
+    Where there would be more than `MAX_JOBS`, a member's sessions on one platform are one job.
+
     Args:
         pipeline: The pipeline.
         repository: Where it runs.
@@ -154,16 +158,21 @@ def matrix(pipeline: Pipeline, repository: Repository, *, warn: Callable[[str], 
         steps = counted(len(pipeline.included), "included step")
         warn(f"GitHub's jobs leave out {steps}, in Buildkite's words")
     jobs: dict[str, dict[str, Any]] = {}
-    for template, step in ((p.template, p.step) for p in pipeline.placements if p.step):
-        if not _is_left_out(step, warn):
+    crates: dict[str, list[str]] = {}
+    for placement in pipeline.placements:
+        if (step := placement.step) and not _is_left_out(step, warn):
             name = _plain(step, step.label)
             id_ = _id(name, jobs)
-            jobs[id_] = {"name": name, "id": id_, **_job(template, step, repository)}
+            jobs[id_] = {"name": name, "id": id_, **_job(placement.template, step, repository)}
+            crates.setdefault(placement.crate, []).append(id_)
+    if len(jobs) > MAX_JOBS:
+        whole = {id_: jobs[id_] for id_ in crates.pop("", [])}
+        jobs = _joined(whole, {crate: [jobs[id_] for id_ in ids] for crate, ids in crates.items()})
     if len(jobs) > MAX_JOBS:
         raise UserError(
             f"there would be {len(jobs)} jobs, and GitHub takes {MAX_JOBS}",
             where="--format github-matrix",
-            fix="leave some out with TESTS_TO_SKIP or .platform",
+            fix="leave some out: register(skip=[...]), or fewer platforms in .platform",
         )
     return {"include": list(jobs.values())}
 
@@ -279,6 +288,35 @@ def _is_for_musl(row: StandardSession | None) -> bool:
 
 def _reads_history(row: StandardSession | None) -> bool:
     return row is None or "git" in row.tools or row.name == "coverage"
+
+
+def _joined(
+    whole: Mapping[str, dict[str, Any]], members: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, dict[str, Any]]:
+    """Return jobs with one more for each member and platform: it runs all of theirs, whichever fail."""
+    groups: dict[tuple[str, str, bool], list[Mapping[str, Any]]] = {}
+    for crate, jobs in members.items():
+        for job in jobs:
+            groups.setdefault((crate, job["platform"], job["soft_fail"]), []).append(job)
+    found = dict(whole)
+    for (crate, platform, soft_fail), group in groups.items():
+        name = f"{crate}: {platform}{' (may fail)' if soft_fail else ''}"
+        needs = {
+            key: " ".join(dict.fromkeys(word for job in group for word in job[key].split()))
+            for key in ("components", "targets", "devices")
+        }
+        each = [f"bash -e -c {shlex.quote(job['command'])} || failed=1" for job in group]
+        id_ = _id(name, found)
+        found[id_] = {
+            **group[0],
+            **needs,
+            "name": name,
+            "id": id_,
+            "minutes": min(MAX_MINUTES, sum(job["minutes"] for job in group)),
+            "command": "\n".join(["failed=", *each, '[ -z "$failed" ]']),
+            "fetch_depth": min(job["fetch_depth"] for job in group),
+        }
+    return found
 
 
 def _tolerant(command: str, statuses: Sequence[object]) -> str:

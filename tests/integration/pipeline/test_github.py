@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from rustvmm_sessions.pipeline import github
 from tests.crates import LIB, MANIFEST, REPOSITORY, UPSTREAM_VARIABLES, CrateBuilder, Outcome, new_crate, run
 
 if TYPE_CHECKING:
@@ -222,6 +223,21 @@ def test_a_job_of_the_hook_runs_it_first(tmp_path: Path) -> None:
     done = runner.run(shell_step(session, run='bash -e -c "$COMMAND"'), contexts, session)
     assert done.code == 0, done.text
     assert done.out.startswith(f"hook in {crate.directory}\n")
+
+
+@pytest.mark.parametrize(("commands", "code"), [(("true", "true"), 0), (("false", "true"), 1)])
+def test_a_job_of_several_sessions_runs_them_all(
+    tmp_path: Path, commands: tuple[str, ...], code: int
+) -> None:
+    jobs = [
+        {"name": "", "id": "", "platform": "x86_64", "soft_fail": False, "minutes": 1, "fetch_depth": 1}
+        | {"command": f"echo {n}\n{command}", "components": "", "targets": "", "devices": ""}
+        for n, command in enumerate(commands)
+    ]
+    other, job = github._joined({"it-s-x86_64": {"name": "other"}}, {"it's": jobs}).values()
+    assert (other["name"], job["id"]) == ("other", "it-s-x86_64-2")
+    done = run(["bash", "-e", "-c", job["command"]], cwd=tmp_path)
+    assert (done.code, done.out) == (code, "0\n1\n")
 
 
 def test_nothing_to_do_is_no_failure(tmp_path: Path) -> None:

@@ -235,6 +235,33 @@ def test_github_gets_the_same_jobs(root: Path) -> None:
     assert found["app: coverage-x86_64"] == f"nox -s coverage -- --package app {pages}"
 
 
+def test_sessions_of_a_member_are_one_job_where_there_are_too_many(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = generate.of_sessions(settings(root, {}), "github-matrix")
+    monkeypatch.setattr(github, "MAX_JOBS", 10)
+
+    jobs = github.matrix(made, github.Repository(), warn=lambda _: None)["include"]
+
+    found = {job["name"]: job for job in jobs}
+    assert [*found] == [
+        *("fmt", "doc", "commit-format", "audit-x86_64", "app: x86_64", "app: aarch64"),
+        *("base: x86_64", "base: aarch64", "other: x86_64", "other: riscv64"),
+    ]
+    app = found["app: x86_64"]
+    assert app["id"] == "app-x86_64"
+    assert app["components"] == "clippy llvm-tools"
+    assert app["targets"] == "x86_64-unknown-linux-musl"
+    assert app["fetch_depth"] == 0
+    own = [line for line in app["command"].splitlines() if "nox -s" in line]
+    assert len(own) == len([label for label in steps(root) if label.startswith("app: ") and "x86" in label])
+    assert own[0] == "bash -e -c 'nox -s clippy -- --package app' || failed=1"
+    assert app["minutes"] == 15 * len(own)
+    monkeypatch.setattr(github, "MAX_JOBS", 9)
+    with pytest.raises(UserError, match="there would be 10 jobs"):
+        github.matrix(made, github.Repository(), warn=lambda _: None)
+
+
 FILES = ("crates/app/src/lib.rs", "crates/base/x", "other/a/b", "shared/table.txt", "README.md", "Cargo.lock")
 
 
