@@ -12,14 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.resources
 import json
 import os
 import re
 import shlex
 import shutil
-import sys
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,11 +29,12 @@ from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.results import Report
 from rustvmm_sessions.rust.cargo import Cargo, Package, Workspace, machine, package_specs
-from rustvmm_sessions.rust.configuration import runner, runner_variable, rustc_wrapper, source_directories
+from rustvmm_sessions.rust.configuration import rustc_wrapper, source_directories
 from rustvmm_sessions.rust.libtest import SuiteListener
 from rustvmm_sessions.rust.libtest import tell as tell_tests
 from rustvmm_sessions.rust.messages import artifacts_in, finding, messages_in
 from rustvmm_sessions.rust.quarantine import Quarantine, is_complete
+from rustvmm_sessions.rust.runners import started_by
 from rustvmm_sessions.rust.turns import in_turn
 
 if TYPE_CHECKING:
@@ -385,17 +383,16 @@ class ProfiledTests:
                 fix="set CARGO_TARGET_DIR to a path without %",
             )
         with contextlib.ExitStack() as stack:
-            started_by = {
-                runner_variable(triple): stack.enter_context(_without_spaces(self._runner(triple, profiles)))
-                for triple in build.triples
-            }
+            runners = stack.enter_context(
+                started_by(self.cargo, build.triples, profile_runner, [str(profiles)], self.own)
+            )
             stack.enter_context(in_turn(self.cargo.workspace.root, self.deadline))
             stack.enter_context(_without_litter(self.cargo.workspace))
             listener = SuiteListener()
             try:
                 done = self.cargo.run(
                     *self._command(arguments, "--no-fail-fast"),
-                    env={**self._environment(), **started_by},
+                    env={**self._environment(), **runners},
                     deadline=self.deadline,
                     listener=listener,
                 )
@@ -444,42 +441,6 @@ class ProfiledTests:
         lock = files.read_text(self.cargo.workspace.root / "Cargo.lock", most_bytes=1 << 26) or ""
         if '\nname = "ui_test"\n' in lock:
             _remove(target / "ui")
-
-    def _runner(self, triple: str, profiles: Path) -> list[str]:
-        """Return the command that cargo starts test executables by, the user's own runner included."""
-        own = runner(self.cargo, triple)
-        program = [sys.executable, "-I", "-S", str(self._runner_program())]
-        variable = runner_variable(triple)
-        before = f"{variable}={self.cargo.variable(variable)}"
-        return [*program, str(profiles), before, str(len(own)), *own]
-
-    def _runner_program(self) -> Path:
-        """Return the file that cargo runs; from a zipapp it is unpacked first."""
-        program = Path(profile_runner.__file__)
-        if program.is_file():
-            return program
-        unpacked = self.own / program.name
-        files.write_atomic(
-            unpacked, importlib.resources.files(__package__).joinpath(program.name).read_bytes()
-        )
-        return unpacked
-
-
-@contextlib.contextmanager
-def _without_spaces(words: Sequence[str]) -> Iterator[str]:
-    """Give a command that does what `words` do, for a variable that cargo splits at spaces.
-
-    A list in a configuration may have spaces, but cargo refuses to lay one over a string in another.
-    The script lies where no space is, which TMPDIR may have.
-    """
-    if not any(char.isspace() for word in words for char in word):
-        yield " ".join(words)
-        return
-    with tempfile.TemporaryDirectory(prefix="rustvmm-runner-", dir="/tmp") as folder:
-        python, script = Path(folder, "python"), Path(folder, "run.py")
-        python.symlink_to(sys.executable)
-        script.write_text(f"import os, sys\nos.execv({words[0]!a}, [*{words!a}, *sys.argv[1:]])\n", "ascii")
-        yield f"{python} -I -S {script}"
 
 
 @contextlib.contextmanager
