@@ -582,6 +582,12 @@ class Settings:
         "whether a member fails that passes only with the features that other members switch on",
         default=False,
     )
+    cached: bool = option(
+        _flag,
+        "whether test executables are not run again that have passed with the same bytes, environment, files "
+        "and machine, as by --cached; not in CI",
+        default=False,
+    )
     env: dict[str, str] = option(_environment, "variables laid over the caller's in every session", {})
     skip: frozenset[str] = option(
         _sessions, "standard sessions to leave out, by their names or rust-vmm-ci's", frozenset()

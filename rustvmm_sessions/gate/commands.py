@@ -45,6 +45,7 @@ class GateRequest:
         deadline: When the session's time is up.
         specs: By which word cargo knows a package whose name is not enough.
         report: What it finds goes there.
+        cached: Whether test executables are not run that have passed in the same surroundings.
     """
 
     cargo: Cargo
@@ -68,6 +69,7 @@ class GateRequest:
     deadline: Deadline = field(default_factory=Deadline)
     specs: Mapping[str, str] = field(default_factory=dict)
     report: Report = field(default_factory=Report)
+    cached: bool = False
 
     @cached_property
     def words(self) -> TestWords:
@@ -102,8 +104,8 @@ def commands(request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str
             command,
             ("test", "--doc", *spec.command[1:], *of_docs.arguments(request.specs), *target, *beside),
         ]
-    if documented and not words.words and not silent:
-        return [("test", kind, *whole, *words.after) for kind in ("--tests", "--doc")]
+    if documented and (request.cached or not words.words) and not silent:
+        return [("test", kind, *whole, *words.given) for kind in ("--tests", "--doc")]
     tests = () if request.doctests or words.targets else ("--tests",)
     return [("test", *tests, *whole, *words.given)]
 

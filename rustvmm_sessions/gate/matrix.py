@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shlex
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from rustvmm_sessions.console import say, task, terminal_columns, warn
 from rustvmm_sessions.errors import CheckFailed, UserError
 from rustvmm_sessions.files import files_in, write_atomic
 from rustvmm_sessions.gate import plan as features
+from rustvmm_sessions.gate.cached import Cached, known_passes
 from rustvmm_sessions.gate.commands import (
     GateRequest,
     commands,
@@ -27,6 +30,7 @@ from rustvmm_sessions.gate.commands import (
 )
 from rustvmm_sessions.gate.executables import BuiltFile, built_files
 from rustvmm_sessions.gate.flaky import Repeated
+from rustvmm_sessions.results import Case
 from rustvmm_sessions.rust import durations, nextest
 from rustvmm_sessions.rust.cargo import Cargo, machine, messages_format, own_folder, package_specs
 from rustvmm_sessions.rust.choice import choose, kept
@@ -44,7 +48,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from rustvmm_sessions.gate.passes import Suite
     from rustvmm_sessions.process import Finished
+    from rustvmm_sessions.results import CaseResult
     from rustvmm_sessions.rust.cargo import Workspace
     from rustvmm_sessions.rust.features import Run
 
@@ -71,7 +77,8 @@ def run_matrix(request: GateRequest) -> None:
     with lockfile_kept(cargo.workspace, own_folder(cargo.workspace, "rustvmm-sessions")):
         request = replace(request, specs=package_specs(cargo, make=not request.listing))
     if request.listing:
-        _say_plan(request, spec, plan)
+        with lockfile(cargo) if request.cached else contextlib.nullcontext():  # tests may read Cargo.lock
+            _say_plan(request, spec, plan)
         return
     if not plan.runs:
         say("Nothing to run: there are more shares than runs.")
@@ -80,7 +87,12 @@ def run_matrix(request: GateRequest) -> None:
         need_component(cargo, "clippy", "clippy")
     triple = need_musl_target(cargo, machine()) if spec.musl else ""
     with lockfile(cargo, reuse=not request.fix):
-        _run_all(request, _Matrix(spec=spec, triple=triple, tested=set()), plan.runs)
+        known = known_passes(request, start(request), triple) if request.cached else None
+        try:
+            _run_all(request, _Matrix(spec=spec, triple=triple, tested=set(), cached=known), plan.runs)
+        finally:
+            if known is not None:
+                known.save()
 
 
 def _run_all(request: GateRequest, matrix: _Matrix, runs: tuple[Run, ...]) -> None:
@@ -116,7 +128,7 @@ def _timed(request: GateRequest, run: Run) -> Iterator[None]:
     """Keep what a whole run takes, for shares of the next; that it cannot be kept changes no verdict."""
     started = time.monotonic()
     yield
-    if request.results and not request.rest and request.repeat == 1:
+    if request.results and not request.rest and request.repeat == 1 and not request.cached:
         took = {run.describe(): time.monotonic() - started}
         with contextlib.suppress(UserError):
             durations.keep(request.results, request.session.name, took)
@@ -171,33 +183,71 @@ class _Matrix:
         spec: What is done with each combination.
         triple: The musl target it is for; empty for the machine's own.
         tested: The test executables that have run.
+        cached: What is known of those that have passed before; None where they run all the same.
     """
 
     spec: catalog.CargoRun
     triple: str
     tested: set[BuiltFile]
+    cached: Cached | None = None
 
 
 def _run_combination(request: GateRequest, matrix: _Matrix, run: Run, place: str) -> None:
     """Do what the session does with one combination."""
-    built = _build_tests(request, matrix.spec, run, matrix.triple, place)
-    if built and built <= matrix.tested:
+    messages = _build_tests(request, matrix.spec, run, matrix.triple, place)
+    members = request.cargo.workspace.members
+    selected = {member.id for member in members if not run.packages or member.name in run.packages}
+    built = built_files(
+        messages,
+        members={member.id for member in members},
+        selected=selected,
+        doctests=request.doctests,
+    )
+    if built and built <= matrix.tested and not request.words.options:
         say("Its tests are the very files that have run already.")
         return
+    suites = matrix.cached.suites(messages, selected) if matrix.cached else ()
     for args in commands(request, matrix.spec, run, matrix.triple):
+        whole = {"--tests", "--doc"}.isdisjoint(args) and not request.words.targets
+        mine = tuple(suite for suite in suites if whole or suite.documentation == ("--doc" in args))
+        skipped = _skip(request, matrix.cached, mine, run) if matrix.cached else ()
+        if mine and skipped == mine:
+            continue
         command = _Command(
-            args=args, spec=matrix.spec, triple=matrix.triple, what=run.describe(), place=place
+            args=args,
+            spec=matrix.spec,
+            triple=matrix.triple,
+            what=run.describe(),
+            place=place,
+            cached=matrix.cached if mine else None,
+            suites=mine,
+            skipped=skipped,
         )
         _run_in_turn(request, command)
     matrix.tested.update(built)
 
 
+def _skip(request: GateRequest, cached: Cached, suites: tuple[Suite, ...], run: Run) -> tuple[Suite, ...]:
+    """Return the suites that are not run, as they have passed before; say and report them."""
+    passes = [(suite, known) for suite in suites if (known := cached.book.passed(suite))]
+    for suite, known in passes:
+        for name, result in known.cases or ():
+            how: CaseResult = "cached" if result == "passed" else result
+            request.report.ran(Case(name=name, suite=suite.name, result=how, features=run.describe()))
+        request.report.unnamed(Counter({"cached": known.unnamed}))
+        cached.book = cached.book.with_end(replace(known, runs=(run.describe(),)))
+    if passes:
+        say(f"Cached, not run again: {', '.join(suite.name for suite, _ in passes)}")
+    return tuple(suite for suite, _ in passes)
+
+
 def _builds_first(request: GateRequest, spec: catalog.CargoRun) -> bool:
     """Whether there are tests, and they are built before they run.
 
-    Not with options for cargo test, which might choose other tests than cargo is asked to build.
+    With options for cargo test, which might choose other tests than cargo is asked to build, only where
+    what has passed before is not run.
     """
-    return spec.tests and not request.words.options
+    return spec.tests and (request.cached or not request.words.options)
 
 
 def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> bool:
@@ -206,20 +256,21 @@ def _comparable(request: GateRequest, spec: catalog.CargoRun, plan: features.Pla
     Two runs of one package never do, as its features differ.
     """
     several = len(plan.runs) > 1 and any(len(run.packages) != 1 for run in plan.runs)
-    return several and _builds_first(request, spec)
+    return several and spec.tests and not request.words.options
 
 
-def _build_tests(
-    request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str, place: str
-) -> frozenset[BuiltFile]:
-    """Build the tests of one combination before they take their turn; return the files that they are.
+def _build_tests(request: GateRequest, spec: catalog.CargoRun, run: Run, triple: str, place: str) -> str:
+    """Build the tests of one combination before they take their turn; return what cargo says of them.
 
     With the examples, as plain cargo test does and --tests does not: once_cell's tests start one.
     """
     if not _builds_first(request, spec):
-        return frozenset()
+        return ""
     target = (f"--target={triple}",) if triple else ()
     args = (*spec.command[1:], *run.arguments(request.specs), *target)
+    if request.words.options:
+        words = request.words.of_run(run, packages_of(request, run)) or request.words
+        args += words.without("--doc", "--no-run", "--message-format")
     cargo = start(request)
     asked = ("test", "--no-run", "--message-format=json-render-diagnostics", *args)
     done = cargo.read(*asked, echo=True, deadline=request.deadline)
@@ -228,13 +279,7 @@ def _build_tests(
         repeat = pasteable(request, (cargo.program, "test", *args), {})
         ending = f"{done.ending}, {place}"
         raise failure(run.describe(), repeat, done=done, ending=ending, output=done.stderr)
-    members = request.cargo.workspace.members
-    return built_files(
-        done.stdout,
-        members={member.id for member in members},
-        selected={member.id for member in members if not run.packages or member.name in run.packages},
-        doctests=request.doctests,
-    )
+    return done.stdout
 
 
 def _after_first_fix(request: GateRequest) -> GateRequest:
@@ -263,11 +308,14 @@ def _plan(request: GateRequest, packages: tuple[str, ...] | None) -> features.Pl
 
 def _say_plan(request: GateRequest, spec: catalog.CargoRun, plan: features.Plan) -> None:
     triple = musl_triple(machine()) if spec.musl else ""
+    known = known_passes(request, start(request), triple) if request.cached else None
     for run in plan.runs:
         for args in commands(request, spec, run, triple):
             command, what = shlex.join(("cargo", *args)), f"# {run.describe()}"
             line, room = f"{command}    {what}", terminal_columns()
             say(line if room is None or width(line) <= room else f"{what}\n{command}")
+        if known is not None and (cached := known.would_skip(run.describe())):
+            say(f"    # cached, not run again: {', '.join(cached)}")
     for note in plan.notes:
         say(note)
     if _comparable(request, spec, plan):
@@ -290,6 +338,9 @@ class _Command:
         triple: The musl target it is for; empty for the machine's own.
         what: The combination.
         place: Where in the plan it is.
+        cached: What is known of passes; None where all tests run.
+        suites: The tests that it is for.
+        skipped: Those of them that it does not run, as they have passed.
     """
 
     args: tuple[str, ...]
@@ -297,6 +348,9 @@ class _Command:
     triple: str
     what: str
     place: str
+    cached: Cached | None = None
+    suites: tuple[Suite, ...] = ()
+    skipped: tuple[Suite, ...] = ()
 
 
 def _run_in_turn(request: GateRequest, command: _Command) -> None:
@@ -437,14 +491,20 @@ def _report_errors(request: GateRequest, done: Finished) -> None:
 
 def _run_tests(request: GateRequest, asked: _Command) -> _Ended:
     """Run cargo test, or clippy --fix; report what is said of each test."""
-    listener = SuiteListener()
-    cargo = start(request)
-    try:
-        done = cargo.run(*asked.args, deadline=request.deadline, listener=listener)
-    finally:
-        heard, suites = request.report.apart(), listener.suites()
-        tell_tests(heard, suites, placed(request), asked.what)
-        excused = request.quarantine.settle(heard, request.report)
+    listener = SuiteListener(skipped=[suite.announced for suite in asked.skipped])
+    cargo, cached = start(request), asked.cached
+    with contextlib.ExitStack() as stack:
+        env, started = dict[str, str](), Path(os.devnull)
+        if cached is not None:
+            env, started = stack.enter_context(cached.starting(asked.skipped, asked.args))
+        try:
+            done = cargo.run(*asked.args, env=env, deadline=request.deadline, listener=listener)
+        finally:
+            heard, suites = request.report.apart(), listener.suites()
+            tell_tests(heard, suites, placed(request), asked.what)
+            excused = request.quarantine.settle(heard, request.report)
+        if cached is not None and (done.ok or "--no-fail-fast" not in asked.args):
+            cached.ended(asked.suites, asked.what, started, suites, ok=done.ok)
     done = _without_excused(done, excused if is_complete(suites, done.stderr) else ())
     _report_errors(request, done)
     return _Ended(done=done, output=done.output, command=(cargo.program, *asked.args))

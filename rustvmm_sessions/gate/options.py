@@ -6,6 +6,7 @@ from argparse import ArgumentTypeError
 from typing import TYPE_CHECKING
 
 from rustvmm_sessions import outcomes
+from rustvmm_sessions.console import in_ci, say
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.invocation import add_member_options
 
@@ -62,6 +63,12 @@ def add_test_options(parser: Parser) -> None:
         help="run the tests N times, and name those that fail and how often",
     )
     add("--until-fail", action="store_true", help="with --repeat: stop after the first run that fails")
+    add(
+        "--cached",
+        action="store_true",
+        help="do not run test executables again that have passed with the same bytes, environment, files "
+        "and machine; not in CI",
+    )
 
 
 _ALLOW = ("--allow-dirty", "--allow-staged", "--allow-no-vcs")
@@ -107,7 +114,20 @@ def _gate_request(invocation: Invocation) -> GateRequest:
         quarantine=Quarantine(tests=crate.quarantine),
         deadline=invocation.deadline,
         report=invocation.report,
+        cached=_is_cached(invocation),
     )
+
+
+def _is_cached(invocation: Invocation) -> bool:
+    """Whether tests that have passed need not run again; say why not where that is asked for in vain."""
+    row, given = invocation.settings.row, vars(invocation.given)
+    if not row.forwards or not (given["cached"] or invocation.crate.cached):
+        return False
+    refused = "--repeat runs them" if given["repeat"] > 1 else "in CI" if in_ci() else ""
+    refused = "cargo-nextest starts them" if invocation.settings.nextest else refused
+    if refused:
+        say(f"All tests run, --cached has no effect: {refused}.")
+    return not refused
 
 
 def run_fmt(invocation: Invocation) -> None:

@@ -140,6 +140,12 @@ class TestWords:
             for target in package["targets"]
         )
 
+    def without(self, *options: str) -> tuple[str, ...]:
+        """Return the options, less some and what is for the test executables."""
+        return tuple(
+            each for word in self.words if word.option and word.option not in options for each in word.given
+        )
+
     def for_cargo(self) -> tuple[str, ...] | None:
         """Return the words for cargo test beside nextest; None where only nextest can choose so."""
         if self.options & _NEXTEST_CHOOSES:

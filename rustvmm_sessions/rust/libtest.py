@@ -12,7 +12,7 @@ from rustvmm_sessions.rust.messages import Lines, findings_said
 from rustvmm_sessions.wording import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from rustvmm_sessions.process import Finished
     from rustvmm_sessions.results import CaseResult, Report
@@ -141,7 +141,9 @@ class Suite:
 class SuiteListener:
     """Listens to a run of ``cargo test``; holds names and results, and some output of what failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, skipped: Collection[str] = ()) -> None:
+        """Listen; of what cargo announces, `skipped` is not run: file names, or ``NAME (documentation)``."""
+        self._skipped = skipped
         self._out = Lines(self._on_line, self._on_lines)
         self._err = Lines(self._on_error)
         self._announced: list[_Announced] = []
@@ -246,7 +248,9 @@ class SuiteListener:
         line = ESCAPES.sub("", data.decode(errors="replace"))
         if match := _ANNOUNCED.fullmatch(line):
             self._panic = None
-            self._announced.append(_announced(match))
+            announced = _announced(match)
+            if not {announced.name, (match["file"] or "").rpartition("/")[2]}.intersection(self._skipped):
+                self._announced.append(announced)
         elif match := _FAILED.match(line):
             self._panic = None
             if not self._announced or self._announced[-1].rerun:  # cargo test --quiet names none

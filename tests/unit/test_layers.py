@@ -19,9 +19,9 @@ SOURCES = {
     for path in sorted(ROOT.rglob("*.py"))
 }
 
-# Programs are started by process.py alone. These two are programs of their own, which cargo and a
+# Programs are started by process.py alone. The others are programs of their own, which cargo and a
 # container engine start.
-STARTERS = {"process", "container.enter", "coverage.profile_runner"}
+STARTERS = {"process", "container.enter", "coverage.profile_runner", "gate.start_test"}
 STARTING = ("system", "popen", "fork", "exec", "spawn", "posix_spawn")
 # A pure module neither asks nor changes the machine; os.path alone does not, as far as it is used on strings.
 PURE = {
@@ -38,6 +38,7 @@ PURE = {
     *("coverage.history", "coverage.page", "coverage.sources", "coverage.table"),
     *("coverage.config", "coverage.exclusions", "gate.plan", "gate.words", "init.scaffold", "init.takeover"),
     *("fuzz.libfuzzer", "release.facts", "pipeline.publishing"),
+    "gate.passes",
     *("rust.cfg", "rust.features", "rust.reads", "coverage.findings"),
     *("views.annotations", "views.junit", "views.markdown", "views.terminal"),
     *(
@@ -101,8 +102,9 @@ def test_a_pure_module_neither_asks_nor_changes_the_machine(module: str) -> None
     assert imports(SOURCES[module]) & IMPURE == set()
 
 
-def test_a_program_of_its_own_needs_nothing_of_the_package() -> None:
-    found = imports(SOURCES["coverage.profile_runner"])
+@pytest.mark.parametrize("program", ["coverage.profile_runner", "gate.start_test"])
+def test_a_program_of_its_own_needs_nothing_of_the_package(program: str) -> None:
+    found = imports(SOURCES[program])
     assert not {name for name in found if name.startswith("rustvmm_sessions")}
 
 

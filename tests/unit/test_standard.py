@@ -128,7 +128,7 @@ def test_the_options_are_those_of_the_contract() -> None:
     clippy = [*matrix, "--fix", "--allow-dirty", "--allow-staged", "--allow-no-vcs"]
     for each in MATRIX:
         own = clippy if each.name == "clippy" else matrix
-        tests = [*matrix, "--repeat", "--until-fail"]
+        tests = [*matrix, "--repeat", "--until-fail", "--cached"]
         assert standard.parser(each).known == (tests if each.forwards else own)
     assert standard.parser(session("fmt")).known == ["--help", "--fix", "--list", *members]
     assert standard.parser(session("doc")).known == ["--help", "--list", *members]

@@ -97,7 +97,10 @@ def test_doctests_are_a_command_of_their_own_as_they_need_not_wait(name: str, pr
 
 @pytest.mark.parametrize("words", [("sums",), ("--no-fail-fast",), ("--jobs", "1", "--", "sums")])
 def test_words_for_cargo_test_mean_what_they_mean_to_it(words: tuple[str, ...]) -> None:
-    assert commands("unit-tests", doctests=True, rest=words) == [f"test {MATRIX} {' '.join(words)}"]
+    given = f"{MATRIX} {' '.join(words)}"
+    assert commands("unit-tests", doctests=True, rest=words) == [f"test {given}"]
+    parts = [f"test --tests {given}", f"test --doc {given}"]  # each is skipped by a program of its own
+    assert commands("unit-tests", doctests=True, rest=words, cached=True) == parts
 
 
 @pytest.mark.parametrize(
