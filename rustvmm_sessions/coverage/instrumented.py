@@ -324,7 +324,7 @@ class ProfiledTests:
             directory=self._objects,
             objects=tuple(sorted(path for path in self._objects.rglob("*") if path.is_file())),
             tests=tests,
-            triples=tuple(sorted(host if triple == "debug" else triple for triple in triples)) or (host,),
+            triples=tuple(sorted({host if triple == "debug" else triple for triple in triples})) or (host,),
             profiles=profiles,
         )
 

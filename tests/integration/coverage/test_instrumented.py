@@ -196,6 +196,16 @@ def test_a_test_that_changes_its_root_is_not_said_to_have_ended_badly(tmp_path: 
 # Targets, and what does not build
 
 
+def test_a_procedural_macro_beside_a_program_for_the_hosts_own_target_is_one_target(tmp_path: Path) -> None:
+    """The macro's tests are built for the host, the program's for the target of that name."""
+    manifest = MANIFEST.format(name="shape").replace("[workspace]", "[lib]\nproc-macro = true\n[workspace]")
+    crate = new_crate(tmp_path).with_file("Cargo.toml", manifest).with_lib("#[test]\nfn works() {}\n")
+    crate.with_file("src/main.rs", "fn main() {}\n\n#[test]\nfn works() {\n    main();\n}\n")
+    host = Cargo(directory=tmp_path).toolchain.host
+    crate.with_file(".cargo/config.toml", f'[build]\ntarget = "{host}"\n')
+    assert both(crate) == directly(crate, "--all-features")
+
+
 def test_what_is_built_for_several_targets_is_counted_by_the_backend_cargo(tmp_path: Path) -> None:
     cargo = Cargo(directory=tmp_path)
     other = musl_triple(machine())
