@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from rustvmm_sessions import outcomes
 from rustvmm_sessions.outcomes import VARIABLE, add, collect, recorded_sessions
 from rustvmm_sessions.results import Result
+from rustvmm_sessions.sessions import _not_shown_twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,3 +131,25 @@ def test_the_folder_of_a_parent_that_has_gone_is_no_reason_to_print_nothing(
     assert len(at_exit) == 1
     assert Path(os.environ[VARIABLE]).is_dir()
     assert outcomes.VARIABLE == "RUSTVMM_OUTCOMES"
+
+
+@pytest.mark.parametrize(
+    ("message", "printed"),
+    [
+        ("Ran 2 sessions in 3 seconds:", False),
+        ("Ran 2 sessions:", False),
+        ("* fmt: success", False),
+        ("* unit-tests: failed, took 83 seconds", False),
+        ("Ran 3 sessions:", True),  # one is not ours
+        ("* foreign: success", True),
+        ("Session fmt was successful.", True),
+    ],
+)
+def test_nox_lists_no_session_that_the_end_of_the_run_shows(
+    at_exit: list[Callable[[], None]], message: str, printed: bool
+) -> None:
+    collect()
+    add(FMT)
+    add(TESTS)
+    record = logging.LogRecord("nox", logging.INFO, "", 0, message, None, None)
+    assert _not_shown_twice(record) is printed
