@@ -50,7 +50,7 @@ def tell_judged(  # noqa: PLR0913 - all that a verdict is made of
     package: str,
     place: Callable[[str], str | None],
 ) -> None:
-    """Report the figure, the verdict, and the files that lost coverage since the last pass.
+    """Report the figure, the verdict, the files that lost coverage since the last pass, and unstable lines.
 
     Args:
         report: Where to.
@@ -67,6 +67,8 @@ def tell_judged(  # noqa: PLR0913 - all that a verdict is made of
     if recorded is not None:
         report.figures[f"recorded coverage{of}"] = explain.figure(recorded)
     report.tables += _tables(measurement, before, of)
+    for each in _unstable(measurement, place):
+        report.found(each)
     if decision.passed:
         return
     report.found(
@@ -80,6 +82,18 @@ def tell_judged(  # noqa: PLR0913 - all that a verdict is made of
     )
     for each in _lost(measurement, before, place) if before else ():
         report.found(each)
+
+
+def _unstable(measurement: Measurement, place: Callable[[str], str | None]) -> Iterator[Finding]:
+    for line in measurement.unstable:
+        file = place(line.path)
+        yield Finding(
+            kind="coverage",
+            title=f"{line.path}:{line.line} is not reached in every run",
+            level="notice",
+            file=file,
+            line=line.line if file else None,
+        )
 
 
 def _lost(

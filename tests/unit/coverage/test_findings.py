@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from rustvmm_sessions.coverage.measurement import (
     Lines,
     Measurement,
     Recorded,
+    UnstableLine,
     Verdict,
 )
 from rustvmm_sessions.results import Report
@@ -61,6 +63,23 @@ def test_a_lower_figure_is_an_error_at_the_record_and_names_the_files_that_lost(
     assert verdict.title == "coverage is lower: 90.00 % measured, 92.0 % recorded"
     assert (moved.level, moved.file, moved.line) == ("notice", "src/bus.rs", 3)
     assert moved.title == "src/bus.rs: 82/90 -> 80/90, 2 more lines uncovered"
+
+
+def test_lines_that_not_every_run_reaches_are_named_also_where_it_passes() -> None:
+    report = Report(Path("/crate"))
+    varying = replace(MEASUREMENT, unstable=(UnstableLine(path="src/bus.rs", line=7),))
+    tell_judged(
+        report,
+        Decision(verdict=Verdict.EQUAL, passed=True, write=False),
+        varying,
+        RECORDED,
+        {},
+        source=None,
+        package="",
+        place=report.file,
+    )
+    (found,) = report.findings
+    assert (found.level, found.file, found.line) == ("notice", "src/bus.rs", 7)
 
 
 def test_what_passes_has_figures_and_no_finding() -> None:
