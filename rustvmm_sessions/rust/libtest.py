@@ -39,6 +39,8 @@ _NO_PANIC = re.compile(r"note: test did not panic as expected at (?P<file>.+):(?
 _DOC = re.compile(r"(?P<file>.+) - .*\(line (?P<line>\d+)\).*")
 _MARKS = (b" ... ", b"running ", b"---- ", b"failures:", b"FAILED", b"test result: ")
 """What lines of the harness have in them."""
+_LONG = 32
+"""Tests whose output is kept as far as a report takes it; of the others a sixteenth is."""
 _PANICS = 1000
 """Panics on standard error that are kept."""
 
@@ -46,22 +48,24 @@ _PANICS = 1000
 class Kept:
     """The beginning and the end of what is said, however much that is."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        """Begin; `number` is how many there are before: of many that fail, the first matter most."""
+        self._most = MOST_BYTES if number < _LONG else MOST_BYTES // 16
         self._data = bytearray()
         self._lost = 0
 
     def add(self, data: bytes) -> None:
         """Add what comes next."""
         self._data += data
-        if len(self._data) > 4 * MOST_BYTES:
-            self._lost += len(self._data) - MOST_BYTES
-            del self._data[MOST_BYTES // 4 : -(MOST_BYTES * 3 // 4)]
+        if len(self._data) > 4 * self._most:
+            self._lost += len(self._data) - self._most
+            del self._data[self._most // 4 : -(self._most * 3 // 4)]
 
     def text(self) -> str:
         """Return it, and where something is missing."""
         if not self._lost:
             return ESCAPES.sub("", self._data.decode(errors="replace"))
-        head, tail = self._data[: MOST_BYTES // 4], self._data[MOST_BYTES // 4 :]
+        head, tail = self._data[: self._most // 4], self._data[self._most // 4 :]
         mark = f"\n[... {self._lost} bytes left out ...]\n".encode()
         return ESCAPES.sub("", (head + mark + tail[tail.find(b"\n") + 1 :]).decode(errors="replace"))
 
@@ -100,6 +104,16 @@ class _Block:
             (by.doc == doc or not self.results)
             and bool(by.rerun) == failed
             and (self.totals is None or not by.ending or "101" in by.ending)
+        )
+
+    def may_end(self, failed: int) -> bool:
+        """Whether totals with so many failures are its own, and not those that a failed test prints.
+
+        A test may run cargo test itself, on as many tests.
+        """
+        return not self.last or (
+            0 < len(self.listed) == failed
+            and all(self.results.get(name, ("",))[0] == "failed" for name in self.listed)
         )
 
     def end(self, totals: Counter[CaseResult]) -> None:
@@ -195,7 +209,7 @@ class SuiteListener:
         if data.startswith(b"---- ") and (match := _SECTION.fullmatch(_text(data))):
             name = match[1]
             if name not in block.sections and block.results.get(name, ("",))[0] == "failed":
-                block.sections[name] = Kept()
+                block.sections[name] = Kept(len(block.sections))
                 block.last = name
                 return
         if block.last:
@@ -203,12 +217,13 @@ class SuiteListener:
 
     def _on_result(self, block: _Block, line: str) -> bool:
         """Take a line with a test's result or the totals; return whether it is one."""
-        if (end := _END.match(line)) and sum(map(int, end.groups())) == block.expected:
+        if end := _END.match(line):
             passed, failed, ignored, measured = map(int, end.groups())
-            self._end_open(block)
-            block.end(Counter({"passed": passed + measured, "failed": failed, "ignored": ignored}))
-            self._block = None
-            return True
+            if passed + failed + ignored + measured == block.expected and block.may_end(failed):
+                self._end_open(block)
+                block.end(Counter({"passed": passed + measured, "failed": failed, "ignored": ignored}))
+                self._block = None
+                return True
         if block.last:
             return False
         before, dots, result = line.rpartition(" ... ")
@@ -259,7 +274,8 @@ class SuiteListener:
         elif (match := _ENDED.fullmatch(line)) and self._announced:
             self._announced[-1].ending = match[1]
         elif (match := _PANIC.match(line)) and len(self._panics) < _PANICS:
-            self._panic = self._panics.setdefault((len(self._announced), match["thread"]), Kept())
+            key = len(self._announced), match["thread"]
+            self._panic = self._panics.setdefault(key, Kept(len(self._panics)))
         if self._panic is not None:
             self._panic.add(data + b"\n")
 
@@ -288,9 +304,7 @@ class SuiteListener:
             last = max(len(every) - len(self._blocks) + number, before + 1)
             fitting = [n for n in range(before + 1, min(last + 1, len(every))) if block.may_be(every[n])]
             chosen = min(fitting, key=lambda n: abs(n + 1 - block.announced), default=None)
-            if (
-                chosen is None
-            ):  # rustdoc has more than one block for tests that it can merge and that it cannot
+            if chosen is None:  # rustdoc may have two blocks: tests that it merges, and the others
                 chosen = min(max(block.announced - 1, before), len(every) - 1)
             before = max(before, chosen)
             yield block, chosen

@@ -152,6 +152,6 @@ def test_the_command_and_pytest_leave_results_too(crate: CrateBuilder) -> None:
     run(by_pytest, cwd=crate.directory, env=env)
     coverage = results(crate.directory / "target/out")["coverage"]
     assert coverage["result"] == "failed"
-    assert coverage["findings"][0]["title"].startswith("coverage is 75.00 %")
+    assert coverage["findings"][0]["title"].startswith("coverage is 88.89 %")
     assert coverage["repeat"].startswith("pytest -p rustvmm_sessions.pytest_plugin")
     assert coverage["tests"]["passed"] == 1

@@ -163,6 +163,42 @@ def test_of_endless_output_counts_hold_and_no_more_than_its_ends_are_kept() -> N
     assert finding.message.endswith("enough")
 
 
+def test_a_failed_test_that_runs_cargo_test_itself_ends_no_suite() -> None:
+    inner = (
+        "running 1 test\ntest inner ... ok\n\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; "
+    )
+    failing = "failures:\n    inner\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; "
+    listener = SuiteListener()
+    listener.stderr(b"     Running unittests src/lib.rs (target/debug/deps/a-8db6cacf1ccaea1b)\n")
+    listener.stdout(b"\nrunning 1 test\ntest outer ... FAILED\n\nfailures:\n\n---- outer stdout ----\n")
+    listener.stdout(f"{inner}0 filtered out\n\n{failing}0 filtered out\n\nthe end of outer\n".encode())
+    listener.stdout(
+        b"\n\nfailures:\n    outer\n\ntest result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; "
+    )
+    listener.stdout(b"0 filtered out; finished in 0.00s\n\n")
+    listener.stderr(b"error: test failed, to rerun pass `--lib`\n")
+    result = result_of(listener)
+    (finding,) = result.findings
+    assert finding.title == "test outer failed in a (src/lib.rs)"
+    assert finding.message.endswith("the end of outer")
+    assert result.tests == {"passed": 0, "failed": 1, "ignored": 0, "cached": 0, "quarantined": 0}
+
+
+def test_many_failures_that_print_much_are_kept_in_short() -> None:
+    listener = SuiteListener()
+    names = [f"t{number}" for number in range(100)]
+    listener.stdout(b"\nrunning 100 tests\n")
+    listener.stdout("".join(f"test {name} ... FAILED\n" for name in names).encode())
+    listener.stdout(b"\nfailures:\n\n")
+    for name in names:
+        listener.stdout(f"---- {name} stdout ----\n".encode() + b"much and more of it\n" * 3000)
+    listener.stdout(b"\nfailures:\n" + "".join(f"    {name}\n" for name in names).encode())
+    listener.stdout(b"\ntest result: FAILED. 0 passed; 100 failed; 0 ignored; 0 measured; 0 filtered out\n")
+    result = result_of(listener)
+    assert len(result.findings) == 100
+    assert sum(len(finding.message) for finding in result.findings) < 3_000_000  # of 6_000_000
+
+
 @pytest.mark.parametrize(
     ("name", "output", "place"),
     [
