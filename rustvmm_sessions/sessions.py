@@ -395,7 +395,9 @@ class Crate:
         def session_function(session: nox.Session, /, **parameters: Any) -> None:
             setting = self.settings.session(name)
             config = session._runner.global_config  # noqa: SLF001 - nox has no other way to ask
-            if config.parallel_worker and config.color:  # what it prints ends on the terminal of `nox -j`
+            if (
+                getattr(config, "parallel_worker", False) and config.color
+            ):  # what it prints ends on the terminal of `nox -j`
                 os.environ.setdefault("CARGO_TERM_COLOR", "always")
             with interruptible(), _ending(session), _recorded(session) as report:
                 if not setting.runs_on(machine()):
