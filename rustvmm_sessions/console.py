@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SILENCE = 2.0
 """Seconds without output after which a terminal shows what is being done."""
 
+_REDRAW = 0.5
+"""Seconds between two looks of that line: what is measured beside it is to have the machine."""
+
 
 @dataclass(kw_only=True)
 class Task:
@@ -65,12 +68,14 @@ class _Screen:
     Attributes:
         tasks: What is being done; the last is part of those before it.
         line: The line that is shown for them; empty for none.
+        drawn: When, by time.monotonic().
         printed: When something else was printed last, by time.monotonic().
         whole: Whether that ended with a newline.
     """
 
     tasks: list[Task] = field(default_factory=lambda: [Task()])
     line: str = ""
+    drawn: float = 0.0
     printed: float = field(default_factory=time.monotonic)
     whole: bool = True
 
@@ -101,12 +106,14 @@ def running(program: str, since: float) -> None:
     now = time.monotonic()
     if now - _screen.printed < SILENCE or not _screen.whole or not _is_watched():
         return
+    if _screen.line and now - _screen.drawn < _REDRAW:
+        return
     current = _screen.tasks[-1]
     columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
     line = current.line(program, now - (current.since if current.what else since), columns)
     if line != _screen.line:
         _write(f"\r{line}\x1b[K", sys.stderr)
-        _screen.line = line
+        _screen.line, _screen.drawn = line, now
 
 
 def ended() -> None:

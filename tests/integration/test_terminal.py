@@ -67,7 +67,7 @@ def test_the_line_of_something_longer_stays_between_its_programs(tmp_path: Path)
 with console.task(session="bench", share="2/9") as shown:
     for pair in range(40):
         shown.what = f"{{pair // 20}} pairs: memcpy"
-        sh("sleep 0.02", echo=False)
+        sh("sleep 0.04", echo=False)
 sh("sleep 0.5", echo=False)
 print("over")
 """
