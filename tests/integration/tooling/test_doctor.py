@@ -53,7 +53,7 @@ def doctor(crate: CrateBuilder, env: dict[str, str | None] | None = None) -> tup
 
 
 def test_doctor_knows_every_tool_of_the_table(tmp_path: Path) -> None:
-    _, tools = doctor(crate_in(tmp_path, options="fuzz={}"))
+    _, tools = doctor(crate_in(tmp_path, options="fuzz={}, targets={}, release=True"))
     assert list(tools) == [
         *("cargo", "rust", "llvm-tools", "musl-target", "rustfmt", "clippy"),
         *("cargo-llvm-cov", "cargo-audit", "cargo-nextest", "cargo-fuzz", "nightly"),
