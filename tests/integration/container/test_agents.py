@@ -50,7 +50,8 @@ AGENT = """\
 #!/bin/sh
 case "$*" in
     "pipeline upload "*) cp "$3" /results/uploaded.yml ;;
-    *) cat >/dev/null ;;
+    "annotate "*) echo "$*" >>/results/annotations; cat >/dev/null ;;
+    *) exit 1 ;;
 esac
 """
 DRIVER = """\
@@ -146,6 +147,7 @@ def test_every_step_of_the_gate_passes_in_an_image_without_nox(tmp_path: Path) -
     assert "fmt" not in steps
 
     build = {
+        "BUILDKITE": "true",
         "BUILDKITE_REPO": f"file://{tmp_path}/upstream.git",
         "BUILDKITE_PULL_REQUEST_BASE_BRANCH": "main",
         "RUSTVMM_ADVISORY_DB": str(tmp_path / "advisories"),
@@ -160,7 +162,10 @@ def test_every_step_of_the_gate_passes_in_an_image_without_nox(tmp_path: Path) -
     ended = in_image(
         tmp_path,
         [
-            *(command(label, *each.command, **each.variables, **build) for label, each in jobs.items()),
+            *(
+                command(label, *each.command, **each.variables, **build, BUILDKITE_LABEL=label)
+                for label, each in jobs.items()
+            ),
             pytest_way,
         ],
     )
@@ -175,6 +180,10 @@ def test_every_step_of_the_gate_passes_in_an_image_without_nox(tmp_path: Path) -
     results = {path.stem: json.loads(path.read_text())["result"] for path in kept.glob("*.json")}
     assert {name: results.get(name) for name in [*GATE, "own"]} == dict.fromkeys([*GATE, "own"], "passed")
     assert [*kept.glob("coverage/**/index.html")]
+    annotated = (tmp_path / "results" / "annotations").read_text()
+    for label in steps:
+        session = label.removesuffix("-x86_64")
+        assert f"annotate --context={label}/{session} --style=success" in annotated
     assert crate.git("status", "--porcelain") == ""
 
 
