@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -21,7 +22,7 @@ from rustvmm_sessions.rust.cargo import Cargo, package_specs
 from rustvmm_sessions.rust.configuration import configuration_files, with_flags
 from rustvmm_sessions.rust.features import Run, fullest
 from rustvmm_sessions.rust.lockfile import lockfile_kept
-from rustvmm_sessions.rust.messages import artifacts_in
+from rustvmm_sessions.rust.messages import artifacts_in, messages_in
 from rustvmm_sessions.rust.tools import find_program
 from rustvmm_sessions.wording import did_you_mean
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 WITH_CRITERION = f'write them with criterion, and `[[bench]] name = "{HARNESS}" harness = false`'
+
+_HASH = re.compile(r"-([0-9a-f]{16})(?=[./]|$)")
+"""What tells builds of a package apart, in the names of cargo's files and folders."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,9 +140,10 @@ def build_both(
         if not set(packages) & set(head.harnesses):
             return (), ()
         base, head = _with_features(base, packages, head, features)
-        built = _compile(head)
+        built, messages = _compile(head)
         share_lock()
-    return _compile(base), built
+    share_dependencies(messages, head.target, base.target)
+    return _compile(base)[0], built
 
 
 def _with_features(
@@ -264,7 +269,52 @@ def _has_harness(package: dict[str, Any]) -> bool:
     return any("bench" in t["kind"] and t["name"] == HARNESS for t in package["targets"])
 
 
-def _compile(build: Build) -> tuple[Executable, ...]:
+def share_dependencies(messages: str, source: Path, target: Path) -> None:
+    """Bring what cargo has built of other people's packages to another target directory, which lacks it.
+
+    Not of packages that are a path: those of two work trees have the same names and other code
+    (cargo#17312). What is named by the same hash is of the same version, features, flags and compiler,
+    and whether it is current, cargo decides: its notes come last, so that what was cut short is built.
+
+    Args:
+        messages: What cargo has printed while it built in `source`.
+        source: The one target directory.
+        target: The other.
+    """
+    named = {
+        path
+        for each in (*artifacts_in(messages), *messages_in(messages, "build-script-executed"))
+        if not each["package_id"].startswith("path+")
+        for path in (*each.get("filenames", ()), each.get("out_dir", ""))
+    }
+    hashes = {found[-1] for path in named if (found := _HASH.findall(path))}
+    with contextlib.suppress(OSError):  # a full disk: then cargo builds them
+        for notes in sorted((*source.glob("*/.fingerprint"), *source.glob("*/*/.fingerprint"))):
+            place = target / notes.parent.relative_to(source)
+            there = {path.name[-16:] for path in (place / ".fingerprint").glob("*")}
+            for folder in ("deps", "build", ".fingerprint"):
+                for path in sorted((notes.parent / folder).glob("*")):
+                    found = _HASH.findall(path.name)
+                    if found and found[-1] in hashes - there:
+                        _bring(path, place / folder / path.name)
+
+
+def _bring(path: Path, to: Path) -> None:
+    """Copy a file or folder, with its time stamps, by which cargo knows what is current."""
+    fresh = to.with_name(f".{to.name}.new")
+    fresh.parent.mkdir(parents=True, exist_ok=True)
+    for old in (fresh, to):
+        if old.is_dir():
+            shutil.rmtree(old)
+    if path.is_dir():
+        shutil.copytree(path, fresh, symlinks=True)
+    else:
+        shutil.copy2(path, fresh)
+    fresh.replace(to)
+
+
+def _compile(build: Build) -> tuple[tuple[Executable, ...], str]:
+    """Build one side; return its executables, and what cargo has printed."""
     cargo = build.cargo
     remap = tuple(f"--remap-path-prefix={folder}={name}" for folder, name in build.remap)
     asked = replace(build.run, manifest=build.run.manifest and str(cargo.workspace.root / build.run.manifest))
@@ -283,7 +333,7 @@ def _compile(build: Build) -> tuple[Executable, ...]:
             f"the benchmarks of {build.name} do not build ({done.ending}){of_base(build.name)}",
             output=done.output,
         )
-    return tuple(_executables(build, done.stdout))
+    return tuple(_executables(build, done.stdout)), done.stdout
 
 
 def _executables(build: Build, messages: str) -> Iterator[Executable]:

@@ -11,6 +11,7 @@ import re
 import shutil
 import tarfile
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ _QUIET = (
     *("-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false"),
     *("-c", "core.sparseCheckout=false"),
 )
+KEPT_DAYS = 30
+"""How long a folder is kept that nobody uses."""
+
 _SUBMODULE = "160000"
 """The mode of a submodule in git's trees."""
 
@@ -34,7 +38,7 @@ _SUBMODULE = "160000"
 def own_place(top: Path) -> Path:
     """Return our folder for the work tree `top`, made where it is not there; the caller locks it.
 
-    Folders of work trees that are gone are removed.
+    Folders of work trees that are gone, or that nobody has used for `KEPT_DAYS`, are removed.
     """
     everyone = files.cache_directory() / "bench"
     place = everyone / files.name_of(top)
@@ -42,7 +46,9 @@ def own_place(top: Path) -> Path:
     (place / "of").write_text(str(top))
     for other in everyone.iterdir():
         with contextlib.suppress(OSError):
-            if not Path((other / "of").read_text()).exists():
+            note = other / "of"
+            unused = time.time() - note.stat().st_mtime
+            if unused > KEPT_DAYS * 24 * 3600 or not Path(note.read_text()).exists():
                 shutil.rmtree(other)
     return place
 
