@@ -15,7 +15,7 @@ from rich.terminal_theme import MONOKAI
 from rich.text import Text
 
 WIDTH = 110
-LINES = 34
+LINES = 19
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
