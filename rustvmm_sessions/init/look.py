@@ -85,11 +85,11 @@ def look(directory: Path, top: Path) -> Found:
     of_members: dict[str, tuple[CustomTest, ...]] = {}
     for folder in folders:
         of_members |= _descriptions(directory, folder, skipped)[0]
-    of_judged = {
-        str(path): parse(files.read_text(directory / path) or "", str(path), warn, (member.name, member.path))
+    of_judged = {  # what is odd in them is said by now
+        name: parse(files.read_text(directory / path) or "", name, lambda _: None, (member.name, member.path))
         for member in judged
         for path in member.tests
-        if str(path) in of_members
+        if (name := str(path)) in of_members
     }
     over = take_over(
         {**tests, **above, **of_judged},

@@ -113,6 +113,7 @@ def _settings_for(
     minutes = max(test.template.timeout_minutes for test in tests)
     privileged = any(test.privileged for test in tests)
     changed = [test.template.changed for test in tests]
+    of_each = row.by_member and any(each.folder for _, each in meant)  # whose steps have their own paths
     given = {
         "platforms": [] if same else named,
         "timeout_minutes": minutes if minutes > row.timeout_minutes else 0,
@@ -123,7 +124,7 @@ def _settings_for(
         "soft_fail": not row.soft_fail
         and all(map(tolerated_by, (t.template.extra.get("soft_fail") for t in tests))),
         "changed": [path for paths in changed for path in _strings(paths)]
-        if all(changed) and not row.by_member
+        if all(changed) and not of_each
         else [],
     }
     found = {key: value for key, value in given.items() if value}

@@ -206,6 +206,22 @@ def test_a_description_with_commands_of_its_own_keeps_them() -> None:
     assert not any(place for _, place in found.places["tests.json"])
 
 
+def test_paths_time_limits_and_devices_of_described_tests_are_settings() -> None:
+    tests = json.loads((DATA / "vhost-device-main.json").read_text())["tests"]
+    docker = {"privileged": True, "devices": ["/dev/kvm"], "environment": ["A=b"]}
+    (test,) = (test for test in tests if test["test_name"] == "unittests-musl")
+    test.update(if_changed=["src/**"], timeout_in_minutes=40, docker_plugin=docker, queue="big")
+
+    assert of_tests(*tests).overrides["unit-tests-musl"] == {
+        **GPU_AND_MEDIA,
+        "changed": ["src/**"],
+        "timeout_minutes": 40,
+        "devices": ["/dev/kvm"],
+        "env": {"A": "b"},
+        "agents": {"queue": "big"},
+    }
+
+
 # rust-vmm-ci's own tests, beside the standard ones
 
 BENCHMARK = "pytest -s rust-vmm-ci/integration_tests/test_benchmark.py"
