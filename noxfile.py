@@ -83,12 +83,12 @@ def vendor(session: nox.Session) -> None:
 
 @nox.session
 def speed(session: nox.Session) -> None:
-    """Time coverage; or `-- gate`, `bench`, `bench-simulation`, `bench-layout`, `shares`, `limits`."""
+    """Time coverage; or `-- gate`, `members`, `bench`, `bench-{simulation,layout}`, `shares`, `limits`."""
     install(session, "test")
     if session.posargs[:1] == ["limits"]:
         session.run("pytest", "tests/perf", *session.posargs[1:])
         return
-    known = ("bench", "bench-layout", "bench-simulation", "coverage", "gate", "shares")
+    known = ("bench", "bench-layout", "bench-simulation", "coverage", "gate", "members", "shares")
     named = session.posargs[:1] and session.posargs[0] in known
     what, *rest = session.posargs if named else ["coverage", *session.posargs]
     session.run("python", "-m", f"tests.perf.{what.replace('-', '_')}", *rest)

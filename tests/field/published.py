@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -23,6 +24,9 @@ PINNED = {
     "vm-memory": "0.18.0",
 }
 ALL = {**PINNED, "vm-memory": "0.18.0"}
+
+JOINED = ("acpi_tables", "event-manager", "vm-device", "vmm-sys-util")
+"""Those of them that are joined; event-manager depends on vmm-sys-util."""
 
 
 def vendored() -> Path:
@@ -54,3 +58,26 @@ def published(name: str, directory: Path) -> CrateBuilder:
     shutil.copytree(vendored() / f"{name}-{ALL[name]}", directory)
     (directory / ".cargo-checksum.json").unlink()  # cargo vendor's own
     return CrateBuilder(directory).with_noxfile().with_git()
+
+
+def joined(directory: Path) -> CrateBuilder:
+    """Return a workspace of four pinned crates, joined as rust-vmm's monorepo joins them: by paths.
+
+    Without benchmarks, whose criterion takes longer to build than all the rest.
+    """
+    kept = shutil.ignore_patterns("Cargo.lock", "*.orig", ".cargo-checksum.json", ".cargo_vcs_info.json")
+    for name in JOINED:
+        shutil.copytree(vendored() / f"{name}-{PINNED[name]}", directory / name, ignore=kept)
+    manifest = directory / "event-manager" / "Cargo.toml"
+    sections = re.split(r"^(?=\[)", manifest.read_text(), flags=re.MULTILINE)
+    left = [s for s in sections if not s.startswith(("[[bench]]", "[dev-dependencies.criterion]"))]
+    dependency = "[dependencies.vmm-sys-util]\n"
+    assert len(sections) - len(left) == 2
+    assert dependency in manifest.read_text()
+    manifest.write_text("".join(left).replace(dependency, f'{dependency}path = "../vmm-sys-util"\n'))
+    shutil.rmtree(directory / "event-manager" / "benches")
+    members = ", ".join(f'"{name}"' for name in JOINED)
+    crate = CrateBuilder(directory)
+    crate.with_file("Cargo.toml", f'[workspace]\nmembers = [{members}]\nresolver = "2"\n')
+    subprocess.run(["cargo", "generate-lockfile", "--quiet"], cwd=directory, check=True)
+    return crate.with_noxfile().with_git()

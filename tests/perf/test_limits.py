@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from rustvmm_sessions.coverage.request import CoverageRequest
 from rustvmm_sessions.errors import UserError
 from rustvmm_sessions.gate.plan import plan
 from rustvmm_sessions.rust.cargo import Cargo
-from tests.crates import UPSTREAM_VARIABLES, run
+from tests.crates import MANIFEST, UPSTREAM_VARIABLES, CrateBuilder, run
 from tests.integration.commits.branches import COMMAND as CHECK
 from tests.integration.commits.branches import many_commits
 from tests.integration.pipeline.test_large_workspace import COMMAND, cost, large_workspace
@@ -33,6 +34,32 @@ def test_the_pipeline_of_500_crates_takes_three_seconds(tmp_path: Path) -> None:
 
 def test_the_pipeline_of_one_crate_takes_150_milliseconds(tmp_path: Path) -> None:
     assert min(cost(tmp_path, "pipeline", "--output", "out.yml")[0] for _ in range(3)) <= 0.15
+
+
+def test_the_plan_of_16_members_takes_a_second(tmp_path: Path) -> None:
+    """Of processor time, so that neighbours do not count."""
+    crate = CrateBuilder(tmp_path).with_noxfile("members=True")
+    crate.with_file("Cargo.toml", '[workspace]\nmembers = ["m*"]\nresolver = "2"\n')
+    for number in range(16):
+        text = MANIFEST.format(name=f"m{number}").replace(
+            "[workspace]", "[features]\na = []\nb = []\nc = []\n"
+        )
+        if number:
+            text += f'[dependencies]\nm{number - 1} = {{ path = "../m{number - 1}" }}\n'
+        crate.with_file(f"m{number}/Cargo.toml", text).with_file(f"m{number}/src/lib.rs", "")
+    crate.with_git()
+
+    def seconds(*words: str) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = crate.nox("-s", "clippy", "--", "--list", *words)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert done.code == 0, done.text
+        assert "m15" in done.out
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(3)) <= 1
+    crate.with_file("m0/src/lib.rs", "// more\n")
+    assert min(seconds("--changed", "HEAD") for _ in range(3)) <= 1
 
 
 def test_2000_commits_take_no_second_over_git_s_own_time(tmp_path: Path) -> None:
