@@ -151,9 +151,5 @@ def _outputs(info: Path) -> list[Path]:
     """Return the files without which cargo runs a unit again."""
     if info.suffix != ".d":
         return [info]
-    siblings = info.parent.iterdir()
-    return [
-        path
-        for path in siblings
-        if path.name.removeprefix("lib").partition(".")[0] == info.stem and path != info
-    ]
+    names = {info.stem, f"lib{info.stem}"}  # a crate's own name may begin with lib
+    return [path for path in info.parent.iterdir() if path.name.partition(".")[0] in names and path != info]

@@ -94,9 +94,9 @@ def test_a_file_replaced_by_an_older_one_is_built(tmp_path: Path, name: str, old
         '#[test]\nfn values() {\n    assert_eq!(include_str!("value.txt"), "7");\n'
         '    assert_eq!((env!("BUILT"), env!("READ")), ("7", "7"));\n}\n'
     )
-    crate = (
-        new_crate(tmp_path).with_lib(LIB + test).with_file("src/value.txt", "7").with_file("input.txt", "7")
-    )
+    called = "lib-sample" if name.startswith("src/") else "sample"  # whose files begin with lib, too
+    crate = new_crate(tmp_path, name=called).with_lib(LIB + test)
+    crate.with_file("src/value.txt", "7").with_file("input.txt", "7")
     crate.with_file(
         "build.rs",
         'fn main() {\n    println!("cargo::rerun-if-changed=input.txt");\n'
