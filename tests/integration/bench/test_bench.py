@@ -275,7 +275,7 @@ def test_buildkite_gets_an_annotation(crate: BenchCrate, tmp_path: Path) -> None
     assert outcome.code == 1
     words = (tmp_path / "said").read_text()
     assert words.startswith(
-        "annotate\n--context=bench\n--style=error\n### bench failed: 1 of 3 benchmarks got slower"
+        "annotate\n--context=bench\n--style=error\n### bench failed: 1 of 1 benchmark got slower"
     )
     assert "| `spin` |" in words
 
