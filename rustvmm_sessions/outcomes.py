@@ -23,7 +23,6 @@ from rustvmm_sessions import files
 from rustvmm_sessions.console import coloured, pass_on, print_error, task, terminal_columns, warn
 from rustvmm_sessions.errors import CheckFailed, Skipped, UserError, printable
 from rustvmm_sessions.results import Report, Result, clipped, file_name, from_json
-from rustvmm_sessions.views import ci, junit, terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +84,8 @@ def recorded(
         if summed:
             add(result)
         _write(folder, result)
+        from rustvmm_sessions.views import ci
+
         ci.show(result)
 
 
@@ -97,6 +98,8 @@ def _write(folder: Path | None, result: Result, *, ended: bool = True) -> None:
     try:
         files.write_atomic(path, json.dumps(result.as_json(), indent=1) + "\n")
         if ended:
+            from rustvmm_sessions.views import junit
+
             files.write_atomic(tests, junit.xml(result))
         else:
             tests.unlink(missing_ok=True)
@@ -166,6 +169,11 @@ def _finish(folder: Path, process: int, started: float) -> None:
     if os.getpid() != process:
         return
     results = _results(folder)
+    if not results:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    from rustvmm_sessions.views import terminal
+
     shutil.rmtree(folder, ignore_errors=True)
     try:
         for each in terminal.end(results, time.monotonic() - started, terminal_columns()):

@@ -17,13 +17,12 @@ import nox
 import nox.registry
 from nox.logger import logger
 
-from rustvmm_sessions import catalog, files, outcomes, standard
+from rustvmm_sessions import catalog, files, outcomes
 from rustvmm_sessions.console import print_error, warn
 from rustvmm_sessions.deadline import Deadline
 from rustvmm_sessions.errors import CheckFailed, Skipped, UserError
 from rustvmm_sessions.process import command_line, interrupted_status, interruptible
 from rustvmm_sessions.results import Finding
-from rustvmm_sessions.rust import members, tools
 from rustvmm_sessions.rust.cargo import Cargo, machine
 from rustvmm_sessions.settings import (
     Override,
@@ -104,6 +103,8 @@ def _check_bytecode() -> None:
 
 def _custom_tests(crate: Settings) -> dict[str, list[CustomTest]]:
     """Return the sessions that the crate's description files make, each with its tests."""
+    from rustvmm_sessions.rust import members
+
     try:
         of_members = any(member.tests for member in members.of(crate))
     except UserError as error:
@@ -300,6 +301,8 @@ class Crate:
 
     def _add_standard(self, session: catalog.StandardSession) -> None:
         def body(running: nox.Session) -> None:
+            from rustvmm_sessions import standard
+
             standard.run(
                 session.name,
                 words=running.posargs,
@@ -408,7 +411,9 @@ class Crate:
                 self._deadlines[session.name] = Deadline(minutes=setting.timeout_minutes)
                 self._reports[session.name] = report
                 for device in setting.devices:
-                    tools.check_device(device)
+                    from rustvmm_sessions.rust.tools import check_device
+
+                    check_device(device)
                 for step in self._steps.get(name, []):
                     _run_once(step, session)
                 body(session, **parameters)
