@@ -263,6 +263,9 @@ def _job(template: Template, step: Step, repository: Repository) -> dict[str, An
     tolerated = tolerated_by(step.extra.get("soft_fail"))
     devices = dict.fromkeys((*(() if platform == catalog.AARCH64 else ("/dev/kvm",)), *step.devices))
     prepared = f'BUILDKITE_BUILD_CHECKOUT_PATH="$PWD" bash {HOOK}\n' if repository.hook else ""
+    if on_runner and row and catalog.EXTRA in row.tags:
+        noxfile = [] if repository.place == "." else ["-f", f"{repository.place}/noxfile.py"]
+        prepared += f"{shlex.join(['nox', *noxfile, '-s', 'setup'])}\n"  # nightly, targets, cargo-fuzz
     return {
         "platform": platform,
         "runner": RUNNERS[platform],

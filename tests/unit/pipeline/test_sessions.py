@@ -462,6 +462,18 @@ def test_a_job_says_what_it_needs() -> None:
         assert part in emulated["command"]
 
 
+@pytest.mark.parametrize(
+    ("place", "setup"), [(".", "nox -s setup\n"), ("a b", "nox -f 'a b/noxfile.py' -s setup\n")]
+)
+def test_an_extra_session_is_set_up_first(place: str, setup: str) -> None:
+    made = pipeline(fuzz={}, targets={"x86_64-unknown-none": {}})
+    found = github.matrix(made, github.Repository(place=place), warn=fail)["include"]
+    commands = {job["name"]: job["command"] for job in found}
+    assert commands["fuzz-x86_64"] == f"{setup}nox -s fuzz"
+    assert commands["targets-x86_64"] == f"{setup}nox -s targets"
+    assert "setup" not in commands["clippy-x86_64"]
+
+
 def test_a_session_of_the_crate_s_own_may_need_anything() -> None:
     made = pipeline(own("mine", platforms=["x86_64"], devices=["/dev/vhost-net"]), skip_standard=True)
     job = jobs(made)["mine-x86_64"]
