@@ -290,7 +290,7 @@ UNKNOWN = [
     (["-s", "style", "unit-test"], "did you mean 'fmt', 'unit-tests'?"),
     (["-t", "gates"], "did you mean 'gate'?"),
     (["--tags=qick", "-r"], "did you mean 'quick'?"),
-    (["-t", "xyz"], "there are: gate, quick, lint, build, musl, test, network, bench, helpers"),
+    (["-t", "xyz"], "there are: gate, quick, lint, build, musl, test, network, bench, extra, helpers"),
     (["--usage", "doctr"], "did you mean 'doctor'?"),
 ]
 
