@@ -1,8 +1,9 @@
 """Time what members cost, paired: ``nox -s speed -- members``.
 
-Four published crates are joined as in rust-vmm's monorepo. Coverage of all is timed against ``cargo
-llvm-cov test`` started in each folder one after the other, in one target directory that is wiped before, as
-rust-vmm-ci does; the gate after a change in one leaf member, with ``--changed``, against the whole gate.
+Four published crates are joined as in rust-vmm's monorepo, and their coverage is recorded. Coverage of all
+is timed against ``cargo llvm-cov test`` started in each folder one after the other, each in a wiped target
+directory of its own, as rust-vmm-ci does; the gate after a change in one leaf member, with ``--changed``,
+against the whole gate.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ def in_each_folder(crate: CrateBuilder, target: Path) -> Way:
         features = config_of(replace(crate, directory=crate.directory / name)).get("crate_features")
         words = [str(tool.path), "llvm-cov", "test", "--json", "--summary-only"]
         words += [f"--features={features}"] if features else []
-        steps.append(f"(cd {name} && {shlex.join(words)})")
+        steps.append(f"(cd {name} && CARGO_TARGET_DIR={shlex.quote(str(target / name))} {shlex.join(words)})")
     return Way(
         name="each folder",
         command=["sh", "-c", " && ".join(steps)],
         cwd=crate.directory,
-        env={"LLVM_COV": str(llvm.cov), "LLVM_PROFDATA": str(llvm.profdata), "CARGO_TARGET_DIR": str(target)},
+        env={"LLVM_COV": str(llvm.cov), "LLVM_PROFDATA": str(llvm.profdata)},
         prepare=partial(shutil.rmtree, target, ignore_errors=True),
         check=True,
     )
@@ -65,6 +66,8 @@ def main() -> None:
         crate, ours = joined(place / "monorepo"), place / "ours"
         nox = [sys.executable, "-m", "nox", "-s"]
         env = {"CARGO_TARGET_DIR": str(ours), "PYTHONPATH": str(REPOSITORY)}
+        crate.coverage("--profile", "devel")  # what differs from a record is measured several times
+        crate.commit("record the coverage")
         leaf = crate.directory / LEAF
         before = leaf.read_text()
 
