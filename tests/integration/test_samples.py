@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,10 +38,10 @@ def without_figures(text: str) -> str:
 
 
 def printed(crate: CrateBuilder, *options: str) -> str:
-    outcome = crate.coverage(*options)
-    start = "error: " if outcome.code else "nox > Session"
-    last = [line for line in outcome.err.splitlines() if line.startswith(start)][-1]
-    return outcome.out[outcome.out.index("measured:") :] + last + "\n"
+    """Return what a terminal shows, from the figures on."""
+    nox = [sys.executable, "-m", "nox", "-s", "coverage", "--", *options]
+    outcome = run(["sh", "-c", 'exec "$@" 2>&1', "sh", *nox], cwd=crate.directory)
+    return outcome.out[outcome.out.index("measured:") :]
 
 
 @pytest.fixture(scope="module")
