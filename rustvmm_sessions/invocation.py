@@ -77,10 +77,9 @@ class Invocation:
         return value and self.called_from / value
 
 
-def add_member_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose members of a workspace."""
-    add = parser.add_argument
-    add(
+def add_package_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names members of a workspace."""
+    parser.add_argument(
         "-p",
         "--package",
         action="append",
@@ -88,6 +87,12 @@ def add_member_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="only this member, by its name or folder; may be repeated",
     )
+
+
+def add_member_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose members of a workspace."""
+    add_package_option(parser)
+    add = parser.add_argument
     add("--exclude", action="append", default=[], metavar="NAME", help="all members but this one")
     add(
         "--changed",

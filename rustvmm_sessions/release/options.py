@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rustvmm_sessions.invocation import add_package_option
+
 if TYPE_CHECKING:
     from rustvmm_sessions.invocation import Invocation, Parser
 
@@ -17,14 +19,7 @@ def add_options(parser: Parser) -> None:
         metavar="TAG",
         help="the tag that is being published, such as v1.2.3; what it publishes is checked",
     )
-    add(
-        "-p",
-        "--package",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this member, by its name or folder; may be repeated",
-    )
+    add_package_option(parser)
 
 
 def run(invocation: Invocation) -> None:

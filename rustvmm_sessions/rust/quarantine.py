@@ -52,17 +52,18 @@ class Quarantine:
             heard: What the run came to.
             report: Where it goes, with the excused failures as such.
         """
+        held = self.held
         excused: dict[str, Excused] = {}
         for case in heard.cases:
-            held = self.held.get(case.name) if case.result == "failed" else None
-            if held:
-                excused[case.title] = held
-            report.ran(replace(case, result="quarantined") if held else case)
+            excuse = held.get(case.name) if case.result == "failed" else None
+            if excuse:
+                excused[case.title] = excuse
+            report.ran(replace(case, result="quarantined") if excuse else case)
         denied = False
         for finding in heard.findings:
-            held = excused.get(finding.title)
-            if held:
-                title = f"{finding.title}, as it may until {held.until}: {held.reason}"
+            excuse = excused.get(finding.title)
+            if excuse:
+                title = f"{finding.title}, as it may until {excuse.until}: {excuse.reason}"
                 report.found(replace(finding, level="notice", title=title))
             else:
                 report.found(finding)
